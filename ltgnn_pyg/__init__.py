@@ -1,0 +1,20 @@
+"""Linear-time graph recommenders for PyTorch Geometric."""
+
+from ltgnn_pyg.adjacency import normalized_adj
+from ltgnn_pyg.history import History
+from ltgnn_pyg.loader import VRNeighborLoader
+from ltgnn_pyg.nn.conv import LTConv
+from ltgnn_pyg.nn.models import LTGNN
+from ltgnn_pyg.sampler import ItemNegativeSampling, StratifiedNeighborSampler
+from ltgnn_pyg.version import __version__
+
+__all__ = [
+    "History",
+    "ItemNegativeSampling",
+    "LTConv",
+    "LTGNN",
+    "StratifiedNeighborSampler",
+    "VRNeighborLoader",
+    "normalized_adj",
+    "__version__",
+]

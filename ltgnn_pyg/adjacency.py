@@ -1,0 +1,143 @@
+"""The propagation matrix: one normalised adjacency, in CSR, for every product."""
+
+import warnings
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch_geometric import EdgeIndex
+from torch_geometric.typing import Adj, OptTensor, SparseTensor
+from torch_geometric.utils import (
+    add_remaining_self_loops,
+    index_sort,
+    is_torch_sparse_tensor,
+    scatter,
+    to_edge_index,
+)
+
+
+def normalized_adj(
+    edge_index: Adj,
+    edge_weight: OptTensor = None,
+    num_nodes: int | None = None,
+    add_self_loops: bool = False,
+) -> Tensor:
+    r"""Builds the symmetrically normalised adjacency matrix as sparse CSR.
+
+    .. math::
+        \hat{A} = D^{-1/2} A D^{-1/2}, \qquad
+        D_{ii} = \sum_j A_{ij}
+
+    as in `LightGCN <https://arxiv.org/abs/2002.02126>`_, or of :math:`A + I`
+    with :obj:`add_self_loops=True`, as in `GCN
+    <https://arxiv.org/abs/1609.02907>`_. Row :math:`i` holds the edges that
+    point *to* node :math:`i`.
+
+    Args:
+        edge_index: The edges, ``[2, num_edges]``, or a square sparse matrix
+            whose rows are the targets (PyG's ``adj_t``).
+        edge_weight: Non-negative weights ``[num_edges]``. Default: ones.
+        num_nodes: The number of nodes. Default: largest index + 1.
+        add_self_loops: Adds :math:`I` to :math:`A` first. Default: ``False``.
+
+    Returns:
+        A ``torch.sparse_csr`` matrix ``[num_nodes, num_nodes]``, float32 unless
+        the weights have another type.
+
+    Raises:
+        ValueError: If an index is out of range or a weight is negative.
+
+    *Cost:* O(E log E) time once, O(E) memory.
+    """
+    if isinstance(edge_index, SparseTensor) or is_torch_sparse_tensor(edge_index):
+        if edge_index.size(0) != edge_index.size(1):
+            raise ValueError(
+                f"Expected a square matrix (got {tuple(edge_index.size())})"
+            )
+        num_nodes = edge_index.size(0)
+        (target, source), edge_weight = to_edge_index(edge_index)
+    else:
+        if edge_index.dim() != 2 or edge_index.size(0) != 2:
+            raise ValueError(
+                f"Expected 'edge_index' of shape [2, num_edges] (got "
+                f"{list(edge_index.size())})"
+            )
+        if isinstance(edge_index, EdgeIndex):
+            edge_index = edge_index.as_tensor()
+        source, target = edge_index
+    limit = int(torch.stack([source, target]).max()) + 1 if source.numel() else 0
+    if num_nodes is None:
+        num_nodes = limit
+    if limit > num_nodes or (limit and int(torch.minimum(source, target).min()) < 0):
+        raise ValueError(
+            f"Expected node indices in [0, num_nodes={num_nodes}) (got indices "
+            f"up to {limit - 1}, or negative ones); pass the right 'num_nodes'"
+        )
+    if edge_weight is None:
+        edge_weight = torch.ones(source.numel(), device=source.device)
+    elif edge_weight.numel() and bool((edge_weight < 0).any()):
+        raise ValueError(
+            "Expected non-negative edge weights (got a negative one): a square "
+            "root of the degree is taken"
+        )
+    if add_self_loops:
+        edge_index, edge_weight = add_remaining_self_loops(
+            torch.stack([source, target]), edge_weight, 1.0, num_nodes
+        )
+        source, target = edge_index
+    target, perm = index_sort(target, max_value=num_nodes)
+    source, edge_weight = source[perm], edge_weight[perm]
+    deg = scatter(edge_weight, target, dim=0, dim_size=num_nodes, reduce="sum")
+    inv_sqrt = deg.pow(-0.5).masked_fill_(deg == 0, 0.0)
+    with warnings.catch_warnings():  # "Sparse CSR tensor support is in beta state."
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.sparse_csr_tensor(
+            torch._convert_indices_from_coo_to_csr(target, num_nodes),
+            source,
+            inv_sqrt[target] * edge_weight * inv_sqrt[source],
+            (num_nodes, num_nodes),
+            check_invariants=False,
+        )
+
+
+def aggregate(table: Tensor, index: Tensor, weight: Tensor, ptr: Tensor) -> Tensor:
+    r"""Weighted sums of table rows, one for each segment of :obj:`ptr`.
+
+    .. math::
+        \mathbf{o}_r = \sum_{e = p_r}^{p_{r+1} - 1} w_e \, \mathbf{t}_{i_e}
+
+    This is a CSR product in which no gathered row is ever stored. Tables of
+    less than 32 bits are summed in float32.
+
+    Args:
+        table: The rows ``[num_rows, dim]``.
+        index: The row of each entry ``[num_entries]``.
+        weight: The weight of each entry ``[num_entries]``.
+        ptr: The segment boundaries ``[num_segments + 1]``.
+
+    Returns:
+        The sums ``[num_segments, dim]``.
+
+    *Cost:* O(num_entries x dim) time, O(num_segments x dim) memory.
+    """
+    if table.dtype.itemsize < 4:
+        if index.numel() < table.size(0):  # Widen only what is read.
+            table = table.index_select(0, index)
+            index = torch.arange(index.numel(), device=index.device)
+        table = table.float()
+    return F.embedding_bag(
+        index,
+        table,
+        ptr,
+        mode="sum",
+        per_sample_weights=weight.to(table.dtype),
+        include_last_offset=True,
+    )
+
+
+def propagate(adj_t: Tensor, x: Tensor) -> Tensor:
+    r"""The product :math:`\hat{A} X` of a CSR matrix and a dense table.
+
+    *Cost:* O(E x dim) time, O(N x dim) memory.
+    """
+    return aggregate(x, adj_t.col_indices(), adj_t.values(), adj_t.crow_indices())

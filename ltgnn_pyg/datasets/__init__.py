@@ -1,0 +1,40 @@
+r"""Files to interactions to a graph and its split; ids are mapped here alone."""
+
+from ltgnn_pyg.datasets.interaction_dataset import InteractionDataset
+from ltgnn_pyg.datasets.interactions import Interactions, align_ids
+from ltgnn_pyg.datasets.lightgcn_text import (
+    AlibabaIFashion,
+    AmazonBook,
+    AmazonLarge,
+    Gowalla,
+    LightGCNText,
+    Yelp2018,
+)
+from ltgnn_pyg.datasets.read_interactions import read_interactions
+from ltgnn_pyg.datasets.split import (
+    Split,
+    split_given,
+    split_leave_one_out,
+    split_ratio,
+    split_temporal,
+)
+from ltgnn_pyg.datasets.synthetic import synthetic_interactions
+
+__all__ = [
+    "AlibabaIFashion",
+    "AmazonBook",
+    "AmazonLarge",
+    "Gowalla",
+    "InteractionDataset",
+    "Interactions",
+    "LightGCNText",
+    "Split",
+    "Yelp2018",
+    "align_ids",
+    "read_interactions",
+    "split_given",
+    "split_leave_one_out",
+    "split_ratio",
+    "split_temporal",
+    "synthetic_interactions",
+]

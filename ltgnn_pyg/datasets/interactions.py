@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+
+@dataclass(eq=False)
+class Interactions:
+    r"""User-item pairs with 0-based ids, before any split.
+
+    Users and items count separately here; as nodes of the graph, users are
+    :math:`0, \ldots, U-1` and items :math:`U, \ldots, U+I-1`.
+
+    Args:
+        user (torch.Tensor): The user of each interaction.
+        item (torch.Tensor): The item of each interaction, without the offset
+            :math:`U`.
+        num_users (int): The number of users :math:`U`.
+        num_items (int): The number of items :math:`I`.
+        user_ids (numpy.ndarray, optional): The raw id of each user: position =
+            index. :obj:`None` if the raw ids are the indices.
+            (default: :obj:`None`)
+        item_ids (numpy.ndarray, optional): The raw id of each item.
+            (default: :obj:`None`)
+        rating (torch.Tensor, optional): The rating of each interaction.
+            (default: :obj:`None`)
+        time (torch.Tensor, optional): The time of each interaction.
+            (default: :obj:`None`)
+
+    Shapes:
+        - **user**, **item**, **rating**, **time**: :math:`(E)`
+        - **user_ids**: :math:`(U)`, **item_ids**: :math:`(I)`
+
+    Raises:
+        ValueError: If shapes, types or ids do not fit together.
+
+    *Cost:* :math:`O(E)`.
+    """
+
+    user: Tensor
+    item: Tensor
+    num_users: int
+    num_items: int
+    user_ids: np.ndarray | None = None
+    item_ids: np.ndarray | None = None
+    rating: Tensor | None = None
+    time: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_users * self.num_items >= 2**63:
+            raise ValueError(
+                f"expected num_users * num_items < 2**63, got {self.num_users} * "
+                f"{self.num_items}; map the raw ids to 0, 1, 2, ... first"
+            )
+        for name, num in (("user", self.num_users), ("item", self.num_items)):
+            index, ids = getattr(self, name), getattr(self, f"{name}_ids")
+            if index.dtype != torch.long or index.size() != (len(self),):
+                raise ValueError(
+                    f"expected '{name}' as int64 [{len(self)}], got {index.dtype} "
+                    f"{list(index.size())}; convert it with .long().flatten()"
+                )
+            if len(self) and not (0 <= int(index.min()) <= int(index.max()) < num):
+                raise ValueError(
+                    f"expected '{name}' in 0..{num - 1}, got {int(index.min())}.."
+                    f"{int(index.max())}; raise 'num_{name}s' or map the ids"
+                )
+            if ids is not None and len(ids) != num:
+                raise ValueError(
+                    f"expected '{name}_ids' of length {num}, got {len(ids)}; "
+                    f"give one raw id per {name}"
+                )
+        for name in ("rating", "time"):
+            value = getattr(self, name)
+            if value is not None and value.size() != (len(self),):
+                raise ValueError(
+                    f"expected '{name}' of size [{len(self)}], got "
+                    f"{list(value.size())}; give one value per interaction"
+                )
+
+    def __len__(self) -> int:
+        return self.user.numel()
+
+    def __getitem__(self, index: Tensor | slice) -> Interactions:
+        r"""The interactions that a mask, an index tensor or a slice selects."""
+        return replace(
+            self,
+            user=self.user[index],
+            item=self.item[index],
+            rating=None if self.rating is None else self.rating[index],
+            time=None if self.time is None else self.time[index],
+        )
+
+    @property
+    def edge_label_index(self) -> Tensor:
+        r"""The pairs as nodes of the graph, :math:`(2, E)`: users, items + U."""
+        return torch.stack([self.user, self.item + self.num_users])
+
+    def repeated(self) -> Tensor:
+        r"""The mask :math:`(E)` of the interactions whose pair occurs earlier.
+
+        *Cost:* one sort of :math:`E` keys.
+        """
+        key, perm = (self.user * self.num_items + self.item).sort(stable=True)
+        mask = torch.zeros_like(key, dtype=torch.bool)
+        mask[perm[1:]] = key[1:] == key[:-1]
+        return mask
+
+    def to_data(self) -> Data:
+        r"""The graph of all interactions, as a homogeneous
+        :class:`~torch_geometric.data.Data`.
+
+        :obj:`edge_index` :math:`(2, 2E)` holds the :math:`E` edges from user to
+        item in the order of the interactions, then their reverses;
+        :obj:`num_users` and :obj:`num_items` stand beside :obj:`num_nodes`.
+        """
+        edge_index = self.edge_label_index
+        return Data(
+            edge_index=torch.cat([edge_index, edge_index.flip(0)], dim=1),
+            num_nodes=self.num_users + self.num_items,
+            num_users=self.num_users,
+            num_items=self.num_items,
+        )
+
+
+def align_ids(*parts: Interactions) -> tuple[Interactions, ...]:
+    r"""Gives interactions that were read from several files the same ids.
+
+    The new mapping holds the raw ids of all parts in sorted order. Parts that
+    carry no raw ids share them already, and only the sizes are united.
+
+    Args:
+        *parts (Interactions): The interactions of each file.
+
+    Raises:
+        ValueError: If only some of the parts carry raw ids.
+
+    *Cost:* :math:`O(E)` and a sort of the raw ids.
+    """
+    for name in ("user", "item"):
+        ids = [getattr(part, f"{name}_ids") for part in parts]
+        num = max(getattr(part, f"num_{name}s") for part in parts)
+        index = [getattr(part, name) for part in parts]
+        union = None
+        if any(i is not None for i in ids):
+            if any(i is None for i in ids):
+                raise ValueError(
+                    f"expected '{name}_ids' on all interactions or on none, got "
+                    f"both; read all files in one format"
+                )
+            if len({i.dtype for i in ids}) > 1:  # some numbers, some strings
+                ids = [i.astype(str).astype(object) for i in ids]
+            union = np.unique(np.concatenate(ids))
+            num = len(union)
+            index = [
+                torch.from_numpy(np.searchsorted(union, i)).to(x.device)[x]
+                for i, x in zip(ids, index, strict=True)
+            ]
+        parts = tuple(
+            replace(part, **{name: x, f"num_{name}s": num, f"{name}_ids": union})
+            for part, x in zip(parts, index, strict=True)
+        )
+    return parts

@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ltgnn_pyg.datasets.interactions import Interactions
+from ltgnn_pyg.datasets.text_formats import Locate, read_libfm, read_lightgcn
+
+_SUFFIX = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".inter": "recbole",
+    ".libfm": "libfm",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+_FIRST_LINE = {
+    "parquet": rb"PAR1",
+    "lightgcn": rb"\d+( \d+)* *$",
+    "libfm": rb"\S+ \d+:\S+ \d+:",
+    "recbole": rb"\w+:\w+\t",
+    "tsv": rb"[^\t,]+\t",
+    "csv": rb"[^\t,]+,",
+}
+_FORMATS = ("lightgcn", "csv", "tsv", "recbole", "libfm", "parquet")
+
+
+def read_interactions(
+    path: str | os.PathLike[str],
+    format: str | None = None,
+    *,
+    user: str | None = None,
+    item: str | None = None,
+    rating: str | None = None,
+    time: str | None = None,
+    sep: str | None = None,
+    min_rating: float | None = None,
+    duplicates: str = "error",
+) -> Interactions:
+    r"""Reads user-item interactions from a file and maps their ids once.
+
+    - :obj:`"lightgcn"`: a user, then its items, on each line, separated by
+      blanks: :obj:`0 3 5 8`. The ids are integers and stay as they are; a user
+      may have no items. :math:`U` and :math:`I` are the largest ids plus one.
+    - :obj:`"csv"`, :obj:`"tsv"`: a line of column names, then a line per
+      interaction.
+    - :obj:`"recbole"`: a RecBole :obj:`.inter` file, tab-separated, whose column
+      names carry a type: :obj:`user_id:token`.
+    - :obj:`"libfm"`: :obj:`label user:value item:value` on each line. The label
+      is the rating, the first feature names the user and the second the item,
+      their values are ignored. Users and items may share one range of feature
+      ids, as libFM has it, or count separately.
+    - :obj:`"parquet"`: columns of integer or string ids.
+
+    Except for :obj:`"lightgcn"`, ids are numbered in the sorted order of the raw
+    ids: numerically if all of a column are integers, else as strings. The mapping
+    stays in :obj:`user_ids` and :obj:`item_ids`. An empty field, :obj:`nan`,
+    :obj:`NaN`, :obj:`null` and :obj:`NULL` are no values.
+
+    Args:
+        path (str): The file.
+        format (str, optional): One of the formats above. If :obj:`None`, it is
+            told from the suffix or else the first line. (default: :obj:`None`)
+        user (str, optional): The column of users. If :obj:`None`,
+            :obj:`user_id`, :obj:`user` or :obj:`userid` in any case.
+            (default: :obj:`None`)
+        item (str, optional): The column of items, likewise.
+            (default: :obj:`None`)
+        rating (str, optional): The column of ratings. If :obj:`None`,
+            :obj:`rating` if there is one. (default: :obj:`None`)
+        time (str, optional): The column of times: numbers, or timestamps, which
+            become integers. If :obj:`None`, :obj:`timestamp` or :obj:`time` if
+            there is one. (default: :obj:`None`)
+        sep (str, optional): The separator of columns. If :obj:`None`, comma or
+            tab, as the format has it. (default: :obj:`None`)
+        min_rating (float, optional): Drops interactions rated lower, before ids
+            are numbered. (default: :obj:`None`)
+        duplicates (str, optional): If :obj:`"error"`, a repeated pair is an
+            error; if :obj:`"drop"`, its first occurrence stays.
+            (default: :obj:`"error"`)
+
+    Shapes:
+        - **output:** :class:`Interactions` of :math:`E` distinct pairs, in the
+          order of the file
+
+    Raises:
+        ValueError: If the file is empty, or a line is ragged, not numeric where a
+            number must stand, holds an empty or NaN field or a negative id, or
+            repeats a pair. The message names file and line.
+        ImportError: If pyarrow, which reads all named columns, is missing.
+
+    *Cost:* time linear in the file but for one sort of the pairs; a few dozen
+    bytes of memory per interaction. No Python loop over rows.
+    """
+    path = os.fspath(path)
+    if duplicates not in ("error", "drop"):
+        raise ValueError(
+            f"expected duplicates='error' or 'drop', got {duplicates!r}; choose one"
+        )
+    if sep is not None and len(sep) != 1:
+        raise ValueError(
+            f"expected sep of one character, got {sep!r}; convert the file"
+        )
+    if os.path.getsize(path) == 0:
+        raise ValueError(f"{path}: expected interactions, got an empty file")
+    format = format or _guess_format(path)
+    asked = {"user": user, "item": item, "rating": rating, "time": time}
+    if format not in _FORMATS:
+        raise ValueError(
+            f"expected format to be one of {_FORMATS}, got {format!r}; choose one"
+        )
+    if format in ("lightgcn", "libfm"):
+        if sep or any(asked.values()):
+            raise ValueError(
+                f"expected no column names and no sep for format={format!r}, whose "
+                f"columns are fixed; pass another format or leave them out"
+            )
+        out, locate = (read_lightgcn if format == "lightgcn" else read_libfm)(path)
+    else:
+        out, locate = _read_columns(path, format, asked, sep)
+    if len(out) == 0:
+        raise ValueError(f"{path}: expected interactions, got none")
+    row = torch.arange(len(out))
+    if min_rating is not None:
+        if out.rating is None:
+            raise ValueError(
+                f"{path}: expected ratings to compare with min_rating, got none; "
+                f"pass rating= the name of their column"
+            )
+        row = row[out.rating >= min_rating]
+        if row.numel() == 0:
+            raise ValueError(
+                f"{path}: expected ratings >= {min_rating}, got at most "
+                f"{float(out.rating.max())}; lower min_rating"
+            )
+        out = out[row]
+    repeated = out.repeated()
+    if bool(repeated.any()):
+        if duplicates == "error":
+            raise _duplicate_error(path, out, repeated, row, locate)
+        out = out[~repeated]
+    return _number_anew(_number_anew(out, "user"), "item")
+
+
+def _guess_format(path: str) -> str:
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix in _SUFFIX:
+        return _SUFFIX[suffix]
+    with open(path, "rb") as file:
+        line = file.readline(1 << 16).rstrip(b"\r\n")
+    for format, pattern in _FIRST_LINE.items():
+        if re.match(pattern, line):
+            return format
+    raise ValueError(
+        f"{path}: expected a suffix of {sorted(_SUFFIX)} or a first line that tells "
+        f"the format, got {line[:60].decode(errors='replace')!r}; pass format= one of "
+        f"{_FORMATS}"
+    )
+
+
+def _read_columns(
+    path: str, format: str, asked: Mapping[str, str | None], sep: str | None
+) -> tuple[Interactions, Locate]:
+    try:
+        from ltgnn_pyg.datasets.column_formats import read_columns
+    except ImportError as error:
+        extra = "parquet" if format == "parquet" else "csv"
+        raise ImportError(
+            f"reading {format!r} needs pyarrow: pip install ltgnn_pyg[{extra}]"
+        ) from error
+    return read_columns(path, format, asked, sep)
+
+
+def _duplicate_error(
+    path: str, out: Interactions, repeated: Tensor, row: Tensor, locate: Locate
+) -> ValueError:
+    second = int(repeated.nonzero()[0])
+    user, item = int(out.user[second]), int(out.item[second])
+    first = int(((out.user == user) & (out.item == item)).nonzero()[0])
+    raw_user = user if out.user_ids is None else out.user_ids[user]
+    raw_item = item if out.item_ids is None else out.item_ids[item]
+    return ValueError(
+        f"{path}, {locate(int(row[second]))}: expected distinct pairs, got user "
+        f"{raw_user} with item {raw_item} again, first on {locate(int(row[first]))} "
+        f"({int(repeated.sum())} repeated in all); pass duplicates='drop'"
+    )
+
+
+def _number_anew(out: Interactions, name: str) -> Interactions:
+    # Mapped ids of which no interaction is left give up their number.
+    index, ids = getattr(out, name), getattr(out, f"{name}_ids")
+    if ids is None:
+        return out
+    used = torch.bincount(index, minlength=len(ids)) > 0
+    if bool(used.all()):
+        return out
+    return replace(
+        out,
+        **{
+            name: (used.cumsum(0) - 1)[index],
+            f"{name}_ids": ids[used.numpy()],
+            f"num_{name}s": int(used.sum()),
+        },
+    )

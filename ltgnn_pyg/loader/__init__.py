@@ -1,0 +1,4 @@
+from ltgnn_pyg.loader.pair_batch_sampler import PairBatchSampler
+from ltgnn_pyg.loader.vr_neighbor_loader import VRNeighborLoader
+
+__all__ = ["PairBatchSampler", "VRNeighborLoader"]

@@ -1,0 +1,3 @@
+from ltgnn_pyg.nn.models.ltgnn import LTGNN
+
+__all__ = ["LTGNN"]

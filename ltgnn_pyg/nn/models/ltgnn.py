@@ -1,0 +1,406 @@
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn import Embedding, Module
+from torch_geometric.data import Data
+from torch_geometric.typing import Adj, OptTensor
+from torch_geometric.utils import is_torch_sparse_tensor
+
+from ltgnn_pyg.adjacency import normalized_adj
+from ltgnn_pyg.history import History
+from ltgnn_pyg.nn.conv import LTConv
+from ltgnn_pyg.nn.loss import BPRLoss, SoftmaxLoss
+from ltgnn_pyg.retrieval import top_k
+
+
+class LTGNN(Module):
+    r"""The recommender of `"Linear-Time Graph Neural Networks for Scalable
+    Recommendations" <https://arxiv.org/abs/2402.13973>`_ (WWW 2024).
+
+    Users and items have an embedding each, the rows of :math:`X`; they are
+    scored by the inner product of the rows of :math:`Z = (1 - \alpha) \hat{A} Z +
+    \alpha X`. Training takes one step of that for the nodes of a batch, started
+    from the history of earlier batches (:meth:`LTConv.step
+    <ltgnn_pyg.LTConv.step>`), on a batch of a
+    :class:`~ltgnn_pyg.VRNeighborLoader`:
+
+    .. code-block:: python
+
+        model = LTGNN(data.num_users, data.num_items)
+        loader = VRNeighborLoader(data, model.history, edge_label_index=train)
+        optimizer = torch.optim.SparseAdam(model.parameters(), lr=1e-3)
+        for epoch in range(10):
+            model.refresh(data.edge_index)
+            for batch in loader:
+                optimizer.zero_grad()
+                model.loss(batch).backward()
+                optimizer.step()
+        z = model.get_embedding(data.edge_index)
+
+    The gradient of the table is sparse, of the rows of the batch's seeds only,
+    so that a row-wise optimizer (:class:`torch.optim.SparseAdam`) touches nothing
+    else.
+
+    Args:
+        num_users: The number of users, nodes ``0 .. num_users - 1``.
+        num_items: The number of items, the nodes after them.
+        embedding_dim: The size of an embedding. Default: ``64``.
+        alpha: Teleport probability in ``[0, 1]``; 1 is matrix factorisation.
+            Default: ``0.2``.
+        K: Steps of :meth:`get_embedding`. Default: ``3``.
+        loss_fn: The objective, see :mod:`ltgnn_pyg.nn.loss`. Default:
+            :class:`~ltgnn_pyg.nn.loss.SoftmaxLoss`.
+        gradient: The estimate of the gradient that reaches :math:`\mathbf{x}_r`
+            of a seed with output gradient :math:`\mathbf{g}_r`:
+
+            * ``"local"``: :math:`\alpha \mathbf{g}_r`, exact for the step with
+              its history held fixed;
+            * ``"history"``: :math:`\alpha \mathbf{g}_r + (1 - \alpha) \sum_j
+              c_{rj} \hat{A}_{rj} V_j`, with :math:`V` the history of such
+              gradients, as in the authors' code;
+            * ``"corrected"``: the same with :math:`V_j` weighed by how often
+              :math:`j` is visited over how often :math:`r` is, without which the
+              sum is no estimate of the gradient of an epoch;
+            * ``"unroll"``: exact, by autograd through :obj:`K` steps over the
+              whole graph, O(K x E x dim) *for each batch* and dense; a reference.
+
+            Default: ``"local"``.
+        weight_decay: :math:`\lambda` of :math:`\frac{\lambda}{2B} \sum_b (\|
+            \mathbf{x}_{u_b} \|^2 + \| \mathbf{x}_{i_b} \|^2 + \sum_m \|
+            \mathbf{x}_{j_{bm}} \|^2)`, the convention of LightGCN's reference
+            code. Default: ``0.0``.
+        residual: :math:`\rho`; scores :math:`(Z - \rho X) / (1 - \rho)` in place
+            of :math:`Z`. Default: ``0.0``.
+        add_self_loops: Propagates over :math:`A + I`; tell the loader too.
+            Default: ``False``.
+        init_steps: Exact steps from :math:`X` to fill an empty history. Default:
+            ``7``.
+        refresh_steps: Exact steps from the history at each later
+            :meth:`refresh`. Default: ``0``.
+        warm_start: Starts :meth:`get_embedding` from the history, not from
+            :math:`X`. Default: ``False``.
+        init_std: Standard deviation of the initial table. Default: ``0.005``.
+        embedding: Makes a table; otherwise the rows are given as ``x`` in each
+            call, by an encoder of content features. Default: ``True``.
+        history_device: Where the history stays. Default: it follows the model.
+        history_dtype: How the history is stored. Default: as the table.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    *Cost:* O(batch_size x num_neighbors x dim) time a batch, O(E x dim) an epoch;
+    memory of 4 N x dim numbers, plus 2 for the optimizer (one more with
+    ``gradient="history"``).
+    """
+
+    def __init__(
+        self,
+        num_users: int,
+        num_items: int,
+        embedding_dim: int = 64,
+        *,
+        alpha: float = 0.2,
+        K: int = 3,
+        loss_fn: Module | None = None,
+        gradient: Literal["local", "history", "corrected", "unroll"] = "local",
+        weight_decay: float = 0.0,
+        residual: float = 0.0,
+        add_self_loops: bool = False,
+        init_steps: int = 7,
+        refresh_steps: int = 0,
+        warm_start: bool = False,
+        init_std: float = 0.005,
+        embedding: bool = True,
+        history_device: torch.device | str | None = None,
+        history_dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        if num_users < 1 or num_items < 1:
+            raise ValueError(
+                f"Expected positive 'num_users' and 'num_items' (got {num_users} and "
+                f"{num_items})"
+            )
+        if gradient not in (kinds := ("local", "history", "corrected", "unroll")):
+            raise ValueError(
+                f"Expected 'gradient' as one of {kinds} (got {gradient!r})"
+            )
+        if not 0.0 <= residual < 1.0:
+            raise ValueError(f"Expected 'residual' in [0, 1) (got {residual})")
+        if warm_start and gradient == "unroll":
+            raise ValueError(
+                "Expected 'warm_start=False' with gradient='unroll', which keeps no "
+                "history to start from (got True)"
+            )
+        if min(weight_decay, init_std, init_steps, refresh_steps) < 0:
+            raise ValueError(
+                "Expected 'weight_decay', 'init_std', 'init_steps' and "
+                f"'refresh_steps' to be at least 0 (got {weight_decay}, {init_std}, "
+                f"{init_steps} and {refresh_steps})"
+            )
+        num_nodes = num_users + num_items
+        self.num_users = num_users
+        self.num_items = num_items
+        self.embedding_dim = embedding_dim
+        self.gradient = gradient
+        self.weight_decay = weight_decay
+        self.residual = residual
+        self.add_self_loops = add_self_loops
+        self.init_steps = init_steps
+        self.refresh_steps = refresh_steps
+        self.warm_start = warm_start
+        self.init_std = init_std
+        self.loss_fn = SoftmaxLoss() if loss_fn is None else loss_fn
+        self.conv = LTConv(alpha, K, normalize=False)
+        self.embedding: Embedding | None = None
+        if embedding:
+            sparse = gradient != "unroll"
+            self.embedding = Embedding(num_nodes, embedding_dim, sparse=sparse)
+        self.history: History | None = None
+        if gradient != "unroll":
+            self.history = History(
+                num_nodes,
+                embedding_dim,
+                gradient=gradient in ("history", "corrected"),
+                visits=gradient == "corrected",
+                device=history_device,
+                dtype=history_dtype,
+            )
+        self._graph: tuple[Any, OptTensor, Tensor] | None = None
+        self.reset_parameters()
+
+    @classmethod
+    def released(
+        cls, num_users: int, num_items: int, embedding_dim: int = 64, **kwargs: Any
+    ) -> "LTGNN":
+        r"""The model as the authors released it, where that departs from the paper.
+
+        For the rest of their setting, pair it with ``SparseAdam(lr=0.0015)`` and
+
+        .. code-block:: python
+
+            VRNeighborLoader(
+                data, model.history, num_neighbors=15, batch_size=2048,
+                add_self_loops=True, user_balanced=True,
+                neg_sampling=ItemNegativeSampling(
+                    num_users, num_items, edge_index=train, reject_seen=True),
+            )
+
+        Args:
+            num_users: The number of users.
+            num_items: The number of items.
+            embedding_dim: The size of an embedding. Default: ``64``.
+            **kwargs: Replace single settings.
+        """
+        settings: dict[str, Any] = {
+            "alpha": 0.45,
+            "K": 3,
+            "loss_fn": BPRLoss(),
+            "gradient": "history",
+            "weight_decay": 2e-4,
+            "residual": 0.2,
+            "add_self_loops": True,
+            "init_steps": 7,
+            "init_std": 0.1,
+        }
+        return cls(num_users, num_items, embedding_dim, **{**settings, **kwargs})
+
+    @property
+    def num_nodes(self) -> int:
+        """The number of users and items."""
+        return self.num_users + self.num_items
+
+    def reset_parameters(self) -> None:
+        """Draws the table anew and empties the history."""
+        if self.embedding is not None:
+            torch.nn.init.normal_(self.embedding.weight, std=self.init_std)
+        if self.history is not None:
+            self.history.reset_parameters()
+
+    @torch.no_grad()
+    def refresh(
+        self, edge_index: Adj, edge_weight: OptTensor = None, x: OptTensor = None
+    ) -> None:
+        r"""Renews the history over the graph. Call it at the start of each epoch.
+
+        The first call fills the history by :attr:`init_steps` exact steps from
+        :math:`X`, later ones take :attr:`refresh_steps` from the history itself;
+        then its snapshot and the exact aggregate are renewed
+        (:meth:`History.refresh <ltgnn_pyg.History.refresh>`).
+
+        Args:
+            edge_index: The training graph, both directions ``[2, num_edges]``, or
+                its :func:`~ltgnn_pyg.normalized_adj`, used as it is.
+            edge_weight: Edge weights ``[num_edges]``.
+            x: All rows of :math:`X`, for a model without a table.
+
+        *Cost:* O(E x dim) time, one sparse product for each step and one more.
+        """
+        adj_t = self._adj_t(edge_index, edge_weight)
+        if self.history is None:
+            return
+        first = self.history.num_refreshes == 0
+        steps = self.init_steps if first else self.refresh_steps
+        output = None
+        if first or steps > 0:
+            start = None if first else self._output()
+            output = self.conv(self._rows(x), adj_t, z=start, K=steps)
+        self.history.refresh(adj_t, output)
+
+    def loss(self, batch: Data, x: OptTensor = None) -> Tensor:
+        r"""Returns the training loss of a batch, and pushes its rows.
+
+        Args:
+            batch: A batch of a :class:`~ltgnn_pyg.VRNeighborLoader` over
+                :attr:`history`.
+            x: The rows of :math:`X` of the batch's seeds ``n_id[:num_seeds]``,
+                ``[num_seeds, dim]``, for a model without a table; of all nodes
+                with ``gradient="unroll"``.
+
+        Returns:
+            The loss, a scalar.
+
+        Raises:
+            ValueError: If :meth:`refresh` was never called, or the batch holds no
+                rows of a history.
+        """
+        seed = batch.n_id[: batch.num_seeds]
+        if self.gradient == "unroll":
+            x = self._rows(x)
+            z = F.embedding(seed, self._exact(x, self._last_graph()))
+            x = F.embedding(seed, x)
+        else:
+            if x is None:
+                x = self._table()(seed)
+            z = self._step(batch, seed, x)
+        src, pos, neg = batch.src_index, batch.dst_pos_index, batch.get("dst_neg_index")
+        loss = self.loss_fn(z, src, pos, neg)
+        if self.weight_decay > 0.0:
+            norm = x.square().sum(-1)
+            total = norm[src].sum() + norm[pos].sum()
+            total = total if neg is None else total + norm[neg].sum()
+            loss = loss + self.weight_decay / (2 * src.numel()) * total
+        return loss
+
+    def get_embedding(
+        self, edge_index: Adj, edge_weight: OptTensor = None, x: OptTensor = None
+    ) -> Tensor:
+        r"""Returns the embeddings to score, after :obj:`K` exact steps.
+
+        Args:
+            edge_index: The graph, as in :meth:`refresh`.
+            edge_weight: Edge weights ``[num_edges]``.
+            x: All rows of :math:`X`, for a model without a table.
+
+        Returns:
+            ``[num_users + num_items, dim]``.
+
+        *Cost:* O(K x E x dim) time.
+        """
+        return self._exact(self._rows(x), self._adj_t(edge_index, edge_weight))
+
+    @torch.no_grad()
+    def recommend(
+        self,
+        user: Tensor,
+        k: int = 20,
+        exclude: Tensor | None = None,
+        embedding: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        r"""Returns the best items of some users.
+
+        Args:
+            user: The users ``[num]``.
+            k: How many items. Default: ``20``.
+            exclude: Pairs of users and items never to be returned, node ids ``[2,
+                num_pairs]``, e.g. the training pairs.
+            embedding: What :meth:`get_embedding` returned, to spare computing it
+                in each call. Default: computed over the graph last seen.
+
+        Returns:
+            Scores and item indices ``0 .. num_items - 1``, both ``[num, k]``, best
+            first; ``-inf`` and ``-1`` where no item is left.
+
+        *Cost:* O(num x num_items x dim) time, chunked.
+        """
+        if embedding is None:
+            embedding = self._exact(self._rows(None), self._last_graph())
+        src, dst = embedding.split([self.num_users, self.num_items])
+        if exclude is not None:
+            exclude = torch.stack([exclude[0], exclude[1] - self.num_users])
+        return top_k(src, dst, k, src_index=user, exclude=exclude)
+
+    def _step(self, batch: Data, seed: Tensor, x: Tensor) -> Tensor:
+        """One step for the seeds; leaves their rows in the history."""
+        history = self.history
+        assert history is not None
+        if history.num_refreshes == 0 or "aggregate" not in batch:
+            raise ValueError(
+                "Expected a batch with rows of a filled history (got none); call "
+                "'model.refresh(edge_index)' before each epoch and build the loader "
+                "with 'history=model.history'"
+            )
+        x_step = x.view_as(x)  # Its gradient is that of the step alone.
+        z = self.conv.step(x_step, batch.aggregate, batch.get("grad_aggregate"))
+        if self.training:
+            history.push("output", seed, z.detach())
+            if "visits" in history:
+                history.push("visits", seed, history.pull("visits", seed) + 1)
+            if "gradient" in history and x_step.requires_grad:
+                x_step.register_hook(lambda v: history.push("gradient", seed, v))
+        return self._score(z, x)
+
+    def _score(self, z: Tensor, x: Tensor) -> Tensor:
+        """The embeddings to score, given the propagated and the input rows."""
+        if self.residual == 0.0:
+            return z
+        return (z - self.residual * x) / (1 - self.residual)
+
+    def _exact(self, x: Tensor, adj_t: Tensor) -> Tensor:
+        return self._score(
+            self.conv(x, adj_t, z=self._output() if self.warm_start else None), x
+        )
+
+    def _output(self) -> Tensor:
+        assert self.history is not None
+        return self.history.output
+
+    def _rows(self, x: OptTensor) -> Tensor:
+        return self._table().weight if x is None else x
+
+    def _table(self) -> Embedding:
+        if self.embedding is None:
+            raise ValueError(
+                "Expected 'x' (got None): the model was built with 'embedding=False'"
+            )
+        return self.embedding
+
+    def _last_graph(self) -> Tensor:
+        if self._graph is None:
+            raise ValueError(
+                "Expected a graph (got none yet); call 'model.refresh(edge_index)' "
+                "first"
+            )
+        return self._graph[2]
+
+    def _adj_t(self, edge_index: Adj, edge_weight: OptTensor) -> Tensor:
+        """Normalises a graph, once as long as it stays the same object."""
+        if is_torch_sparse_tensor(edge_index) and edge_weight is None:
+            adj_t = edge_index.to_sparse_csr()
+            self._graph = (edge_index, None, adj_t)
+            return adj_t
+        last = self._graph
+        if last is None or last[0] is not edge_index or last[1] is not edge_weight:
+            adj_t = normalized_adj(
+                edge_index, edge_weight, self.num_nodes, self.add_self_loops
+            )
+            last = self._graph = (edge_index, edge_weight, adj_t)
+        return last[2]
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.__class__.__name__}({self.num_users}, {self.num_items}, "
+            f"{self.embedding_dim}, alpha={self.conv.alpha}, K={self.conv.K}, "
+            f"gradient='{self.gradient}')"
+        )

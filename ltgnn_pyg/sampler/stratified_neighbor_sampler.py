@@ -1,0 +1,154 @@
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch_geometric.sampler import (
+    BaseSampler,
+    EdgeSamplerInput,
+    NegativeSampling,
+    NodeSamplerInput,
+    SamplerOutput,
+)
+from torch_geometric.typing import OptTensor
+
+from ltgnn_pyg.sampler.generator import generator_here
+from ltgnn_pyg.sampler.link_sampler import sample_links
+
+
+@dataclass
+class WeightedSamplerOutput(SamplerOutput):
+    r"""A sampled subgraph with the weight of each of its edges.
+
+    Args:
+        edge_weight: :math:`c_{rj} \hat{A}_{rj}`, the normalised weight times the
+            inverse inclusion probability, ``[num_sampled_edges]``.
+        ptr: The boundaries of each seed's edges ``[num_seeds + 1]``.
+    """
+
+    edge_weight: OptTensor = None
+    ptr: OptTensor = None
+
+
+class StratifiedNeighborSampler(BaseSampler):
+    r"""Samples one hop of neighbours, a stratum each, in plain torch.
+
+    The :math:`d` neighbours of a seed are cut into :math:`k` strata of nearly
+    equal size and one is drawn uniformly from each. The draws are distinct; with
+    :math:`c_{rj}`, the size of the stratum of :math:`j`, as weight
+
+    .. math::
+        \mathbb{E} \sum_{j \in S(r)} c_{rj} \hat{A}_{rj} \mathbf{t}_j
+        = (\hat{A} T)_r
+
+    and the variance is at most that of :math:`k` independent draws (stratified
+    sampling, Cochran 1977, chapter 5). All neighbours are taken when
+    :math:`d \le k`. There is no loop and no rejection, and no relabelling: a
+    node that is sampled for two seeds stands twice in the output.
+
+    Usable in PyG's own :class:`~torch_geometric.loader.NodeLoader` and
+    :class:`~torch_geometric.loader.LinkLoader`.
+
+    Args:
+        adj_t: The normalised adjacency as sparse CSR, rows are targets, as made
+            by :func:`~ltgnn_pyg.normalized_adj`.
+        num_neighbors: The most neighbours drawn for a seed; ``-1`` takes all.
+            Default: ``15``.
+        generator: Draws the neighbours. Default: torch's global generator.
+
+    Raises:
+        ValueError: If :obj:`adj_t` is not sparse CSR or :obj:`num_neighbors`
+            is neither positive nor -1.
+
+    *Cost:* O(num_seeds x num_neighbors) time a call; no copy of the graph.
+    """
+
+    def __init__(
+        self,
+        adj_t: Tensor,
+        num_neighbors: int = 15,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        if not isinstance(adj_t, Tensor) or adj_t.layout != torch.sparse_csr:
+            raise ValueError(
+                "Expected 'adj_t' as a torch.sparse_csr matrix (got "
+                f"{getattr(adj_t, 'layout', type(adj_t).__name__)}); see "
+                "'ltgnn_pyg.normalized_adj'"
+            )
+        if num_neighbors != -1 and num_neighbors < 1:
+            raise ValueError(
+                f"Expected 'num_neighbors' to be positive, or -1 for all (got "
+                f"{num_neighbors})"
+            )
+        self.adj_t = adj_t
+        self.num_neighbors = num_neighbors
+        self.generator = generator
+
+    def sample(self, seed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        r"""Draws the neighbours of each seed.
+
+        Args:
+            seed: Node ids ``[num_seeds]``.
+
+        Returns:
+            The neighbours' node ids and weights, seed by seed,
+            ``[num_sampled_edges]``, and the boundaries ``[num_seeds + 1]``.
+        """
+        rowptr = self.adj_t.crow_indices()
+        start = rowptr[seed]
+        degree = rowptr[seed + 1] - start
+        count = degree
+        if self.num_neighbors != -1:
+            count = degree.clamp(max=self.num_neighbors)
+        ptr = torch.cat([count.new_zeros(1), count.cumsum(0)])
+        # Entry t of a seed covers the positions [t d / k, (t + 1) d / k):
+        per_seed = torch.stack([start, degree, count, ptr[:-1]])
+        start, degree, count, first = per_seed.repeat_interleave(count, dim=1)
+        t = torch.arange(start.numel(), device=start.device) - first
+        low = t * degree // count
+        size = (t + 1) * degree // count - low
+        shift = size  # Each stratum is one neighbour when all are taken.
+        if self.num_neighbors != -1:
+            u = torch.rand(
+                size.numel(),
+                device=size.device,
+                generator=generator_here(self.generator, size.device),
+            )
+            # The product can round up to the size itself.
+            shift = torch.minimum((u * size).long(), size - 1)
+        else:
+            shift = torch.zeros_like(size)
+        edge = start + low + shift
+        weight = self.adj_t.values()[edge] * size
+        return self.adj_t.col_indices()[edge], weight, ptr
+
+    def sample_from_nodes(
+        self, index: NodeSamplerInput, **kwargs: object
+    ) -> SamplerOutput:
+        """Samples from nodes, in PyG's form: seeds first, then their neighbours."""
+        out = self._subgraph(index.node.to(self.adj_t.device))
+        out.metadata = (index.input_id, index.time)
+        return out
+
+    def sample_from_edges(
+        self, index: EdgeSamplerInput, neg_sampling: NegativeSampling | None = None
+    ) -> SamplerOutput:
+        """Samples from links: their distinct end points and negatives as seeds."""
+        device, num_nodes = self.adj_t.device, self.adj_t.size(0)
+        return sample_links(index, neg_sampling, self._subgraph, num_nodes, device)
+
+    def _subgraph(self, seed: Tensor, time: OptTensor = None) -> WeightedSamplerOutput:
+        neighbor, weight, ptr = self.sample(seed)
+        num_seeds, num_edges = seed.numel(), neighbor.numel()
+        position = torch.arange(num_seeds + num_edges, device=seed.device)
+        return WeightedSamplerOutput(
+            node=torch.cat([seed, neighbor]),
+            row=position[num_seeds:],
+            col=position[:num_seeds].repeat_interleave(
+                ptr.diff(), output_size=num_edges
+            ),
+            edge=None,
+            num_sampled_nodes=[num_seeds, num_edges],
+            num_sampled_edges=[num_edges],
+            edge_weight=weight,
+            ptr=ptr,
+        )

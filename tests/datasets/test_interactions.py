@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+import torch
+
+from ltgnn_pyg.datasets import Interactions, align_ids
+
+
+def _interactions(user, item, num_users=3, num_items=4, **kwargs):
+    return Interactions(
+        torch.tensor(user), torch.tensor(item), num_users, num_items, **kwargs
+    )
+
+
+def test_to_data():
+    data = _interactions([0, 2, 0], [3, 0, 1]).to_data()
+    assert data.edge_index.tolist() == [[0, 2, 0, 6, 3, 4], [6, 3, 4, 0, 2, 0]]
+    assert data.edge_index.dtype == torch.long
+    assert (data.num_nodes, data.num_users, data.num_items) == (7, 3, 4)
+    assert set(data.keys()) == {"edge_index", "num_nodes", "num_users", "num_items"}
+    data.validate()
+
+
+def test_select_and_repeated():
+    out = _interactions(
+        [0, 2, 0, 2], [3, 0, 3, 0], time=torch.arange(4), rating=torch.ones(4)
+    )
+    assert out.repeated().tolist() == [False, False, True, True]
+    kept = out[~out.repeated()]
+    assert len(kept) == 2
+    assert kept.edge_label_index.tolist() == [[0, 2], [6, 3]]
+    assert kept.time.tolist() == [0, 1] and kept.rating.tolist() == [1, 1]
+    empty = kept[torch.zeros(2, dtype=torch.bool)]
+    assert empty.edge_label_index.size() == (2, 0)
+    assert empty.repeated().size() == (0,)
+
+
+@pytest.mark.parametrize(
+    "kwargs, match",
+    [
+        (dict(user=[0, 3], item=[0, 0]), "'user' in 0..2, got 0..3"),
+        (dict(user=[0, -1], item=[0, 0]), "'user' in 0..2, got -1..0"),
+        (dict(user=[0], item=[4]), "'item' in 0..3, got 4..4"),
+        (dict(user=[0], item=[1, 2]), r"'item' as int64 \[1\]"),
+        (dict(user=[0.5], item=[1]), "'user' as int64"),
+        (dict(user=[0], item=[1], user_ids=np.arange(2)), "'user_ids' of length 3"),
+        (dict(user=[0], item=[1], time=torch.ones(2)), r"'time' of size \[1\]"),
+        (dict(user=[0], item=[1], num_users=2**62), r"2\*\*63"),
+    ],
+)
+def test_validation(kwargs, match):
+    with pytest.raises(ValueError, match=match):
+        _interactions(**kwargs)
+
+
+def test_align_ids():
+    train = _interactions(
+        [0, 1], [0, 1], 2, 2, user_ids=np.array([5, 9]), item_ids=np.array([1, 3])
+    )
+    test = _interactions(
+        [1, 0], [0, 0], 2, 1, user_ids=np.array([7, 9]), item_ids=np.array([2])
+    )
+    train, test = align_ids(train, test)
+    for part in (train, test):
+        assert part.user_ids.tolist() == [5, 7, 9]
+        assert part.item_ids.tolist() == [1, 2, 3]
+        assert (part.num_users, part.num_items) == (3, 3)
+    assert (train.user.tolist(), train.item.tolist()) == ([0, 2], [0, 2])
+    assert (test.user.tolist(), test.item.tolist()) == ([2, 1], [1, 1])
+
+
+def test_align_ids_without_raw_ids_and_of_two_types():
+    first, second = align_ids(
+        _interactions([0], [0], 1, 5), _interactions([3], [1], 4, 2)
+    )
+    assert (first.num_users, second.num_items) == (4, 5)
+    assert first.user_ids is None
+
+    def named(ids):
+        return _interactions([0], [0], 1, 1, user_ids=ids, item_ids=ids)
+
+    one, two = align_ids(named(np.array([7])), named(np.array(["a"], dtype=object)))
+    assert one.user_ids.tolist() == two.user_ids.tolist() == ["7", "a"]
+    with pytest.raises(ValueError, match="'user_ids' on all interactions or on none"):
+        align_ids(first, one)

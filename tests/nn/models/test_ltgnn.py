@@ -1,0 +1,263 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch_geometric.data import Data
+
+from ltgnn_pyg import LTGNN, ItemNegativeSampling, VRNeighborLoader, normalized_adj
+from ltgnn_pyg.nn import BPRLoss, SoftmaxLoss
+from tests.dense import dense_adj
+
+
+def train(model, loader, graph, epochs, lr=0.05):
+    optimizer = torch.optim.SparseAdam(model.parameters(), lr=lr)
+    for _ in range(epochs):
+        model.refresh(graph.edge_index)
+        for batch in loader:
+            optimizer.zero_grad()
+            model.loss(batch).backward()
+            optimizer.step()
+
+
+def blocks(num_blocks=3, size=6):
+    """Users of a block have all items of their block but one each."""
+    user, item = torch.cartesian_prod(*2 * [torch.arange(num_blocks * size)]).t()
+    inside = user // size == item // size
+    held_out = inside & (user == item)
+    pairs = torch.stack([user, item + num_blocks * size])
+    train_pairs = pairs[:, inside & ~held_out]
+    data = Data(
+        edge_index=torch.cat([train_pairs, train_pairs.flip(0)], 1),
+        num_nodes=2 * num_blocks * size,
+    )
+    data.num_users = data.num_items = num_blocks * size
+    return data, train_pairs, pairs[:, held_out]
+
+
+@pytest.mark.parametrize("gradient", ["local", "history", "corrected", "unroll"])
+@pytest.mark.parametrize("loss_fn", [SoftmaxLoss(), BPRLoss()])
+def test_withheld_item_ranks_first(gradient, loss_fn):
+    """On a block-diagonal graph the only unseen item of a user's block wins."""
+    data, pairs, held_out = blocks()
+    model = LTGNN(data.num_users, data.num_items, 8, gradient=gradient, loss_fn=loss_fn)
+    neg = ItemNegativeSampling(
+        data.num_users, data.num_items, 2, edge_index=pairs, reject_seen=True
+    )
+    loader = VRNeighborLoader(data, model.history, 3, pairs, 30, neg)
+    if gradient == "unroll":
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+        model.refresh(data.edge_index)
+        for batch in (b for _ in range(30) for b in loader):
+            optimizer.zero_grad()
+            model.loss(batch).backward()
+            optimizer.step()
+    else:
+        train(model, loader, data, 30)
+    users = torch.arange(data.num_users)
+    score, item = model.recommend(users, 2, exclude=pairs)
+    assert torch.equal(item[:, 0], held_out[1] - data.num_users)
+    assert (score[:, 0] > score[:, 1]).all()
+
+
+def test_get_embedding_is_k_exact_steps(graph):
+    model = LTGNN(graph.num_users, graph.num_items, 4, alpha=0.3, K=4, residual=0.2)
+    x = model.embedding.weight.detach()
+    adj = dense_adj(graph.edge_index, graph.num_nodes).float()
+    z = x
+    for _ in range(4):
+        z = 0.7 * adj @ z + 0.3 * x
+    expected = (z - 0.2 * x) / 0.8
+    torch.testing.assert_close(model.get_embedding(graph.edge_index), expected)
+    adj_t = normalized_adj(graph.edge_index, None, graph.num_nodes)
+    torch.testing.assert_close(model.get_embedding(adj_t), expected)
+
+
+def test_refresh(graph):
+    model = LTGNN(
+        graph.num_users, graph.num_items, 4, alpha=0.3, init_steps=2, refresh_steps=1
+    )
+    x = model.embedding.weight.detach()
+    adj = dense_adj(graph.edge_index, graph.num_nodes).float()
+    z = x
+    for step in range(3):  # Two steps first, then one more.
+        z = 0.7 * adj @ z + 0.3 * x
+        if step > 0:
+            model.refresh(graph.edge_index)
+            torch.testing.assert_close(model.history.output, z)
+            torch.testing.assert_close(model.history.aggregate, adj @ z)
+    model.warm_start, model.conv.K = True, 1
+    torch.testing.assert_close(
+        model.get_embedding(graph.edge_index), 0.7 * adj @ z + 0.3 * x
+    )
+
+
+@pytest.mark.parametrize("gradient", ["local", "history", "corrected"])
+def test_gradient_is_sparse_and_of_seeds_only(graph, pairs, gradient):
+    model = LTGNN(graph.num_users, graph.num_items, 4, gradient=gradient)
+    loader = VRNeighborLoader(graph, model.history, 2, pairs, batch_size=2)
+    model.refresh(graph.edge_index)
+    batch = next(iter(loader))
+    model.loss(batch).backward()
+    grad = model.embedding.weight.grad
+    assert grad.is_sparse
+    seed = batch.n_id[: batch.num_seeds]
+    assert torch.equal(grad.coalesce().indices()[0], seed.sort().values)
+    before = model.history.output
+    model.eval()
+    model.loss(batch)
+    assert torch.equal(model.history.output, before)  # Only training pushes.
+
+
+def test_unroll_is_the_exact_gradient(graph, pairs):
+    model = LTGNN(
+        graph.num_users, graph.num_items, 4, gradient="unroll", K=5, weight_decay=0.1
+    )
+    model.refresh(graph.edge_index)
+    batch = next(iter(VRNeighborLoader(graph, None, 2, pairs, 6, "triplet")))
+    loss = model.loss(batch)
+    loss.backward()
+    x = model.embedding.weight.detach().clone().requires_grad_()
+    adj, z = dense_adj(graph.edge_index, graph.num_nodes).float(), x
+    for _ in range(5):
+        z = 0.8 * adj @ z + 0.2 * x
+    index = [batch.n_id[i] for i in (batch.src_index, batch.dst_pos_index)]
+    neg = batch.n_id[batch.dst_neg_index]
+    expected = SoftmaxLoss()(z, *index, neg)
+    expected = expected + 0.1 / 12 * sum(x[i].square().sum() for i in (*index, neg))
+    expected.backward()
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(model.embedding.weight.grad, x.grad)
+
+
+def test_released_behaviour_equals_its_equations(graph, pairs):
+    """Two epochs of the released preset against a dense re-computation."""
+    U, n, d, alpha, lr = graph.num_users, graph.num_nodes, 4, 0.45, 0.0015
+    model = LTGNN.released(U, graph.num_items, d).double()
+    loader = VRNeighborLoader(
+        graph,
+        model.history,
+        num_neighbors=-1,  # All, so that nothing but the batches is random.
+        batch_size=6,
+        add_self_loops=True,
+        user_balanced=True,
+        neg_sampling=ItemNegativeSampling(
+            U, graph.num_items, edge_index=pairs[:, 1:], reject_seen=True
+        ),
+        edge_label_index=pairs,
+    )
+    optimizer = torch.optim.SparseAdam(model.parameters(), lr=lr)
+    adj = dense_adj(graph.edge_index, n, add_self_loops=True)
+
+    x = model.embedding.weight.detach().clone()
+    z, v = x.clone(), torch.zeros_like(x)
+    m1, m2, step = torch.zeros_like(x), torch.zeros_like(x), 0
+    for _ in range(7):  # The history starts from seven exact steps.
+        z = (1 - alpha) * adj @ z + alpha * x
+    for _ in range(2):
+        model.refresh(graph.edge_index)
+        for batch in loader:
+            optimizer.zero_grad()
+            loss = model.loss(batch)
+            loss.backward()
+            optimizer.step()
+
+            src, pos, neg = (
+                batch.n_id[i]
+                for i in (batch.src_index, batch.dst_pos_index, batch.dst_neg_index)
+            )
+            seed = torch.cat([src, pos, neg]).unique()
+            z_seed = ((1 - alpha) * adj @ z + alpha * x)[seed]
+            z[seed] = z_seed
+            z_leaf, x_leaf = z.clone().requires_grad_(), x.clone().requires_grad_()
+            out = (z_leaf - 0.2 * x_leaf) / 0.8
+            score = (out[src] * (out[pos] - out[neg])).sum(1)
+            decay = sum(x_leaf[i].square().sum() for i in (src, pos, neg))
+            expected = -F.logsigmoid(score).mean() + 2e-4 / (2 * src.numel()) * decay
+            torch.testing.assert_close(loss, expected)
+            g, direct = torch.autograd.grad(expected, (z_leaf, x_leaf))
+            v_seed = ((1 - alpha) * adj @ v + alpha * g)[seed]
+            v[seed] = v_seed
+            grad = (v + direct)[seed]
+            step += 1
+            m1[seed] = 0.9 * m1[seed] + 0.1 * grad  # Rows of the seeds only.
+            m2[seed] = 0.999 * m2[seed] + 0.001 * grad.square()
+            scale = lr * (1 - 0.999**step) ** 0.5 / (1 - 0.9**step)
+            x[seed] -= scale * m1[seed] / (m2[seed].sqrt() + 1e-8)
+
+            torch.testing.assert_close(model.embedding.weight.detach(), x)
+            torch.testing.assert_close(model.history.output, z)
+            torch.testing.assert_close(model.history.gradient, v)
+    z = x
+    for _ in range(3):  # Inference ignores the history.
+        z = (1 - alpha) * adj @ z + alpha * x
+    expected = (z - 0.2 * x) / 0.8
+    torch.testing.assert_close(model.get_embedding(graph.edge_index).detach(), expected)
+
+
+def test_x_from_an_encoder(graph, pairs):
+    """Content features in place of the table; the encoder learns."""
+    feature = torch.randn(graph.num_nodes, 3)
+    encoder = torch.nn.Linear(3, 4)
+    model = LTGNN(graph.num_users, graph.num_items, 4, embedding=False)
+    assert list(model.parameters()) == []
+    loader = VRNeighborLoader(graph, model.history, 2, pairs, 5)
+    model.refresh(graph.edge_index, x=encoder(feature))
+    for batch in loader:
+        encoder.zero_grad()
+        model.loss(batch, x=encoder(feature[batch.n_id[: batch.num_seeds]])).backward()
+        assert encoder.weight.grad.abs().sum() > 0
+    z = model.get_embedding(graph.edge_index, x=encoder(feature))
+    assert z.shape == (graph.num_nodes, 4)
+    model.recommend(torch.tensor([1]), 2, embedding=z.detach())
+    with pytest.raises(ValueError, match="Expected 'x'"):
+        model.get_embedding(graph.edge_index)
+
+
+def test_alpha_one_is_matrix_factorisation(graph, pairs):
+    model = LTGNN(graph.num_users, graph.num_items, 4, alpha=1.0)
+    loader = VRNeighborLoader(graph, model.history, 1, pairs, 100)
+    model.refresh(graph.edge_index)
+    batch = next(iter(loader))
+    x = model.embedding.weight
+    torch.testing.assert_close(model.get_embedding(graph.edge_index), x)
+    index = [batch.n_id[i] for i in (batch.src_index, batch.dst_pos_index)]
+    torch.testing.assert_close(model.loss(batch), SoftmaxLoss()(x, *index))
+
+
+def test_recommend(graph, pairs):
+    model = LTGNN(graph.num_users, graph.num_items, 4, init_std=1.0)
+    user = torch.tensor([5, 0])
+    with pytest.raises(ValueError, match="call 'model"):
+        model.recommend(user)
+    z = model.get_embedding(graph.edge_index).detach()
+    score, item = model.recommend(user, 3, exclude=pairs)
+    dense = z[: graph.num_users] @ z[graph.num_users :].t()
+    dense[pairs[0], pairs[1] - graph.num_users] = float("-inf")
+    expected = dense[user].sort(descending=True)
+    torch.testing.assert_close(score, expected.values[:, :3])
+    found = score.isfinite()
+    assert torch.equal(item[found], expected.indices[:, :3][found])
+    assert (item[~found] == -1).all() and not found.all()
+
+
+def test_state_dict_holds_the_history(graph, pairs):
+    model = LTGNN(graph.num_users, graph.num_items, 4, gradient="corrected")
+    train(model, VRNeighborLoader(graph, model.history, 2, pairs, 5), graph, 1)
+    other = LTGNN(graph.num_users, graph.num_items, 4, gradient="corrected")
+    other.load_state_dict(model.state_dict())
+    assert torch.equal(other.history.output, model.history.output)
+    assert other.history.num_refreshes == 1
+    model.reset_parameters()
+    assert model.history.num_refreshes == 0
+
+
+def test_bad_arguments():
+    with pytest.raises(ValueError, match="positive 'num_users'"):
+        LTGNN(0, 3)
+    with pytest.raises(ValueError, match="Expected 'gradient'"):
+        LTGNN(2, 3, gradient="exact")
+    with pytest.raises(ValueError, match="Expected 'residual'"):
+        LTGNN(2, 3, residual=1.0)
+    with pytest.raises(ValueError, match="at least 0"):
+        LTGNN(2, 3, weight_decay=-1.0)
+    with pytest.raises(ValueError, match="'warm_start=False'"):
+        LTGNN(2, 3, gradient="unroll", warm_start=True)

@@ -1,0 +1,100 @@
+import pytest
+import torch
+from torch_geometric.sampler import NegativeSampling
+
+from ltgnn_pyg import ItemNegativeSampling
+
+U, I = 4, 6
+
+
+@pytest.fixture
+def seen():
+    """Users with none, one, all but one and two seen items."""
+    items = {0: [], 1: [3], 2: [0, 1, 2, 4, 5], 3: [5, 0]}
+    pairs = [(u, i + U) for u, row in items.items() for i in row]
+    return torch.tensor(pairs).t(), items
+
+
+def frequency(sampling, user, num=6000):
+    item = sampling.sample_for(torch.full((num,), user)) - U
+    return torch.bincount(item.view(-1), minlength=I).double() / item.numel()
+
+
+def test_uniform_draws_every_unseen_item_once(seen, monkeypatch):
+    """Enumerates the ranks: they map one to one onto the unseen items."""
+    edge_index, items = seen
+    sampling = ItemNegativeSampling(U, I, edge_index=edge_index, reject_seen=True)
+    for user, row in items.items():
+        left = I - len(row)
+        u = (torch.arange(left, dtype=torch.double) + 0.5) / left
+        monkeypatch.setattr(torch, "rand", lambda *args, u=u, **kwargs: u)
+        drawn = sampling.sample_for(torch.full((left,), user)) - U
+        assert drawn.tolist() == [i for i in range(I) if i not in row]
+
+
+@pytest.mark.parametrize("amount", [1, 3])
+def test_popularity_rejects_seen(seen, amount):
+    edge_index, _ = seen
+    more = torch.tensor([[0, 1, 1], [5 + U, 5 + U, 4 + U]])
+    edge_index = torch.cat([edge_index, more], 1)
+    kwargs = {"edge_index": edge_index, "power": 0.75}
+    degree = torch.bincount(edge_index[1] - U, minlength=I).double()
+    for reject in (False, True):
+        sampling = ItemNegativeSampling(U, I, amount, reject_seen=reject, **kwargs)
+        weight = degree.pow(0.75)
+        if reject:
+            weight[edge_index[1, edge_index[0] == 3] - U] = 0.0
+        actual = frequency(sampling, 3)
+        assert actual[weight == 0].sum() == 0
+        torch.testing.assert_close(actual, weight / weight.sum(), atol=0.03, rtol=0)
+
+
+def test_shapes_and_items_only():
+    src = torch.tensor([0, 1, 3])
+    for kwargs, shape in (
+        ({}, (3,)),
+        ({"amount": 4}, (3, 4)),
+        ({"amount": 5, "shared": True}, (1, 5)),
+    ):
+        item = ItemNegativeSampling(U, I, **kwargs).sample_for(src)
+        assert item.shape == shape and item.min() >= U and item.max() < U + I
+    drawn = ItemNegativeSampling(U, I).sample(500, "dst", U + I)
+    assert drawn.unique().tolist() == list(range(U, U + I))
+    drawn = ItemNegativeSampling(U, I).sample(500, "src", U + I)
+    assert drawn.unique().tolist() == list(range(U))
+
+
+def test_survives_pygs_cast():
+    sampling = ItemNegativeSampling(U, I)
+    assert NegativeSampling.cast(sampling) is sampling and sampling.is_triplet()
+
+
+def test_generator_decides():
+    def draw(seed):
+        generator = torch.Generator().manual_seed(seed)
+        sampling = ItemNegativeSampling(U, I, 20, generator=generator)
+        return sampling.sample_for(torch.zeros(1, dtype=torch.long)).tolist()
+
+    assert draw(1) == draw(1) != draw(2)
+
+
+def test_bad_arguments(seen):
+    edge_index, _ = seen
+    with pytest.raises(ValueError, match="at most one of"):
+        ItemNegativeSampling(U, I, edge_index=edge_index, reject_seen=True, shared=True)
+    with pytest.raises(ValueError, match="Expected 'edge_index'"):
+        ItemNegativeSampling(U, I, power=0.5)
+    with pytest.raises(ValueError, match="from users"):
+        ItemNegativeSampling(U, I, edge_index=edge_index.flip(0), reject_seen=True)
+    every = torch.stack([torch.zeros(I, dtype=torch.long), torch.arange(I) + U])
+    with pytest.raises(ValueError, match="user 0, who has seen all"):
+        ItemNegativeSampling(U, I, edge_index=every, reject_seen=True)
+    kwargs = {"edge_index": torch.tensor([[0, 1], [U, U + 1]]), "power": 1.0}
+    ItemNegativeSampling(U, I, reject_seen=True, **kwargs)
+    kwargs["edge_index"] = torch.tensor([[0, 0, 1], [U, U + 1, U]])
+    with pytest.raises(ValueError, match="user 0, who has seen all"):
+        ItemNegativeSampling(U, I, reject_seen=True, **kwargs)
+    with pytest.raises(ValueError, match="cannot be rejected"):
+        ItemNegativeSampling(U, I, edge_index=edge_index, reject_seen=True).sample(
+            3, "dst"
+        )
