@@ -34,15 +34,19 @@ def normalized_adj(
     point *to* node :math:`i`.
 
     Args:
-        edge_index: The edges, ``[2, num_edges]``, or a square sparse matrix
-            whose rows are the targets (PyG's ``adj_t``).
-        edge_weight: Non-negative weights ``[num_edges]``. Default: ones.
-        num_nodes: The number of nodes. Default: largest index + 1.
-        add_self_loops: Adds :math:`I` to :math:`A` first. Default: ``False``.
+        edge_index (torch.Tensor or SparseTensor): The edges,
+            :obj:`[2, num_edges]`, or a square sparse matrix whose rows are the
+            targets (PyG's :obj:`adj_t`).
+        edge_weight (torch.Tensor, optional): Non-negative weights
+            :obj:`[num_edges]`. If :obj:`None`, ones. (default: :obj:`None`)
+        num_nodes (int, optional): The number of nodes. If :obj:`None`, the
+            largest index + 1. (default: :obj:`None`)
+        add_self_loops (bool, optional): Adds :math:`I` to :math:`A` first.
+            (default: :obj:`False`)
 
     Returns:
-        A ``torch.sparse_csr`` matrix ``[num_nodes, num_nodes]``, float32 unless
-        the weights have another type.
+        A :obj:`torch.sparse_csr` matrix :obj:`[num_nodes, num_nodes]`,
+        :obj:`float32` unless the weights have another type.
 
     Raises:
         ValueError: If an index is out of range or a weight is negative.
@@ -107,16 +111,16 @@ def aggregate(table: Tensor, index: Tensor, weight: Tensor, ptr: Tensor) -> Tens
         \mathbf{o}_r = \sum_{e = p_r}^{p_{r+1} - 1} w_e \, \mathbf{t}_{i_e}
 
     This is a CSR product in which no gathered row is ever stored. Tables of
-    less than 32 bits are summed in float32.
+    less than 32 bits are summed in :obj:`float32`.
 
     Args:
-        table: The rows ``[num_rows, dim]``.
-        index: The row of each entry ``[num_entries]``.
-        weight: The weight of each entry ``[num_entries]``.
-        ptr: The segment boundaries ``[num_segments + 1]``.
+        table (torch.Tensor): The rows :obj:`[num_rows, dim]`.
+        index (torch.Tensor): The row of each entry :obj:`[num_entries]`.
+        weight (torch.Tensor): The weight of each entry :obj:`[num_entries]`.
+        ptr (torch.Tensor): The segment boundaries :obj:`[num_segments + 1]`.
 
     Returns:
-        The sums ``[num_segments, dim]``.
+        The sums :obj:`[num_segments, dim]`.
 
     *Cost:* O(num_entries x dim) time, O(num_segments x dim) memory.
     """

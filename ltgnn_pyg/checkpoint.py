@@ -22,9 +22,9 @@ def save_checkpoint(path: str | os.PathLike[str], **state: Any) -> None:
                         generator=generator, epoch=epoch)
 
     Args:
-        path: The file.
-        **state: What to save, by name: objects with ``state_dict`` and
-            ``load_state_dict`` (modules with their histories, optimizers,
+        path (str): The file.
+        **state (Any): What to save, by name: objects with :obj:`state_dict` and
+            :obj:`load_state_dict` (modules with their histories, optimizers,
             schedulers), :class:`torch.Generator`, or plain values (numbers,
             strings, tensors, lists and dicts of them).
 
@@ -57,8 +57,8 @@ def load_checkpoint(path: str | os.PathLike[str], **state: Any) -> dict[str, Any
                                 generator=generator)["epoch"]
 
     Args:
-        path: The file.
-        **state: The objects to restore, by the names they were saved under.
+        path (str): The file.
+        **state (Any): The objects to restore, by the names they were saved under.
 
     Returns:
         What else the file holds, by name.

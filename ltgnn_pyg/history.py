@@ -14,31 +14,37 @@ class History(torch.nn.Module):
     Recommendations" <https://arxiv.org/abs/2402.13973>`_, in the grammar of
     `GNNAutoScale <https://arxiv.org/abs/2106.05609>`_ (pull, push). The tables:
 
-    * ``output`` :math:`Z_{hist}`: the newest embedding of each node;
-    * ``reference`` :math:`Z_{ref}`: a snapshot of it, taken at :meth:`refresh`;
-    * ``difference`` :math:`Z_{hist} - Z_{ref}`: what the control variate
-      samples. It is stored in place of ``output``, which is the sum of the two,
-      so that a step gathers its neighbours once;
-    * ``aggregate`` :math:`M = \hat{A} Z_{ref}`: the exact aggregate of the
+    * :obj:`output` :math:`Z_{hist}`: the newest embedding of each node;
+    * :obj:`reference` :math:`Z_{ref}`: a snapshot of it, taken at
+      :meth:`refresh`;
+    * :obj:`difference` :math:`Z_{hist} - Z_{ref}`: what the control variate
+      samples. It is stored in place of :obj:`output`, which is the sum of the
+      two, so that a step gathers its neighbours once;
+    * :obj:`aggregate` :math:`M = \hat{A} Z_{ref}`: the exact aggregate of the
       snapshot;
-    * ``gradient`` :math:`V_{hist}`, the newest gradient of each node, only with
-      :obj:`gradient=True`;
-    * ``visits``, how often each node was a seed, ``[num_nodes, 1]``, only with
-      :obj:`visits=True`.
+    * :obj:`gradient` :math:`V_{hist}`, the newest gradient of each node, only
+      with :obj:`gradient=True`;
+    * :obj:`visits`, how often each node was a seed, :obj:`[num_nodes, 1]`, only
+      with :obj:`visits=True`.
 
     All tables are in the :meth:`state_dict`. The loader pulls, the model pushes,
     and nothing else touches them.
 
     Args:
-        num_nodes: The number of nodes.
-        embedding_dim: The size of a row.
-        gradient: Keeps the table ``gradient``. Default: ``False``.
-        visits: Keeps the table ``visits``. Default: ``False``.
-        device: Where the tables live. If given, they stay there whatever the
-            model they belong to is moved to (CPU-resident histories of a GPU
-            model). Default: they follow the model.
-        dtype: How the tables are stored, e.g. ``torch.bfloat16``; arithmetic is
-            in float32 at least. If given, it stays. Default: the default type.
+        num_nodes (int): The number of nodes.
+        embedding_dim (int): The size of a row.
+        gradient (bool, optional): Keeps the table :obj:`gradient`.
+            (default: :obj:`False`)
+        visits (bool, optional): Keeps the table :obj:`visits`.
+            (default: :obj:`False`)
+        device (torch.device or str, optional): Where the tables live. If given,
+            they stay there whatever the model they belong to is moved to
+            (CPU-resident histories of a GPU model). If :obj:`None`, they follow
+            the model. (default: :obj:`None`)
+        dtype (torch.dtype, optional): How the tables are stored, *e.g.*,
+            :obj:`torch.bfloat16`; arithmetic is in :obj:`float32` at least. If
+            given, it stays. If :obj:`None`, the default type.
+            (default: :obj:`None`)
 
     Raises:
         ValueError: If a size is not positive.
@@ -81,7 +87,7 @@ class History(torch.nn.Module):
 
     @property
     def output(self) -> Tensor:
-        """All rows of ``output``, a new tensor ``[num_nodes, dim]``."""
+        """All rows of :obj:`output`, a new tensor :obj:`[num_nodes, dim]`."""
         reference = self._table("reference")
         return self.pull(
             "output", torch.arange(self.num_nodes, device=reference.device)
@@ -108,17 +114,19 @@ class History(torch.nn.Module):
         r"""Reads rows, or weighted sums of rows.
 
         Args:
-            name: The table.
-            index: The rows to read ``[num_entries]``.
-            weight: If given together with :obj:`ptr`, returns :math:`\sum_e w_e
-                \mathbf{t}_{i_e}` over each segment of entries instead of the
-                rows themselves: nothing of size ``num_entries x dim`` is stored
-                or leaves the history's device.
-            ptr: The segment boundaries ``[num_segments + 1]``.
+            name (str): The table.
+            index (torch.Tensor): The rows to read :obj:`[num_entries]`.
+            weight (torch.Tensor, optional): If given together with :obj:`ptr`,
+                returns :math:`\sum_e w_e \mathbf{t}_{i_e}` over each segment of
+                entries instead of the rows themselves: nothing of size
+                :obj:`num_entries x dim` is stored or leaves the history's
+                device. (default: :obj:`None`)
+            ptr (torch.Tensor, optional): The segment boundaries
+                :obj:`[num_segments + 1]`. (default: :obj:`None`)
 
         Returns:
-            ``[num_entries, dim]`` or ``[num_segments, dim]``, on the device of
-            :obj:`index`, in float32 at least.
+            :obj:`[num_entries, dim]` or :obj:`[num_segments, dim]`, on the device
+            of :obj:`index`, in :obj:`float32` at least.
 
         Raises:
             KeyError: If there is no such table.
@@ -143,10 +151,10 @@ class History(torch.nn.Module):
         """Writes rows; :obj:`index` holds no node twice.
 
         Args:
-            name: The table; ``output`` is kept as its difference to the
+            name (str): The table; :obj:`output` is kept as its difference to the
                 reference.
-            index: The rows to write ``[num_rows]``.
-            rows: Their new values ``[num_rows, dim]``.
+            index (torch.Tensor): The rows to write :obj:`[num_rows]`.
+            rows (torch.Tensor): Their new values :obj:`[num_rows, dim]`.
 
         Raises:
             KeyError: If there is no such table.
@@ -167,9 +175,10 @@ class History(torch.nn.Module):
         Z_{ref}`, one sparse product.
 
         Args:
-            adj_t: :math:`\hat{A}` as a sparse CSR matrix, as made by
-                :func:`~ltgnn_pyg.normalized_adj`.
-            output: Replaces all of ``output`` first ``[num_nodes, dim]``.
+            adj_t (torch.Tensor): :math:`\hat{A}` as a sparse CSR matrix, as made
+                by :func:`~ltgnn_pyg.normalized_adj`.
+            output (torch.Tensor, optional): Replaces all of :obj:`output` first
+                :obj:`[num_nodes, dim]`. (default: :obj:`None`)
 
         Raises:
             ValueError: If the sizes differ.

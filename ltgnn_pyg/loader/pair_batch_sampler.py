@@ -16,12 +16,16 @@ class PairBatchSampler(Sampler[list[int]]):
       pairs.
 
     Args:
-        src: The user of each pair ``[num_pairs]``.
-        batch_size: Pairs in a batch.
-        shuffle: Draws the order anew each epoch. Default: ``True``.
-        user_balanced: Draws users, not pairs. Default: ``False``.
-        drop_last: Drops the last batch if it is smaller. Default: ``False``.
-        generator: Draws the order. Default: torch's global generator.
+        src (torch.Tensor): The user of each pair :obj:`[num_pairs]`.
+        batch_size (int): Pairs in a batch.
+        shuffle (bool, optional): Draws the order anew each epoch.
+            (default: :obj:`True`)
+        user_balanced (bool, optional): Draws users, not pairs.
+            (default: :obj:`False`)
+        drop_last (bool, optional): Drops the last batch if it is smaller.
+            (default: :obj:`False`)
+        generator (torch.Generator, optional): Draws the order. If :obj:`None`,
+            torch's global generator does. (default: :obj:`None`)
 
     Raises:
         ValueError: If there is no pair or :obj:`batch_size` is not positive.

@@ -42,56 +42,66 @@ class VRNeighborLoader(LinkLoader):
     A batch is a :class:`~torch_geometric.data.Data` in PyG's form, which any
     PyG training step can consume:
 
-    * ``n_id``: node ids, the seeds first, then their neighbours;
-    * ``num_seeds``: how many of them are seeds;
-    * ``src_index``, ``dst_pos_index`` ``[batch_size]`` and ``dst_neg_index``
-      (``[batch_size]``, ``[batch_size, amount]``, ``[1, amount]`` if shared, absent
-      without negatives): positions in ``n_id``;
-    * ``edge_index``, ``edge_weight``: the sampled edges in positions of ``n_id``,
-      neighbour to seed, and :math:`c_{rj} \hat{A}_{rj}`; at most
-      ``num_neighbors x num_seeds``;
-    * ``aggregate`` ``[num_seeds, dim]``: :math:`\mathbf{a}_r`, if there is a
-      history; ``grad_aggregate`` likewise, if the history keeps gradients:
+    * :obj:`n_id`: node ids, the seeds first, then their neighbours;
+    * :obj:`num_seeds`: how many of them are seeds;
+    * :obj:`src_index`, :obj:`dst_pos_index` :obj:`[batch_size]` and
+      :obj:`dst_neg_index` (:obj:`[batch_size]`, :obj:`[batch_size, amount]`,
+      :obj:`[1, amount]` if shared, absent without negatives): positions in
+      :obj:`n_id`;
+    * :obj:`edge_index`, :obj:`edge_weight`: the sampled edges in positions of
+      :obj:`n_id`, neighbour to seed, and :math:`c_{rj} \hat{A}_{rj}`; at most
+      :obj:`num_neighbors x num_seeds`;
+    * :obj:`aggregate` :obj:`[num_seeds, dim]`: :math:`\mathbf{a}_r`, if there is a
+      history; :obj:`grad_aggregate` likewise, if the history keeps gradients:
       :math:`\sum_j c_{rj} \hat{A}_{rj} V_{hist,j}`, where each term is weighed by
       the visits of :math:`j` over those of :math:`r` if it counts visits;
-    * ``input_id``: which pairs of ``edge_label_index`` the batch holds;
-    * what else lies on ``data``, filtered as PyG does.
+    * :obj:`input_id`: which pairs of :obj:`edge_label_index` the batch holds;
+    * what else lies on :obj:`data`, filtered as PyG does.
 
     Args:
-        data: The graph. A sparse CSR ``data.adj_t`` is taken as the normalised
-            adjacency as it is; otherwise ``data.edge_index`` (and
-            ``data.edge_weight``) is normalised here. ``data.num_users`` tells
-            users and items apart.
-        history: The history of the model to train; ``None`` samples only.
-        num_neighbors: The most neighbours of a seed; ``-1`` takes all. Default:
-            ``15``.
-        edge_label_index: The training pairs ``[2, num_pairs]``, users first.
-            Default: the edges of ``data`` that lead from users to items.
-        batch_size: Pairs in a batch. Default: ``1024``.
-        neg_sampling: An :class:`~ltgnn_pyg.ItemNegativeSampling`, or a triplet
-            :class:`~torch_geometric.sampler.NegativeSampling` (or ``"triplet"``),
-            which is made to draw items only. ``None`` draws no negatives, for
-            losses that take them from the batch. Default: ``None``.
-        sampler: Any one-hop :class:`~torch_geometric.sampler.BaseSampler` over
-            the same graph that draws uniformly. PyG's ``NeighborSampler`` on
-            torch-sparse 0.6.18 does so with ``replace=True`` only. Default: a
-            :class:`~ltgnn_pyg.StratifiedNeighborSampler`.
-        add_self_loops: Propagates over :math:`A + I`, as the model must too.
-            Default: ``False``.
-        shuffle: Draws the order of the pairs anew each epoch. Default: ``True``.
-        user_balanced: Draws users first, then one of their pairs. Default:
-            ``False``.
-        drop_last: Drops the last batch if it is smaller. Default: ``False``.
-        transform: Applied to each batch last.
-        generator: Draws pairs, negatives and neighbours, all from one state (of
-            each worker's own generator, seeded from it, with workers). Default:
-            torch's global generator.
-        **kwargs: Further arguments of :class:`torch.utils.data.DataLoader`, such
-            as ``num_workers``.
+        data (torch_geometric.data.Data): The graph. A sparse CSR
+            :obj:`data.adj_t` is taken as the normalised adjacency as it is;
+            otherwise :obj:`data.edge_index` (and :obj:`data.edge_weight`) is
+            normalised here. :obj:`data.num_users` tells users and items apart.
+        history (History, optional): The history of the model to train;
+            :obj:`None` samples only. (default: :obj:`None`)
+        num_neighbors (int, optional): The most neighbours of a seed; :obj:`-1`
+            takes all. (default: :obj:`15`)
+        edge_label_index (torch.Tensor, optional): The training pairs
+            :obj:`[2, num_pairs]`, users first. If :obj:`None`, the edges of
+            :obj:`data` that lead from users to items. (default: :obj:`None`)
+        batch_size (int, optional): Pairs in a batch. (default: :obj:`1024`)
+        neg_sampling (NegativeSampling or str or dict, optional): An
+            :class:`~ltgnn_pyg.ItemNegativeSampling`, or a triplet
+            :class:`~torch_geometric.sampler.NegativeSampling` (or
+            :obj:`"triplet"`), which is made to draw items only. :obj:`None` draws
+            no negatives, for losses that take them from the batch.
+            (default: :obj:`None`)
+        sampler (BaseSampler, optional): Any one-hop
+            :class:`~torch_geometric.sampler.BaseSampler` over the same graph that
+            draws uniformly. PyG's :obj:`NeighborSampler` on torch-sparse 0.6.18
+            does so with :obj:`replace=True` only. If :obj:`None`, a
+            :class:`~ltgnn_pyg.StratifiedNeighborSampler`. (default: :obj:`None`)
+        add_self_loops (bool, optional): Propagates over :math:`A + I`, as the
+            model must too. (default: :obj:`False`)
+        shuffle (bool, optional): Draws the order of the pairs anew each epoch.
+            (default: :obj:`True`)
+        user_balanced (bool, optional): Draws users first, then one of their pairs.
+            (default: :obj:`False`)
+        drop_last (bool, optional): Drops the last batch if it is smaller.
+            (default: :obj:`False`)
+        transform (callable, optional): Applied to each batch last.
+            (default: :obj:`None`)
+        generator (torch.Generator, optional): Draws pairs, negatives and
+            neighbours, all from one state (of each worker's own generator, seeded
+            from it, with workers). If :obj:`None`, torch's global generator does.
+            (default: :obj:`None`)
+        **kwargs (optional): Further arguments of
+            :class:`torch.utils.data.DataLoader`, such as :obj:`num_workers`.
 
     Raises:
-        ValueError: If ``num_users`` is missing, the pairs do not lead from users
-            to items, or history and graph differ in size.
+        ValueError: If :obj:`num_users` is missing, the pairs do not lead from
+            users to items, or history and graph differ in size.
 
     *Cost:* O(batch_size x num_neighbors x dim) time a batch, whatever the size
     of the graph.

@@ -1,9 +1,10 @@
-r"""Training objectives, one signature: ``loss(z, src_index, dst_pos_index,
-dst_neg_index) -> Tensor``.
+r"""Training objectives, one signature: :obj:`loss(z, src_index, dst_pos_index,
+dst_neg_index) -> Tensor`.
 
-``z [num_nodes, dim]`` holds each distinct node of the batch once; the indices
-``[batch_size]`` point into it. Negatives come as ``[batch_size]``,
-``[batch_size, amount]``, ``[1, amount]`` shared by the batch, or ``None``.
+:obj:`z` :obj:`[num_nodes, dim]` holds each distinct node of the batch once; the
+indices :obj:`[batch_size]` point into it. Negatives come as :obj:`[batch_size]`,
+:obj:`[batch_size, amount]`, :obj:`[1, amount]` shared by the batch, or
+:obj:`None`.
 """
 
 import torch
@@ -59,13 +60,14 @@ class SoftmaxLoss(Module):
     \}`, so an item is a negative as often as it is popular.
 
     Args:
-        temperature: :math:`\tau`. Default: ``0.12``.
-        cosine: Scores by cosine; otherwise by inner product. Default: ``True``.
+        temperature (float, optional): :math:`\tau`. (default: :obj:`0.12`)
+        cosine (bool, optional): Scores by cosine; otherwise by inner product.
+            (default: :obj:`True`)
 
     Raises:
         ValueError: If :obj:`temperature` is not positive.
 
-    *Cost:* O(batch_size x (amount + dim)), with ``amount = batch_size`` in the
+    *Cost:* O(batch_size x (amount + dim)), with :obj:`amount = batch_size` in the
     batch: time O(batch_size^2 x dim), memory O(batch_size^2).
     """
 
@@ -89,13 +91,13 @@ class SoftmaxLoss(Module):
         if dst_neg_index is not None:
             pos, neg = _scores(z, src_index, dst_pos_index, dst_neg_index)
             logit = torch.cat([pos.unsqueeze(1), neg], dim=1) / self.temperature
-            return logit.logsumexp(1).sub(logit[:, 0]).mean()
+            return F.cross_entropy(logit, torch.zeros_like(src_index))
         src = _gather(z, src_index) / self.temperature
         logit = src @ _gather(z, dst_pos_index).t()
         same = dst_pos_index.unsqueeze(1) == dst_pos_index
-        pos = logit.diagonal()
-        logit = logit.masked_fill(same.fill_diagonal_(False), float("-inf"))
-        return logit.logsumexp(1).sub(pos).mean()
+        with torch.no_grad():  # What softmax makes zero gets a gradient of zero.
+            logit.masked_fill_(same.fill_diagonal_(False), float("-inf"))
+        return F.cross_entropy(logit, torch.arange(src.size(0), device=src.device))
 
     def extra_repr(self) -> str:
         """The settings."""
@@ -111,7 +113,7 @@ def _gather(z: Tensor, index: Tensor) -> Tensor:
 def _scores(
     z: Tensor, src_index: Tensor, dst_pos_index: Tensor, dst_neg_index: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Scores of the positives ``[batch_size]`` and negatives ``[.., amount]``."""
+    """Scores of positives :obj:`[batch_size]` and negatives :obj:`[.., amount]`."""
     src = _gather(z, src_index)
     pos = (src * _gather(z, dst_pos_index)).sum(-1)
     if dst_neg_index.dim() == 1:

@@ -23,17 +23,21 @@ class ItemNegativeSampling(NegativeSampling):
     <https://arxiv.org/abs/1310.4546>`_) repeat those that were seen.
 
     Args:
-        num_users: The number of users; they are the nodes before the items.
-        num_items: The number of items.
-        amount: Negatives for each positive, or for the whole batch with
-            :obj:`shared`. Default: ``1``.
-        edge_index: The pairs seen, ``[2, num_pairs]`` node ids, users first,
-            e.g. ``split.train``. Needed by the next two arguments.
-        reject_seen: Never draws an item the user has seen. Default: ``False``.
-        power: The exponent of popularity; 0 is uniform. Default: ``0.0``.
-        shared: Draws one set of negatives for all pairs of a batch. Default:
-            ``False``.
-        generator: Draws the negatives. Default: torch's global generator.
+        num_users (int): The number of users; they are the nodes before the items.
+        num_items (int): The number of items.
+        amount (int, optional): Negatives for each positive, or for the whole batch
+            with :obj:`shared`. (default: :obj:`1`)
+        edge_index (torch.Tensor, optional): The pairs seen, :obj:`[2, num_pairs]`
+            node ids, users first, *e.g.*, :obj:`split.train`. Needed by the next
+            two arguments. (default: :obj:`None`)
+        reject_seen (bool, optional): Never draws an item the user has seen.
+            (default: :obj:`False`)
+        power (float, optional): The exponent of popularity; 0 is uniform.
+            (default: :obj:`0.0`)
+        shared (bool, optional): Draws one set of negatives for all pairs of a
+            batch. (default: :obj:`False`)
+        generator (torch.Generator, optional): Draws the negatives. If :obj:`None`,
+            torch's global generator does. (default: :obj:`None`)
 
     Raises:
         ValueError: If arguments contradict each other, an index is no user or
@@ -138,11 +142,11 @@ class ItemNegativeSampling(NegativeSampling):
         r"""Draws negatives for the users of a batch.
 
         Args:
-            src: The users ``[batch_size]``.
+            src (torch.Tensor): The users :obj:`[batch_size]`.
 
         Returns:
-            Node ids of items, ``[batch_size]``, ``[batch_size, amount]`` if
-            :attr:`amount` is above 1, or ``[1, amount]`` if :attr:`shared`.
+            Node ids of items, :obj:`[batch_size]`, :obj:`[batch_size, amount]` if
+            :attr:`amount` is above 1, or :obj:`[1, amount]` if :attr:`shared`.
         """
         amount, num_pairs = int(self.amount), src.numel()
         if self.shared:

@@ -29,11 +29,12 @@ def sample_links(
     :class:`~ltgnn_pyg.ItemNegativeSampling` are drawn for the users they meet.
 
     Args:
-        index: The links.
-        neg_sampling: The negatives to draw, if any.
-        sample_fn: Maps distinct seeds (and their time) to a sampler output.
-        num_nodes: The number of nodes.
-        device: Where to sample.
+        index (EdgeSamplerInput): The links.
+        neg_sampling (NegativeSampling or None): The negatives to draw, if any.
+        sample_fn (callable): Maps distinct seeds (and their time) to a sampler
+            output.
+        num_nodes (int): The number of nodes.
+        device (torch.device): Where to sample.
 
     Returns:
         The output of :obj:`sample_fn` with PyG's link metadata.
@@ -63,9 +64,9 @@ class LinkSampler(BaseSampler):
     r"""Lends any PyG node sampler the link sampling of this package.
 
     Args:
-        sampler: Samples from nodes; its output starts with the seeds in the
-            order given, as all of PyG's do.
-        num_nodes: The number of nodes.
+        sampler (BaseSampler): Samples from nodes; its output starts with the seeds
+            in the order given, as all of PyG's do.
+        num_nodes (int): The number of nodes.
 
     *Cost:* That of :obj:`sampler`, and sorting the end points of the links.
     """

@@ -20,9 +20,11 @@ class WeightedSamplerOutput(SamplerOutput):
     r"""A sampled subgraph with the weight of each of its edges.
 
     Args:
-        edge_weight: :math:`c_{rj} \hat{A}_{rj}`, the normalised weight times the
-            inverse inclusion probability, ``[num_sampled_edges]``.
-        ptr: The boundaries of each seed's edges ``[num_seeds + 1]``.
+        edge_weight (torch.Tensor, optional): :math:`c_{rj} \hat{A}_{rj}`, the
+            normalised weight times the inverse inclusion probability,
+            :obj:`[num_sampled_edges]`. (default: :obj:`None`)
+        ptr (torch.Tensor, optional): The boundaries of each seed's edges
+            :obj:`[num_seeds + 1]`. (default: :obj:`None`)
     """
 
     edge_weight: OptTensor = None
@@ -49,15 +51,16 @@ class StratifiedNeighborSampler(BaseSampler):
     :class:`~torch_geometric.loader.LinkLoader`.
 
     Args:
-        adj_t: The normalised adjacency as sparse CSR, rows are targets, as made
-            by :func:`~ltgnn_pyg.normalized_adj`.
-        num_neighbors: The most neighbours drawn for a seed; ``-1`` takes all.
-            Default: ``15``.
-        generator: Draws the neighbours. Default: torch's global generator.
+        adj_t (torch.Tensor): The normalised adjacency as sparse CSR, rows are
+            targets, as made by :func:`~ltgnn_pyg.normalized_adj`.
+        num_neighbors (int, optional): The most neighbours drawn for a seed;
+            :obj:`-1` takes all. (default: :obj:`15`)
+        generator (torch.Generator, optional): Draws the neighbours. If
+            :obj:`None`, torch's global generator does. (default: :obj:`None`)
 
     Raises:
         ValueError: If :obj:`adj_t` is not sparse CSR or :obj:`num_neighbors`
-            is neither positive nor -1.
+            is neither positive nor :obj:`-1`.
 
     *Cost:* O(num_seeds x num_neighbors) time a call; no copy of the graph.
     """
@@ -87,11 +90,11 @@ class StratifiedNeighborSampler(BaseSampler):
         r"""Draws the neighbours of each seed.
 
         Args:
-            seed: Node ids ``[num_seeds]``.
+            seed (torch.Tensor): Node ids :obj:`[num_seeds]`.
 
         Returns:
             The neighbours' node ids and weights, seed by seed,
-            ``[num_sampled_edges]``, and the boundaries ``[num_seeds + 1]``.
+            :obj:`[num_sampled_edges]`, and the boundaries :obj:`[num_seeds + 1]`.
         """
         rowptr = self.adj_t.crow_indices()
         start = rowptr[seed]

@@ -18,15 +18,15 @@ class SolveReport(NamedTuple):
     r"""How a fixed-point solve went.
 
     Attributes:
-        iterations: The number of steps taken.
-        residual: The relative residual reached,
+        iterations (int): The number of steps taken.
+        residual (float): The relative residual reached,
             :math:`\| \alpha X + (1 - \alpha) \hat{A} Z - Z \|_F /
             \| \alpha X \|_F`.
-        bound: The number of steps that suffices for a symmetric
+        bound (int): The number of steps that suffices for a symmetric
             :math:`\hat{A}` of norm at most 1,
             :math:`\lceil \log(tol / r_0) / \log(1 - \alpha) \rceil` with
             :math:`r_0` the residual at the start (1 from zero).
-        converged: Whether :obj:`residual` is at most the tolerance.
+        converged (bool): Whether :obj:`residual` is at most the tolerance.
     """
 
     iterations: int
@@ -48,7 +48,7 @@ class LTConv(MessagePassing):
           Z^{(k)} = (1 - \alpha) \hat{A} Z^{(k-1)} + \alpha X,
 
       and is a drop-in for :class:`~torch_geometric.nn.conv.APPNP` and, with
-      ``alpha=0, K=1``, for :class:`~torch_geometric.nn.conv.LGConv`;
+      :obj:`alpha=0, K=1`, for :class:`~torch_geometric.nn.conv.LGConv`;
     * :meth:`solve` iterates to a tolerance and differentiates implicitly;
     * :meth:`step` takes the one step of linear-time training, from a
       history of earlier batches.
@@ -56,23 +56,24 @@ class LTConv(MessagePassing):
     Here :math:`\hat{A} = D^{-1/2} A D^{-1/2}`.
 
     Args:
-        alpha: Teleport probability in ``[0, 1]``: the weight of :math:`X`.
-            Default: ``0.2``.
-        K: Number of steps of :meth:`forward`. Default: ``1``.
-        add_self_loops: Propagates over :math:`A + I`. Default: ``False``.
-        normalize: Applies the symmetric normalisation; otherwise the weights
-            are used as they are. Default: ``True``.
-        cached: Normalises on the first call only. For one graph that never
-            changes. Default: ``False``.
-        **kwargs: Further arguments of
+        alpha (float, optional): Teleport probability in :math:`[0, 1]`: the weight
+            of :math:`X`. (default: :obj:`0.2`)
+        K (int, optional): Number of steps of :meth:`forward`. (default: :obj:`1`)
+        add_self_loops (bool, optional): Propagates over :math:`A + I`.
+            (default: :obj:`False`)
+        normalize (bool, optional): Applies the symmetric normalisation; otherwise
+            the weights are used as they are. (default: :obj:`True`)
+        cached (bool, optional): Normalises on the first call only. For one graph
+            that never changes. (default: :obj:`False`)
+        **kwargs (optional): Further arguments of
             :class:`~torch_geometric.nn.conv.MessagePassing`.
 
     Shapes:
         - **input:** node features :math:`(|V|, F)` or
           :math:`((|V_s|, F), (|V_t|, F))` for a bipartite graph; edge indices
           :math:`(2, |E|)` (a tensor, :class:`~torch_geometric.EdgeIndex`,
-          ``torch.sparse`` or ``torch_sparse`` matrix with the targets as rows);
-          edge weights :math:`(|E|)` *(optional)*
+          :obj:`torch.sparse` or :obj:`torch_sparse` matrix with the targets as
+          rows); edge weights :math:`(|E|)` *(optional)*
         - **output:** :math:`(|V|, F)` or :math:`(|V_t|, F)`
 
     Raises:
@@ -124,18 +125,21 @@ class LTConv(MessagePassing):
     ) -> Tensor:
         r"""Takes :obj:`K` exact steps; ordinary autograd.
 
-        A bipartite pair ``(x_src, x_dst)`` takes one step,
+        A bipartite pair :obj:`(x_src, x_dst)` takes one step,
         :math:`Z_t = (1 - \alpha) \hat{A} X_s + \alpha X_t`.
 
         Args:
-            x: Node features, or a pair of them.
-            edge_index: The graph.
-            edge_weight: Edge weights ``[num_edges]``.
-            z: Starts from other embeddings than :obj:`x`, such as a history.
-            K: Takes another number of steps than :attr:`K`.
+            x (torch.Tensor or tuple): Node features, or a pair of them.
+            edge_index (torch.Tensor or SparseTensor): The graph.
+            edge_weight (torch.Tensor, optional): Edge weights :obj:`[num_edges]`.
+                (default: :obj:`None`)
+            z (torch.Tensor, optional): Starts from other embeddings than :obj:`x`,
+                such as a history. (default: :obj:`None`)
+            K (int, optional): Takes another number of steps than :attr:`K`.
+                (default: :obj:`None`)
 
         Raises:
-            ValueError: If a bipartite input meets ``K > 1``, self-loops or
+            ValueError: If a bipartite input meets :obj:`K > 1`, self-loops or
                 :obj:`z`.
         """
         K = self.K if K is None else K
@@ -182,15 +186,17 @@ class LTConv(MessagePassing):
         gradient of the step with its history held fixed.
 
         Args:
-            x: The input rows :math:`\mathbf{x}_r`, ``[num_seeds, dim]``.
-            aggregate: An estimate :math:`\mathbf{a}_r` of :math:`(\hat{A}
-                Z_{hist})_r`, ``[num_seeds, dim]``, as
+            x (torch.Tensor): The input rows :math:`\mathbf{x}_r`,
+                :obj:`[num_seeds, dim]`.
+            aggregate (torch.Tensor): An estimate :math:`\mathbf{a}_r` of
+                :math:`(\hat{A} Z_{hist})_r`, :obj:`[num_seeds, dim]`, as
                 :class:`~ltgnn_pyg.VRNeighborLoader` delivers it.
-            grad_aggregate: An estimate :math:`\mathbf{v}_r` of the same
-                aggregate of the gradient history, ``[num_seeds, dim]``.
+            grad_aggregate (torch.Tensor, optional): An estimate
+                :math:`\mathbf{v}_r` of the same aggregate of the gradient
+                history, :obj:`[num_seeds, dim]`. (default: :obj:`None`)
 
         Returns:
-            The rows :math:`\mathbf{z}_r`, ``[num_seeds, dim]``.
+            The rows :math:`\mathbf{z}_r`, :obj:`[num_seeds, dim]`.
 
         *Cost:* O(num_seeds x dim), whatever the size of the graph.
         """
@@ -217,16 +223,21 @@ class LTConv(MessagePassing):
         number of iterations. Edge weights receive no gradient here.
 
         Args:
-            x: The node features ``[num_nodes, dim]``.
-            edge_index: The graph, in any form of :meth:`forward`.
-            edge_weight: Edge weights ``[num_edges]``.
-            tol: Bound on the relative residual. Default: ``1e-6``.
-            max_iter: Bound on the number of steps; a warning tells that it was
-                hit. Default: ``1000``.
-            z: A start, such as a history, ``[num_nodes, dim]``. Default: zero.
+            x (torch.Tensor): The node features :obj:`[num_nodes, dim]`.
+            edge_index (torch.Tensor or SparseTensor): The graph, in any form of
+                :meth:`forward`.
+            edge_weight (torch.Tensor, optional): Edge weights :obj:`[num_edges]`.
+                (default: :obj:`None`)
+            tol (float, optional): Bound on the relative residual.
+                (default: :obj:`1e-6`)
+            max_iter (int, optional): Bound on the number of steps; a warning tells
+                that it was hit. (default: :obj:`1000`)
+            z (torch.Tensor, optional): A start, such as a history,
+                :obj:`[num_nodes, dim]`. If :obj:`None`, zero.
+                (default: :obj:`None`)
 
         Returns:
-            The embeddings ``[num_nodes, dim]`` and a :class:`SolveReport`.
+            The embeddings :obj:`[num_nodes, dim]` and a :class:`SolveReport`.
 
         Raises:
             ValueError: If :attr:`alpha` is zero: the fixed point is not unique.

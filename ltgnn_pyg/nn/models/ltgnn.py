@@ -44,55 +44,62 @@ class LTGNN(Module):
     else.
 
     Args:
-        num_users: The number of users, nodes ``0 .. num_users - 1``.
-        num_items: The number of items, the nodes after them.
-        embedding_dim: The size of an embedding. Default: ``64``.
-        alpha: Teleport probability in ``[0, 1]``; 1 is matrix factorisation.
-            Default: ``0.2``.
-        K: Steps of :meth:`get_embedding`. Default: ``3``.
-        loss_fn: The objective, see :mod:`ltgnn_pyg.nn.loss`. Default:
-            :class:`~ltgnn_pyg.nn.loss.SoftmaxLoss`.
-        gradient: The estimate of the gradient that reaches :math:`\mathbf{x}_r`
-            of a seed with output gradient :math:`\mathbf{g}_r`:
+        num_users (int): The number of users, nodes :obj:`0 .. num_users - 1`.
+        num_items (int): The number of items, the nodes after them.
+        embedding_dim (int, optional): The size of an embedding.
+            (default: :obj:`64`)
+        alpha (float, optional): Teleport probability in :math:`[0, 1]`; 1 is
+            matrix factorisation. (default: :obj:`0.2`)
+        K (int, optional): Steps of :meth:`get_embedding`. (default: :obj:`3`)
+        loss_fn (torch.nn.Module, optional): The objective, see
+            :mod:`ltgnn_pyg.nn.loss`. If :obj:`None`,
+            :class:`~ltgnn_pyg.nn.loss.SoftmaxLoss`. (default: :obj:`None`)
+        gradient (str, optional): The estimate of the gradient that reaches
+            :math:`\mathbf{x}_r` of a seed with output gradient
+            :math:`\mathbf{g}_r`:
 
-            * ``"local"``: :math:`\alpha \mathbf{g}_r`, exact for the step with
+            * :obj:`"local"`: :math:`\alpha \mathbf{g}_r`, exact for the step with
               its history held fixed;
-            * ``"history"``: :math:`\alpha \mathbf{g}_r + (1 - \alpha) \sum_j
+            * :obj:`"history"`: :math:`\alpha \mathbf{g}_r + (1 - \alpha) \sum_j
               c_{rj} \hat{A}_{rj} V_j`, with :math:`V` the history of such
               gradients, as in the authors' code;
-            * ``"corrected"``: the same with :math:`V_j` weighed by how often
+            * :obj:`"corrected"`: the same with :math:`V_j` weighed by how often
               :math:`j` is visited over how often :math:`r` is, without which the
               sum is no estimate of the gradient of an epoch;
-            * ``"unroll"``: exact, by autograd through :obj:`K` steps over the
+            * :obj:`"unroll"`: exact, by autograd through :obj:`K` steps over the
               whole graph, O(K x E x dim) *for each batch* and dense; a reference.
 
-            Default: ``"local"``.
-        weight_decay: :math:`\lambda` of :math:`\frac{\lambda}{2B} \sum_b (\|
-            \mathbf{x}_{u_b} \|^2 + \| \mathbf{x}_{i_b} \|^2 + \sum_m \|
-            \mathbf{x}_{j_{bm}} \|^2)`, the convention of LightGCN's reference
-            code. Default: ``0.0``.
-        residual: :math:`\rho`; scores :math:`(Z - \rho X) / (1 - \rho)` in place
-            of :math:`Z`. Default: ``0.0``.
-        add_self_loops: Propagates over :math:`A + I`; tell the loader too.
-            Default: ``False``.
-        init_steps: Exact steps from :math:`X` to fill an empty history. Default:
-            ``7``.
-        refresh_steps: Exact steps from the history at each later
-            :meth:`refresh`. Default: ``0``.
-        warm_start: Starts :meth:`get_embedding` from the history, not from
-            :math:`X`. Default: ``False``.
-        init_std: Standard deviation of the initial table. Default: ``0.005``.
-        embedding: Makes a table; otherwise the rows are given as ``x`` in each
-            call, by an encoder of content features. Default: ``True``.
-        history_device: Where the history stays. Default: it follows the model.
-        history_dtype: How the history is stored. Default: as the table.
+            (default: :obj:`"local"`)
+        weight_decay (float, optional): :math:`\lambda` of
+            :math:`\frac{\lambda}{2B} \sum_b (\| \mathbf{x}_{u_b} \|^2 + \|
+            \mathbf{x}_{i_b} \|^2 + \sum_m \| \mathbf{x}_{j_{bm}} \|^2)`, the
+            convention of LightGCN's reference code. (default: :obj:`0.0`)
+        residual (float, optional): :math:`\rho`; scores :math:`(Z - \rho X) /
+            (1 - \rho)` in place of :math:`Z`. (default: :obj:`0.0`)
+        add_self_loops (bool, optional): Propagates over :math:`A + I`; tell the
+            loader too. (default: :obj:`False`)
+        init_steps (int, optional): Exact steps from :math:`X` to fill an empty
+            history. (default: :obj:`7`)
+        refresh_steps (int, optional): Exact steps from the history at each later
+            :meth:`refresh`. (default: :obj:`0`)
+        warm_start (bool, optional): Starts :meth:`get_embedding` from the history,
+            not from :math:`X`. (default: :obj:`False`)
+        init_std (float, optional): Standard deviation of the initial table.
+            (default: :obj:`0.005`)
+        embedding (bool, optional): Makes a table; otherwise the rows are given as
+            :obj:`x` in each call, by an encoder of content features.
+            (default: :obj:`True`)
+        history_device (torch.device or str, optional): Where the history stays. If
+            :obj:`None`, it follows the model. (default: :obj:`None`)
+        history_dtype (torch.dtype, optional): How the history is stored. If
+            :obj:`None`, as the table. (default: :obj:`None`)
 
     Raises:
         ValueError: If an argument is out of its range.
 
     *Cost:* O(batch_size x num_neighbors x dim) time a batch, O(E x dim) an epoch;
     memory of 4 N x dim numbers, plus 2 for the optimizer (one more with
-    ``gradient="history"``).
+    :obj:`gradient="history"`).
     """
 
     def __init__(
@@ -176,7 +183,8 @@ class LTGNN(Module):
     ) -> "LTGNN":
         r"""The model as the authors released it, where that departs from the paper.
 
-        For the rest of their setting, pair it with ``SparseAdam(lr=0.0015)`` and
+        For the rest of their setting, pair it with :obj:`SparseAdam(lr=0.0015)`
+        and
 
         .. code-block:: python
 
@@ -188,10 +196,11 @@ class LTGNN(Module):
             )
 
         Args:
-            num_users: The number of users.
-            num_items: The number of items.
-            embedding_dim: The size of an embedding. Default: ``64``.
-            **kwargs: Replace single settings.
+            num_users (int): The number of users.
+            num_items (int): The number of items.
+            embedding_dim (int, optional): The size of an embedding.
+                (default: :obj:`64`)
+            **kwargs (optional): Replace single settings.
         """
         settings: dict[str, Any] = {
             "alpha": 0.45,
@@ -230,10 +239,13 @@ class LTGNN(Module):
         (:meth:`History.refresh <ltgnn_pyg.History.refresh>`).
 
         Args:
-            edge_index: The training graph, both directions ``[2, num_edges]``, or
-                its :func:`~ltgnn_pyg.normalized_adj`, used as it is.
-            edge_weight: Edge weights ``[num_edges]``.
-            x: All rows of :math:`X`, for a model without a table.
+            edge_index (torch.Tensor or SparseTensor): The training graph, both
+                directions :obj:`[2, num_edges]`, or its
+                :func:`~ltgnn_pyg.normalized_adj`, used as it is.
+            edge_weight (torch.Tensor, optional): Edge weights :obj:`[num_edges]`.
+                (default: :obj:`None`)
+            x (torch.Tensor, optional): All rows of :math:`X`, for a model without
+                a table. (default: :obj:`None`)
 
         *Cost:* O(E x dim) time, one sparse product for each step and one more.
         """
@@ -252,11 +264,12 @@ class LTGNN(Module):
         r"""Returns the training loss of a batch, and pushes its rows.
 
         Args:
-            batch: A batch of a :class:`~ltgnn_pyg.VRNeighborLoader` over
-                :attr:`history`.
-            x: The rows of :math:`X` of the batch's seeds ``n_id[:num_seeds]``,
-                ``[num_seeds, dim]``, for a model without a table; of all nodes
-                with ``gradient="unroll"``.
+            batch (torch_geometric.data.Data): A batch of a
+                :class:`~ltgnn_pyg.VRNeighborLoader` over :attr:`history`.
+            x (torch.Tensor, optional): The rows of :math:`X` of the batch's seeds
+                :obj:`n_id[:num_seeds]`, :obj:`[num_seeds, dim]`, for a model
+                without a table; of all nodes with :obj:`gradient="unroll"`.
+                (default: :obj:`None`)
 
         Returns:
             The loss, a scalar.
@@ -289,12 +302,15 @@ class LTGNN(Module):
         r"""Returns the embeddings to score, after :obj:`K` exact steps.
 
         Args:
-            edge_index: The graph, as in :meth:`refresh`.
-            edge_weight: Edge weights ``[num_edges]``.
-            x: All rows of :math:`X`, for a model without a table.
+            edge_index (torch.Tensor or SparseTensor): The graph, as in
+                :meth:`refresh`.
+            edge_weight (torch.Tensor, optional): Edge weights :obj:`[num_edges]`.
+                (default: :obj:`None`)
+            x (torch.Tensor, optional): All rows of :math:`X`, for a model without
+                a table. (default: :obj:`None`)
 
         Returns:
-            ``[num_users + num_items, dim]``.
+            :obj:`[num_users + num_items, dim]`.
 
         *Cost:* O(K x E x dim) time.
         """
@@ -311,16 +327,19 @@ class LTGNN(Module):
         r"""Returns the best items of some users.
 
         Args:
-            user: The users ``[num]``.
-            k: How many items. Default: ``20``.
-            exclude: Pairs of users and items never to be returned, node ids ``[2,
-                num_pairs]``, e.g. the training pairs.
-            embedding: What :meth:`get_embedding` returned, to spare computing it
-                in each call. Default: computed over the graph last seen.
+            user (torch.Tensor): The users :obj:`[num]`.
+            k (int, optional): How many items. (default: :obj:`20`)
+            exclude (torch.Tensor, optional): Pairs of users and items never to be
+                returned, node ids :obj:`[2, num_pairs]`, *e.g.*, the training
+                pairs. (default: :obj:`None`)
+            embedding (torch.Tensor, optional): What :meth:`get_embedding`
+                returned, to spare computing it in each call. If :obj:`None`,
+                computed over the graph last seen. (default: :obj:`None`)
 
         Returns:
-            Scores and item indices ``0 .. num_items - 1``, both ``[num, k]``, best
-            first; ``-inf`` and ``-1`` where no item is left.
+            Scores and item indices :obj:`0 .. num_items - 1`, both
+            :obj:`[num, k]`, best first; :obj:`-inf` and :obj:`-1` where no item is
+            left.
 
         *Cost:* O(num x num_items x dim) time, chunked.
         """
