@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from ltgnn_pyg import LTGNN, VRNeighborLoader, normalized_adj
+from ltgnn_pyg import LTGNN, VRNeighborLoader
 from ltgnn_pyg.datasets import Gowalla
 from ltgnn_pyg.evaluation import evaluate
 from ltgnn_pyg.nn import BPRLoss
@@ -31,7 +31,6 @@ args = parser.parse_args()
 
 torch.set_num_threads(args.threads)
 data, split = Gowalla(args.root).split(val_ratio=0.1, seed=args.seed)
-data.adj_t = normalized_adj(data.edge_index, num_nodes=data.num_nodes)
 if args.objective == "softmax":
     model_args, loader_args, lr = {}, {}, 1e-3
 else:  # The released settings.
@@ -59,14 +58,14 @@ for gradient in ("local", "history", "corrected", "unroll"):
     optimizer, seconds = optim(model.parameters(), lr=lr), 0.0
     for epoch in range(1, (args.unroll_epochs if dense else args.epochs) + 1):
         start = time.perf_counter()
-        model.refresh(data.adj_t)
+        model.refresh(loader.adj_t)
         for batch in tqdm(loader, f"{gradient} {epoch}", leave=False, disable=None):
             optimizer.zero_grad()
             model.loss(batch).backward()
             optimizer.step()
         seconds += time.perf_counter() - start
         with torch.no_grad():
-            embedding = model.get_embedding(data.adj_t)
+            embedding = model.get_embedding()
         result = evaluate(
             embedding,
             split.val,

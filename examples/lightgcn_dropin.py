@@ -2,9 +2,9 @@
 
     python examples/lightgcn_dropin.py
 
-1. Swap the layer: LTConv in place of LGConv. One layer reaches every hop; the
-   training loop stays as it was, and still propagates over the whole graph for
-   each batch.
+1. Swap the layer: LTConv in place of LGConv, three steps in place of three
+   layers; the training loop stays as it was, and still propagates over the whole
+   graph for each batch.
 2. Swap the loader: VRNeighborLoader with a History. The same layer now takes one
    step for the nodes of the batch, whatever the size of the graph.
 """
@@ -18,7 +18,7 @@ from torch import Tensor
 from torch_geometric.nn import LGConv
 from tqdm import tqdm
 
-from ltgnn_pyg import History, LTConv, VRNeighborLoader, normalized_adj
+from ltgnn_pyg import History, LTConv, VRNeighborLoader
 from ltgnn_pyg.datasets import split_ratio, synthetic_interactions
 from ltgnn_pyg.evaluation import evaluate
 
@@ -30,7 +30,6 @@ args = parser.parse_args()
 torch.manual_seed(0)
 U, I = args.interactions // 33, args.interactions // 50
 data, split = split_ratio(synthetic_interactions(U, I, args.interactions))
-adj_t = normalized_adj(data.edge_index, num_nodes=data.num_nodes)
 
 
 class LightGCN(torch.nn.Module):
@@ -99,7 +98,7 @@ def train(model: LightGCN) -> None:
     start = time.perf_counter()
     for epoch in range(args.epochs):
         if history is not None:
-            history.refresh(adj_t)
+            history.refresh(loader.adj_t)
         for batch in tqdm(loader, f"Epoch {epoch + 1}", leave=False, disable=None):
             optimizer.zero_grad()
             index = (batch.src_index, batch.dst_pos_index, batch.dst_neg_index)

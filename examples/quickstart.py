@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from ltgnn_pyg import LTGNN, VRNeighborLoader, normalized_adj
+from ltgnn_pyg import LTGNN, VRNeighborLoader
 from ltgnn_pyg.checkpoint import load_checkpoint, save_checkpoint
 from ltgnn_pyg.datasets import (
     Gowalla,
@@ -42,6 +42,8 @@ parser.add_argument("--checkpoint", type=Path, help="saved after each epoch")
 parser.add_argument("--resume", action="store_true", help="go on from --checkpoint")
 parser.add_argument("--json", type=Path, help="write the result here")
 args = parser.parse_args()
+if args.resume and args.checkpoint is None:
+    parser.error("--resume needs the --checkpoint to go on from")
 
 # Data: a graph of the training interactions, and the pairs of each part.
 cut = {"val_ratio": args.val_ratio, "seed": args.seed}
@@ -54,7 +56,6 @@ elif Path(args.dataset).is_dir():
     data, split = LightGCNText(args.dataset).split(**cut)
 else:
     data, split = split_ratio(read_interactions(args.dataset), **cut)
-adj_t = data.adj_t = normalized_adj(data.edge_index, num_nodes=data.num_nodes)
 print(f"{args.dataset}: {data.num_users:,} users, {data.num_items:,} items, "
       f"{split.train.size(1):,} train, {split.val.size(1):,} validation, "
       f"{split.test.size(1):,} test interactions")  # fmt: skip
@@ -71,13 +72,13 @@ state = {"model": model, "optimizer": optimizer, "generator": generator}
 train_on = {"num_users": data.num_users, "exclude_edge_index": split.train}
 
 done, seconds = 0, 0.0
-if args.resume and args.checkpoint is not None and args.checkpoint.exists():
+if args.resume and args.checkpoint.exists():
     saved = load_checkpoint(args.checkpoint, **state)
     done, seconds = saved["epoch"], saved["seconds"]
     print(f"Resumed after epoch {done}")
 for epoch in range(done + 1, args.epochs + 1):
     start, mean_loss = time.perf_counter(), 0.0
-    model.refresh(adj_t)
+    model.refresh(loader.adj_t)
     for batch in tqdm(loader, f"Epoch {epoch}", leave=False, disable=None):
         optimizer.zero_grad()
         loss = model.loss(batch)
@@ -88,14 +89,14 @@ for epoch in range(done + 1, args.epochs + 1):
     line = f"Epoch {epoch:3d}  loss {mean_loss:.4f}  {seconds:7.1f} s"
     if split.val.numel() > 0:
         with torch.no_grad():
-            result = evaluate(model.get_embedding(adj_t), split.val, **train_on)
+            result = evaluate(model.get_embedding(), split.val, **train_on)
         line += f"  validation recall@20 {result['recall@20']:.4f}"
     if args.checkpoint is not None:
         save_checkpoint(args.checkpoint, **state, epoch=epoch, seconds=seconds)
     print(line, flush=True)
 
 with torch.no_grad():
-    result = evaluate(model.get_embedding(adj_t), split.test, **train_on)
+    result = evaluate(model.get_embedding(), split.test, **train_on)
 degree = torch.bincount(split.train[1], minlength=data.num_nodes).float()
 degree[: data.num_users] = 1.0  # A user's factor of one: scored by popularity.
 popularity = evaluate(degree.view(-1, 1), split.test, **train_on)

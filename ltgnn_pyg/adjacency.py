@@ -49,27 +49,28 @@ def normalized_adj(
         :obj:`float32` unless the weights have another type.
 
     Raises:
-        ValueError: If an index is out of range or a weight is negative.
+        ValueError: If an index is out of range, a weight is negative or not
+            finite, or shapes do not fit.
 
     *Cost:* O(E log E) time once, O(E) memory.
     """
-    if isinstance(edge_index, SparseTensor) or is_torch_sparse_tensor(edge_index):
+    if is_sparse(edge_index):
+        if edge_weight is not None:
+            raise ValueError(
+                "Expected no 'edge_weight' beside a sparse matrix, which holds its own"
+            )
         if edge_index.size(0) != edge_index.size(1):
             raise ValueError(
                 f"Expected a square matrix (got {tuple(edge_index.size())})"
             )
         num_nodes = edge_index.size(0)
-        (target, source), edge_weight = to_edge_index(edge_index)
-    else:
-        if edge_index.dim() != 2 or edge_index.size(0) != 2:
-            raise ValueError(
-                f"Expected 'edge_index' of shape [2, num_edges] (got "
-                f"{list(edge_index.size())})"
-            )
-        if isinstance(edge_index, EdgeIndex):
-            edge_index = edge_index.as_tensor()
-        source, target = edge_index
-    limit = int(torch.stack([source, target]).max()) + 1 if source.numel() else 0
+    elif edge_index.dim() != 2 or edge_index.size(0) != 2:
+        raise ValueError(
+            f"Expected 'edge_index' of shape [2, num_edges] (got "
+            f"{list(edge_index.size())})"
+        )
+    (source, target), edge_weight = to_coo(edge_index, edge_weight)
+    limit = int(torch.maximum(source, target).max()) + 1 if source.numel() else 0
     if num_nodes is None:
         num_nodes = limit
     if limit > num_nodes or (limit and int(torch.minimum(source, target).min()) < 0):
@@ -79,20 +80,23 @@ def normalized_adj(
         )
     if edge_weight is None:
         edge_weight = torch.ones(source.numel(), device=source.device)
-    elif edge_weight.numel() and bool((edge_weight < 0).any()):
+    elif edge_weight.size() != source.size():
         raise ValueError(
-            "Expected non-negative edge weights (got a negative one): a square "
-            "root of the degree is taken"
+            f"Expected 'edge_weight' of shape [{source.numel()}] (got "
+            f"{list(edge_weight.size())})"
+        )
+    elif not bool(((edge_weight >= 0) & edge_weight.isfinite()).all()):
+        raise ValueError(
+            "Expected finite, non-negative edge weights (got others): a square root "
+            "of the degree is taken"
         )
     if add_self_loops:
-        edge_index, edge_weight = add_remaining_self_loops(
+        (source, target), edge_weight = add_remaining_self_loops(
             torch.stack([source, target]), edge_weight, 1.0, num_nodes
         )
-        source, target = edge_index
     target, perm = index_sort(target, max_value=num_nodes)
     source, edge_weight = source[perm], edge_weight[perm]
-    deg = scatter(edge_weight, target, dim=0, dim_size=num_nodes, reduce="sum")
-    inv_sqrt = deg.pow(-0.5).masked_fill_(deg == 0, 0.0)
+    inv_sqrt = inv_sqrt_degree(target, edge_weight, num_nodes)
     with warnings.catch_warnings():  # "Sparse CSR tensor support is in beta state."
         warnings.simplefilter("ignore", UserWarning)
         return torch.sparse_csr_tensor(
@@ -102,6 +106,27 @@ def normalized_adj(
             (num_nodes, num_nodes),
             check_invariants=False,
         )
+
+
+def is_sparse(edge_index: Adj) -> bool:
+    """Whether a graph is given as a sparse matrix, of torch or torch-sparse."""
+    return isinstance(edge_index, SparseTensor) or is_torch_sparse_tensor(edge_index)
+
+
+def to_coo(edge_index: Adj, edge_weight: OptTensor) -> tuple[Tensor, OptTensor]:
+    """Any form of a graph as a plain :obj:`edge_index`, sources first."""
+    if is_sparse(edge_index):
+        edge_index, edge_weight = to_edge_index(edge_index)
+        return edge_index.flip(0), edge_weight
+    if isinstance(edge_index, EdgeIndex):
+        edge_index = edge_index.as_tensor()
+    return edge_index, edge_weight
+
+
+def inv_sqrt_degree(index: Tensor, edge_weight: Tensor, num_nodes: int) -> Tensor:
+    r""":math:`D^{-1/2}` as a vector, zero for nodes without an edge."""
+    deg = scatter(edge_weight, index, dim=0, dim_size=num_nodes, reduce="sum")
+    return deg.pow(-0.5).masked_fill(deg == 0, 0.0)
 
 
 def aggregate(table: Tensor, index: Tensor, weight: Tensor, ptr: Tensor) -> Tensor:

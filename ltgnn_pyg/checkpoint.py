@@ -29,13 +29,16 @@ def save_checkpoint(path: str | os.PathLike[str], **state: Any) -> None:
             strings, tensors, lists and dicts of them).
 
     Raises:
-        ValueError: If a name is taken.
+        ValueError: If a name is taken or a value is none of these, which could not
+            be loaded again.
 
     *Cost:* One write of all tables.
     """
     if GLOBAL in state:
         raise ValueError(f"Expected another name than '{GLOBAL}', which is taken")
     content = {name: _get_state(value) for name, value in state.items()}
+    for name, value in content.items():
+        _check(name, value)
     content[GLOBAL] = [torch.get_rng_state()]
     if torch.cuda.is_initialized():
         content[GLOBAL] += torch.cuda.get_rng_state_all()
@@ -97,6 +100,22 @@ def load_checkpoint(path: str | os.PathLike[str], **state: Any) -> dict[str, Any
     if len(generators) > 1 and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(generators[1:])
     return content
+
+
+def _check(name: str, value: Any) -> None:
+    if isinstance(value, dict):
+        for key, part in value.items():
+            _check(f"{name}[{key!r}]", part)
+    elif isinstance(value, (list, tuple)):
+        for i, part in enumerate(value):
+            _check(f"{name}[{i}]", part)
+    elif value is not None and type(value) not in (bool, int, float, str):
+        if not isinstance(value, torch.Tensor):
+            raise ValueError(
+                f"Expected a tensor, number, string, list or dict of them to save (got "
+                f"'{name}' of {type(value)}, which could not be loaded safely); "
+                "convert it first"
+            )
 
 
 def _get_state(value: Any) -> Any:

@@ -137,9 +137,11 @@ class History(torch.nn.Module):
             return self.pull("reference", index, weight, ptr).add_(
                 self.pull("difference", index, weight, ptr)
             )
+        if (weight is None) != (ptr is None):
+            raise ValueError("Expected 'weight' and 'ptr' together (got only one)")
         table, device = self._table(name), index.device
         index = index.to(table.device)
-        if weight is None or ptr is None:
+        if weight is None or ptr is None:  # Neither is given.
             rows = table.index_select(0, index)
         else:
             weight, ptr = weight.to(table.device), ptr.to(table.device)

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -62,7 +63,7 @@ def train(path, num_workers=0, after_epoch=lambda epoch: None, epochs=4):
     if os.path.exists(path):
         done = load_checkpoint(path, **state)["epoch"]
     for epoch in range(done + 1, epochs + 1):
-        model.refresh(data.edge_index)
+        model.refresh(loader.adj_t)
         for batch in loader:
             optimizer.zero_grad()
             loss = model.loss(batch) + 0 * torch.rand(())
@@ -127,3 +128,7 @@ def test_errors_name_the_file(tmp_path):
         load_checkpoint(path, model=torch.nn.Linear(2, 2))
     with pytest.raises(ValueError, match="which is taken"):
         save_checkpoint(path, global_generators=1)
+    for value in (np.float64(1.0), {"a": [path]}, np.ones(2)):
+        with pytest.raises(ValueError, match="could not be loaded safely"):
+            save_checkpoint(path, epoch=1, extra=value)
+    assert load_checkpoint(path) == {"epoch": 1}  # The old one is still there.

@@ -16,6 +16,8 @@ def test_pull_push():
     assert history.output.count_nonzero() == 6
     with pytest.raises(KeyError, match="pass 'gradient=True'"):
         history.pull("gradient", index)
+    with pytest.raises(ValueError, match="together"):
+        history.pull("output", index, torch.ones(2))
     with pytest.raises(KeyError, match="Expected one of"):
         history.push("nonsense", index, rows)
 

@@ -9,9 +9,8 @@ from torch_geometric.data import Data
 from torch_geometric.loader import LinkLoader
 from torch_geometric.sampler import BaseSampler, NegativeSampling, SamplerOutput
 from torch_geometric.typing import WITH_PYG_LIB
-from torch_geometric.utils import scatter
 
-from ltgnn_pyg.adjacency import normalized_adj
+from ltgnn_pyg.adjacency import inv_sqrt_degree, normalized_adj, to_coo
 from ltgnn_pyg.history import History
 from ltgnn_pyg.loader.pair_batch_sampler import PairBatchSampler
 from ltgnn_pyg.sampler import (
@@ -59,10 +58,11 @@ class VRNeighborLoader(LinkLoader):
     * what else lies on :obj:`data`, filtered as PyG does.
 
     Args:
-        data (torch_geometric.data.Data): The graph. A sparse CSR
-            :obj:`data.adj_t` is taken as the normalised adjacency as it is;
-            otherwise :obj:`data.edge_index` (and :obj:`data.edge_weight`) is
-            normalised here. :obj:`data.num_users` tells users and items apart.
+        data (torch_geometric.data.Data): The graph, both directions of each
+            interaction: :obj:`data.edge_index` (and :obj:`data.edge_weight`), or
+            else :obj:`data.adj_t`. It is normalised here, once;
+            :obj:`loader.adj_t` is the matrix to refresh the model with.
+            :obj:`data.num_users` tells users and items apart.
         history (History, optional): The history of the model to train;
             :obj:`None` samples only. (default: :obj:`None`)
         num_neighbors (int, optional): The most neighbours of a seed; :obj:`-1`
@@ -81,7 +81,8 @@ class VRNeighborLoader(LinkLoader):
             :class:`~torch_geometric.sampler.BaseSampler` over the same graph that
             draws uniformly. PyG's :obj:`NeighborSampler` on torch-sparse 0.6.18
             does so with :obj:`replace=True` only. If :obj:`None`, a
-            :class:`~ltgnn_pyg.StratifiedNeighborSampler`. (default: :obj:`None`)
+            :class:`~ltgnn_pyg.StratifiedNeighborSampler`; one of your own lends
+            the loader its matrix. (default: :obj:`None`)
         add_self_loops (bool, optional): Propagates over :math:`A + I`, as the
             model must too. (default: :obj:`False`)
         shuffle (bool, optional): Draws the order of the pairs anew each epoch.
@@ -101,7 +102,8 @@ class VRNeighborLoader(LinkLoader):
 
     Raises:
         ValueError: If :obj:`num_users` is missing, the pairs do not lead from
-            users to items, or history and graph differ in size.
+            users to items, a direction of the graph is missing, or history,
+            negatives and graph differ in size.
 
     *Cost:* O(batch_size x num_neighbors x dim) time a batch, whatever the size
     of the graph.
@@ -136,17 +138,31 @@ class VRNeighborLoader(LinkLoader):
                 f"Expected a history of the graph's {num_nodes} nodes (got "
                 f"{history.num_nodes}); call 'history.resize({num_nodes})'"
             )
+        if kwargs.get("persistent_workers"):
+            raise ValueError(
+                "Expected 'persistent_workers=False' (got True): workers are seeded "
+                "anew for each epoch, or a resumed run would differ"
+            )
+        graph = "adj_t" if data.get("edge_index") is None else "edge_index"
+        edge_index, weight = to_coo(data[graph], data.get("edge_weight"))
+        to_item = (edge_index[0] < num_users) & (edge_index[1] >= num_users)
+        to_user = (edge_index[0] >= num_users) & (edge_index[1] < num_users)
+        if (there := int(to_item.sum())) != (back := int(to_user.sum())):
+            raise ValueError(
+                f"Expected both directions of each interaction in the graph (got "
+                f"{there} edges from users to items and {back} back); append "
+                "'edge_index.flip(0)'"
+            )
         if edge_label_index is None:
-            edge_label_index = data.edge_index[:, data.edge_index[0] < num_users]
+            edge_label_index = edge_index[:, to_item]
         _check_pairs(edge_label_index, num_users, num_nodes)
-        if sampler is None:
-            adj_t = data.get("adj_t")
-            if adj_t is None:
-                adj_t = normalized_adj(
-                    data.edge_index, data.get("edge_weight"), num_nodes, add_self_loops
-                )
-            sampler = StratifiedNeighborSampler(adj_t, num_neighbors, generator)
+        if isinstance(sampler, StratifiedNeighborSampler):
+            self.adj_t = sampler.adj_t
         else:
+            self.adj_t = normalized_adj(edge_index, weight, num_nodes, add_self_loops)
+        if sampler is None:
+            sampler = StratifiedNeighborSampler(self.adj_t, num_neighbors, generator)
+        elif not isinstance(sampler, StratifiedNeighborSampler):
             if add_self_loops:
                 raise ValueError(
                     "Expected self-loops in 'data.edge_index' for a 'sampler' of "
@@ -159,15 +175,14 @@ class VRNeighborLoader(LinkLoader):
                     "pass 'replace=True' to the sampler or install pyg-lib",
                     stacklevel=2,
                 )
-            self._degree = scatter(  # Of all edges, and of their weights.
-                torch.stack([e := _weight(data), torch.ones_like(e)]),
-                data.edge_index[1],
-                dim=1,
-                dim_size=num_nodes,
+            weight = (
+                edge_index.new_ones(edge_index.size(1)) if weight is None else weight
             )
+            self._inv_sqrt = inv_sqrt_degree(edge_index[1], weight.float(), num_nodes)
             sampler = LinkSampler(sampler, num_nodes)
         data = copy.copy(data)
         data.pop("adj_t", None)
+        data.edge_index = edge_index
         self.history = history
         self.batch_transform = transform
         super().__init__(
@@ -175,7 +190,7 @@ class VRNeighborLoader(LinkLoader):
             sampler,
             edge_label_index=edge_label_index,
             neg_sampling=_items_only(
-                neg_sampling, num_users, num_nodes - num_users, generator
+                neg_sampling, num_users, num_nodes - num_users, generator, self.adj_t
             ),
             filter_per_worker=False,  # Workers would serve stale rows.
             batch_sampler=PairBatchSampler(
@@ -234,21 +249,14 @@ class VRNeighborLoader(LinkLoader):
         row = row[perm]
         batch.edge_index = torch.stack([row, col])
         neighbor, num_seeds = batch.n_id[row], seed.numel()
-        weight = _weight(batch)[perm]
-        strength, degree = self._degree
-        inv_sqrt = strength.pow(-0.5)
+        weight = batch.get("edge_weight")
+        weight = 1.0 if weight is None else weight[perm]
         count = torch.bincount(col, minlength=num_seeds)
-        scale = inv_sqrt[seed] * degree[seed] / count.clamp(min=1)
+        rowptr = self.adj_t.crow_indices()
+        degree = rowptr[seed + 1] - rowptr[seed]
+        scale = self._inv_sqrt[seed] * degree / count.clamp(min=1)
         ptr = torch.cat([count.new_zeros(1), count.cumsum(0)])
-        return neighbor, weight * inv_sqrt[neighbor] * scale[col], ptr
-
-
-def _weight(data: Data) -> Tensor:
-    weight = data.get("edge_weight")
-    if weight is None:
-        num_edges, device = data.edge_index.size(1), data.edge_index.device
-        weight = torch.ones(num_edges, device=device)
-    return weight
+        return neighbor, self._inv_sqrt[neighbor] * weight * scale[col], ptr
 
 
 def _check_pairs(edge_label_index: Tensor, num_users: int, num_nodes: int) -> None:
@@ -276,21 +284,28 @@ def _items_only(
     num_users: int,
     num_items: int,
     generator: torch.Generator | None,
+    adj_t: Tensor,
 ) -> ItemNegativeSampling | None:
     """Turns PyG's triplet sampling into one that draws items only."""
     if neg_sampling is None:
         return None
     given = cast(NegativeSampling, NegativeSampling.cast(neg_sampling))
     if isinstance(given, ItemNegativeSampling):
-        out = given
-    else:
-        if not given.is_triplet() or given.dst_weight is not None:
+        if (given.num_users, given.num_items) != (num_users, num_items):
             raise ValueError(
-                "Expected 'neg_sampling' to be an 'ItemNegativeSampling' or an "
-                f"unweighted 'triplet' NegativeSampling (got {neg_sampling}); use "
-                "'ItemNegativeSampling(..., power=...)' for weights"
+                f"Expected negatives among {num_users} users and {num_items} items "
+                f"(got an 'ItemNegativeSampling' of {given.num_users} and "
+                f"{given.num_items})"
             )
+        out = copy.copy(given)
+    elif given.is_triplet() and given.dst_weight is None:
         out = ItemNegativeSampling(num_users, num_items, int(given.amount))
+    else:
+        raise ValueError(
+            "Expected 'neg_sampling' to be an 'ItemNegativeSampling' or an "
+            f"unweighted 'triplet' NegativeSampling (got {given}); use "
+            "'ItemNegativeSampling(..., power=...)' for weights"
+        )
     if out.generator is None:
         out.generator = generator
-    return out
+    return out.to(adj_t.device)

@@ -9,9 +9,12 @@ def generator_here(
 
     A worker process holds a copy of the main process's generator, the same one
     in every worker; there the global generator is used, which the loader seeds
-    from its own for each worker and epoch. On another device than the
-    generator's, that device's global generator is used.
+    from its own for each worker and epoch. For another device than the
+    generator's, a new one is seeded from it.
     """
     if generator is None or get_worker_info() is not None:
         return None
-    return generator if generator.device.type == device.type else None
+    if generator.device.type == device.type:
+        return generator
+    seed = torch.randint(2**62, (), generator=generator, device=generator.device)
+    return torch.Generator(device).manual_seed(int(seed))

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 from torch_geometric.loader import LinkNeighborLoader
@@ -10,6 +12,7 @@ from ltgnn_pyg import (
     History,
     ItemNegativeSampling,
     LTConv,
+    StratifiedNeighborSampler,
     VRNeighborLoader,
     normalized_adj,
 )
@@ -200,16 +203,53 @@ def test_features_and_transform(graph):
         assert batch.mark and torch.equal(batch.x, graph.x[batch.n_id])
 
 
-def test_adj_t_is_used_as_it_is(graph):
+@pytest.mark.parametrize("form", ["weighted", "loops", "adj_t", "own sampler"])
+def test_graph_forms(graph, pairs, form):
+    """The loader's matrix is the one its batches are drawn from."""
+    weight = torch.rand(pairs.size(1)) + 0.1
+    weight = torch.cat([weight, weight]) if form != "loops" else None
+    size, loops = (graph.num_nodes, graph.num_nodes), form == "loops"
+    dense = dense_adj(graph.edge_index, graph.num_nodes, weight, loops).float()
+    history, sampler = filled(graph), None
+    expected = dense @ history.difference + history.aggregate
+    if form == "adj_t":
+        adj_t = torch.sparse_coo_tensor(graph.edge_index.flip(0), weight, size)
+        graph.adj_t = adj_t.coalesce().to_sparse_csr()
+        del graph.edge_index
+    elif form == "own sampler":
+        adj_t = normalized_adj(graph.edge_index, weight, graph.num_nodes)
+        sampler = StratifiedNeighborSampler(adj_t, -1)
+    else:
+        graph.edge_weight = weight
+    loader = VRNeighborLoader(
+        graph, history, -1, pairs, 5, sampler=sampler, add_self_loops=loops
+    )
+    torch.testing.assert_close(loader.adj_t.to_dense(), dense)
+    for batch in loader:
+        seed = batch.n_id[: batch.num_seeds]
+        torch.testing.assert_close(batch.aggregate, expected[seed])
+        assert batch.edge_index.size(1) == batch.edge_weight.numel()
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_unbiased_by_enumeration(graph, pairs, own, monkeypatch):
+    """The mean of what the loader pulls, over all samples, is exact."""
     history = filled(graph)
-    adj_t = normalized_adj(graph.edge_index, None, graph.num_nodes, True)
+    adj_t = normalized_adj(graph.edge_index, None, graph.num_nodes)
     expected = adj_t.to_dense() @ history.difference + history.aggregate
-    with_loops = VRNeighborLoader(graph, history, -1, add_self_loops=True)
-    graph.adj_t = adj_t
-    for loader in (with_loops, VRNeighborLoader(graph, history, -1)):
-        for batch in loader:
-            seed = batch.n_id[: batch.num_seeds]
-            torch.testing.assert_close(batch.aggregate, expected[seed])
+    sampler = StratifiedNeighborSampler(adj_t, 2) if own else None
+    loader = VRNeighborLoader(graph, history, 2, pairs[:, :1], sampler=sampler)
+    seed = pairs[:, 0]  # In order: a user, then an item.
+    degree = adj_t.crow_indices().diff()[seed].tolist()
+    sizes = [s for d in degree for s in (d // 2, d - d // 2)]
+    total, num = 0.0, 0
+    for choice in itertools.product(*map(range, sizes)):
+        u = torch.tensor([(c + 0.5) / s for c, s in zip(choice, sizes, strict=True)])
+        monkeypatch.setattr(torch, "rand", lambda *args, u=u, **kwargs: u)
+        batch = loader([0])
+        assert torch.equal(batch.n_id[:2], seed)
+        total, num = total + batch.aggregate, num + 1
+    torch.testing.assert_close(total / num, expected[seed])
 
 
 @pytest.mark.skipif(not WITH_TORCH_SPARSE, reason="torch-sparse missing")
@@ -283,8 +323,16 @@ def test_bad_arguments(graph, pairs):
         VRNeighborLoader(graph, None, 2, pairs[:, :0])
     with pytest.raises(ValueError, match="triplet"):
         VRNeighborLoader(graph, neg_sampling=NegativeSampling("binary"))
+    with pytest.raises(ValueError, match="negatives among 7 users and 5 items"):
+        VRNeighborLoader(graph, neg_sampling=ItemNegativeSampling(5, 5))
+    with pytest.raises(ValueError, match="persistent_workers"):
+        VRNeighborLoader(graph, num_workers=1, persistent_workers=True)
+    one_way = graph.clone()
+    one_way.edge_index = pairs
+    with pytest.raises(ValueError, match="both directions"):
+        VRNeighborLoader(one_way)
     model = LTGNN(graph.num_users, graph.num_items, 4)
-    with pytest.raises(ValueError, match=r"call 'model.refresh\(edge_index\)'"):
+    with pytest.raises(ValueError, match=r"call 'model.refresh\(loader.adj_t\)'"):
         model.loss(next(iter(VRNeighborLoader(graph, model.history))))
     del graph.num_users
     with pytest.raises(ValueError, match=r"data.num_users"):

@@ -9,9 +9,9 @@ from torch_geometric import EdgeIndex
 from torch_geometric.nn.conv import MessagePassing
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.typing import Adj, OptTensor, SparseTensor
-from torch_geometric.utils import is_torch_sparse_tensor, scatter, spmm
+from torch_geometric.utils import is_torch_sparse_tensor, spmm
 
-from ltgnn_pyg.adjacency import normalized_adj, propagate
+from ltgnn_pyg.adjacency import inv_sqrt_degree, is_sparse, propagate, to_coo
 
 
 class SolveReport(NamedTuple):
@@ -143,6 +143,8 @@ class LTConv(MessagePassing):
                 :obj:`z`.
         """
         K = self.K if K is None else K
+        if isinstance(edge_index, EdgeIndex) and self.flow != "source_to_target":
+            edge_index = edge_index.as_tensor()  # PyG would fuse the other way round.
         if isinstance(x, Tensor):
             num_nodes = x.shape[self.node_dim]
             size = (num_nodes, num_nodes)
@@ -151,16 +153,17 @@ class LTConv(MessagePassing):
             )
             z = x if z is None else z
         else:
-            if K > 1 or self.add_self_loops or z is not None:
+            if K > 1 or self.add_self_loops or z is not None or x[1] is None:
                 raise ValueError(
-                    "Expected 'K=1', 'add_self_loops=False' and no 'z' for a "
-                    f"bipartite graph (got K={K}, add_self_loops="
-                    f"{self.add_self_loops}): the step leads from sources to "
-                    "targets only"
+                    "Expected 'K=1', 'add_self_loops=False', no 'z' and features of "
+                    f"both sides for a bipartite graph (got K={K}, add_self_loops="
+                    f"{self.add_self_loops}): the step leads from sources to targets"
                 )
             z, x = x
-            edge_index = _plain(edge_index)  # EdgeIndex fails in backward here.
             size = (z.shape[self.node_dim], x.shape[self.node_dim])
+            if self.normalize or isinstance(edge_index, EdgeIndex):
+                # The backward of a rectangular EdgeIndex fails in PyG 2.8.
+                edge_index, edge_weight = to_coo(edge_index, edge_weight)
             if self.normalize:
                 edge_weight = self._norm_bipartite(edge_index, edge_weight, size, x)
         for _ in range(K):
@@ -209,7 +212,7 @@ class LTConv(MessagePassing):
         edge_weight: OptTensor = None,
         *,
         tol: float = 1e-6,
-        max_iter: int = 1000,
+        max_iter: int | None = None,
         z: OptTensor = None,
     ) -> tuple[Tensor, SolveReport]:
         r"""Solves :math:`Z = (1 - \alpha) \hat{A} Z + \alpha X`.
@@ -231,7 +234,8 @@ class LTConv(MessagePassing):
             tol (float, optional): Bound on the relative residual.
                 (default: :obj:`1e-6`)
             max_iter (int, optional): Bound on the number of steps; a warning tells
-                that it was hit. (default: :obj:`1000`)
+                that it was hit. If :obj:`None`, twice the bound of the report,
+                which holds in exact arithmetic. (default: :obj:`None`)
             z (torch.Tensor, optional): A start, such as a history,
                 :obj:`[num_nodes, dim]`. If :obj:`None`, zero.
                 (default: :obj:`None`)
@@ -264,20 +268,17 @@ class LTConv(MessagePassing):
         """Returns the graph, normalised as this layer does, as sparse CSR."""
         weight: OptTensor
         edge_index, weight = self._norm(edge_index, edge_weight, num_nodes, dtype)
-        if isinstance(edge_index, SparseTensor):
-            edge_index = edge_index.to_torch_sparse_csr_tensor(dtype)
-        elif isinstance(edge_index, Tensor) and not is_torch_sparse_tensor(edge_index):
-            edge_index = _plain(edge_index)
-            if self.flow == "source_to_target":
-                edge_index = edge_index.flip(0)
-            if weight is None:
-                weight = torch.ones(
-                    edge_index.size(1), dtype=dtype, device=edge_index.device
-                )
-            edge_index = torch.sparse_coo_tensor(
-                edge_index, weight.detach(), (num_nodes, num_nodes)
-            )
-        return edge_index.to_sparse_csr()
+        if is_torch_sparse_tensor(edge_index):
+            return edge_index.to_sparse_csr().to(dtype)
+        reverse = self.flow != "source_to_target" and not is_sparse(edge_index)
+        edge_index, weight = to_coo(edge_index, weight)
+        if weight is None:
+            weight = torch.ones(edge_index.size(1), device=edge_index.device)
+        return torch.sparse_coo_tensor(
+            edge_index if reverse else edge_index.flip(0),
+            weight.detach().to(dtype),
+            (num_nodes, num_nodes),
+        ).to_sparse_csr()
 
     def _norm(
         self,
@@ -291,50 +292,40 @@ class LTConv(MessagePassing):
             return edge_index, edge_weight
         if self._cache is not None:
             return self._cache
-        if is_torch_sparse_tensor(edge_index):
-            adj_t = normalized_adj(edge_index, None, num_nodes, self.add_self_loops)
-            out = adj_t.to(dtype), None
-        else:
-            out = gcn_norm(
-                edge_index,
-                edge_weight,
-                num_nodes,
-                False,
-                self.add_self_loops,
-                self.flow,
-                dtype,
-            )
-            if isinstance(edge_index, SparseTensor):
-                out = out, None
-            elif isinstance(edge_index, EdgeIndex):  # Added loops break the order.
-                index, perm = EdgeIndex(
-                    _plain(out[0]), sparse_size=(num_nodes, num_nodes)
-                ).sort_by("col")
-                out = index, out[1] if perm is None else out[1][perm]
+        out = gcn_norm(
+            edge_index,
+            edge_weight,
+            num_nodes,
+            False,
+            self.add_self_loops,
+            self.flow,
+            dtype,
+        )
+        if isinstance(edge_index, SparseTensor):
+            out = out, None
+        elif isinstance(edge_index, EdgeIndex) and self.add_self_loops:
+            # The added loops broke the order, without which there is no fused path.
+            index, perm = EdgeIndex(
+                to_coo(out[0], None)[0], sparse_size=(num_nodes, num_nodes)
+            ).sort_by("col")
+            out = index, out[1] if perm is None else out[1][perm]
         if self.cached:
             self._cache = out
         return out
 
     def _norm_bipartite(
         self,
-        edge_index: Adj,
+        edge_index: Tensor,
         edge_weight: OptTensor,
         size: tuple[int, int],
         x: Tensor,
     ) -> Tensor:
-        if not isinstance(edge_index, Tensor) or is_torch_sparse_tensor(edge_index):
-            raise ValueError(
-                "Expected 'edge_index' as a [2, num_edges] tensor for a bipartite "
-                f"graph with 'normalize=True' (got {type(edge_index).__name__} "
-                "matrix); normalise it first and pass 'normalize=False'"
-            )
         if edge_weight is None:
             edge_weight = x.new_ones(edge_index.size(1))
-        rows = edge_index if self.flow == "source_to_target" else edge_index.flip(0)
         weight = edge_weight
+        rows = edge_index if self.flow == "source_to_target" else edge_index.flip(0)
         for row, num in zip(rows, size, strict=True):
-            deg = scatter(edge_weight, row, dim=0, dim_size=num, reduce="sum")
-            weight = weight * deg.pow(-0.5).masked_fill(deg == 0, 0.0)[row]
+            weight = weight * inv_sqrt_degree(row, edge_weight, num)[row]
         return weight
 
     def message(self, x_j: Tensor, edge_weight: OptTensor) -> Tensor:
@@ -360,10 +351,6 @@ class LTConv(MessagePassing):
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}(alpha={self.alpha}, K={self.K})"
-
-
-def _plain(edge_index: Tensor) -> Tensor:
-    return edge_index.as_tensor() if isinstance(edge_index, EdgeIndex) else edge_index
 
 
 class _HistoryStep(torch.autograd.Function):
@@ -397,7 +384,7 @@ class _Solve(torch.autograd.Function):
         z: OptTensor,
         alpha: float,
         tol: float,
-        max_iter: int,
+        max_iter: int | None,
     ) -> tuple[Tensor, SolveReport]:
         ctx.adj_t = adj_t
         ctx.args = (alpha, tol, max_iter)
@@ -412,12 +399,24 @@ class _Solve(torch.autograd.Function):
 
 
 def _fixed_point(
-    x: Tensor, adj_t: Tensor, z: OptTensor, alpha: float, tol: float, max_iter: int
+    x: Tensor,
+    adj_t: Tensor,
+    z: OptTensor,
+    alpha: float,
+    tol: float,
+    max_iter: int | None,
 ) -> tuple[Tensor, SolveReport]:
     b = alpha * x
     norm = b.norm().item()
     if norm == 0.0 or alpha == 1.0:
         return b, SolveReport(0, 0.0, 0, True)
+
+    def steps(start: float) -> int:
+        ratio = min(tol / start, 1.0) if start > 0 else 1.0
+        return math.ceil(math.log(ratio) / math.log(1 - alpha))
+
+    if max_iter is None:
+        max_iter = 2 * steps(1.0) + 1
     if z is None:  # The first step from zero needs no product.
         z, residual, start, iterations = b, 1.0, 1.0, 0
     else:
@@ -428,19 +427,18 @@ def _fixed_point(
         z, iterations = new, iterations + 1
         start = residual if math.isinf(start) else start
         if not math.isfinite(residual) or residual > 1e3 * max(start, 1.0):
-            raise RuntimeError(
-                f"The fixed point does not exist or is not stable: the relative "
-                f"residual grew to {residual:.3g} after {iterations} steps with "
-                f"alpha={alpha}. Expected a spectral radius below "
-                f"1 / (1 - alpha); normalise the adjacency ('normalize=True') or "
-                f"raise 'alpha'"
-            )
+            break
+    if math.isnan(residual) or residual > max(start, tol):
+        raise RuntimeError(
+            f"The fixed point does not exist or is not stable: the relative residual "
+            f"grew to {residual:.3g} after {iterations} steps with alpha={alpha}. "
+            f"Expected a spectral radius below 1 / (1 - alpha); normalise the "
+            f"adjacency ('normalize=True') or raise 'alpha'"
+        )
     if residual > tol:
         warnings.warn(
             f"No convergence to tol={tol:g} within max_iter={max_iter} steps: the "
             f"relative residual is {residual:.3g}. Raise 'max_iter' or 'tol'",
             stacklevel=3,
         )
-    ratio = tol / start if start > 0 else 1.0
-    bound = math.ceil(math.log(ratio) / math.log(1 - alpha)) if ratio < 1 else 0
-    return z, SolveReport(iterations, residual, bound, residual <= tol)
+    return z, SolveReport(iterations, residual, steps(start), residual <= tol)

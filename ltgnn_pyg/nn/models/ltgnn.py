@@ -6,7 +6,6 @@ from torch import Tensor
 from torch.nn import Embedding, Module
 from torch_geometric.data import Data
 from torch_geometric.typing import Adj, OptTensor
-from torch_geometric.utils import is_torch_sparse_tensor
 
 from ltgnn_pyg.adjacency import normalized_adj
 from ltgnn_pyg.history import History
@@ -32,12 +31,12 @@ class LTGNN(Module):
         loader = VRNeighborLoader(data, model.history, edge_label_index=train)
         optimizer = torch.optim.SparseAdam(model.parameters(), lr=1e-3)
         for epoch in range(10):
-            model.refresh(data.edge_index)
+            model.refresh(loader.adj_t)
             for batch in loader:
                 optimizer.zero_grad()
                 model.loss(batch).backward()
                 optimizer.step()
-        z = model.get_embedding(data.edge_index)
+        z = model.get_embedding()
 
     The gradient of the table is sparse, of the rows of the batch's seeds only,
     so that a row-wise optimizer (:class:`torch.optim.SparseAdam`) touches nothing
@@ -174,7 +173,7 @@ class LTGNN(Module):
                 device=history_device,
                 dtype=history_dtype,
             )
-        self._graph: tuple[Any, OptTensor, Tensor] | None = None
+        self._adj_t: OptTensor = None
         self.reset_parameters()
 
     @classmethod
@@ -228,9 +227,7 @@ class LTGNN(Module):
             self.history.reset_parameters()
 
     @torch.no_grad()
-    def refresh(
-        self, edge_index: Adj, edge_weight: OptTensor = None, x: OptTensor = None
-    ) -> None:
+    def refresh(self, adj_t: Tensor, x: OptTensor = None) -> None:
         r"""Renews the history over the graph. Call it at the start of each epoch.
 
         The first call fills the history by :attr:`init_steps` exact steps from
@@ -239,25 +236,27 @@ class LTGNN(Module):
         (:meth:`History.refresh <ltgnn_pyg.History.refresh>`).
 
         Args:
-            edge_index (torch.Tensor or SparseTensor): The training graph, both
-                directions :obj:`[2, num_edges]`, or its
-                :func:`~ltgnn_pyg.normalized_adj`, used as it is.
-            edge_weight (torch.Tensor, optional): Edge weights :obj:`[num_edges]`.
-                (default: :obj:`None`)
+            adj_t (torch.Tensor): The normalised adjacency that neighbours are
+                sampled from, :obj:`loader.adj_t`. It is used as it is, and kept.
             x (torch.Tensor, optional): All rows of :math:`X`, for a model without
                 a table. (default: :obj:`None`)
 
+        Raises:
+            ValueError: If :obj:`adj_t` is not a sparse CSR matrix over all nodes,
+                or its self-loops contradict :attr:`add_self_loops`.
+
         *Cost:* O(E x dim) time, one sparse product for each step and one more.
         """
-        adj_t = self._adj_t(edge_index, edge_weight)
+        if adj_t is not self._adj_t:
+            self._check_adj_t(adj_t)
+            self._adj_t = adj_t
         if self.history is None:
             return
         first = self.history.num_refreshes == 0
         steps = self.init_steps if first else self.refresh_steps
         output = None
         if first or steps > 0:
-            start = None if first else self._output()
-            output = self.conv(self._rows(x), adj_t, z=start, K=steps)
+            output = self.conv(self._rows(x), adj_t, z=self._start(x), K=steps)
         self.history.refresh(adj_t, output)
 
     def loss(self, batch: Data, x: OptTensor = None) -> Tensor:
@@ -280,9 +279,8 @@ class LTGNN(Module):
         """
         seed = batch.n_id[: batch.num_seeds]
         if self.gradient == "unroll":
-            x = self._rows(x)
-            z = F.embedding(seed, self._exact(x, self._last_graph()))
-            x = F.embedding(seed, x)
+            z = F.embedding(seed, self.get_embedding(x=x))
+            x = F.embedding(seed, self._rows(x))
         else:
             if x is None:
                 x = self._table()(seed)
@@ -297,13 +295,18 @@ class LTGNN(Module):
         return loss
 
     def get_embedding(
-        self, edge_index: Adj, edge_weight: OptTensor = None, x: OptTensor = None
+        self,
+        edge_index: Adj | None = None,
+        edge_weight: OptTensor = None,
+        x: OptTensor = None,
     ) -> Tensor:
         r"""Returns the embeddings to score, after :obj:`K` exact steps.
 
         Args:
-            edge_index (torch.Tensor or SparseTensor): The graph, as in
-                :meth:`refresh`.
+            edge_index (torch.Tensor or SparseTensor, optional): A graph, both
+                directions :obj:`[2, num_edges]` or a sparse matrix, which is
+                normalised first. If :obj:`None`, the graph of the last
+                :meth:`refresh`. (default: :obj:`None`)
             edge_weight (torch.Tensor, optional): Edge weights :obj:`[num_edges]`.
                 (default: :obj:`None`)
             x (torch.Tensor, optional): All rows of :math:`X`, for a model without
@@ -312,9 +315,22 @@ class LTGNN(Module):
         Returns:
             :obj:`[num_users + num_items, dim]`.
 
-        *Cost:* O(K x E x dim) time.
+        Raises:
+            ValueError: If there is neither a graph given nor one refreshed over.
+
+        *Cost:* O(K x E x dim) time, and O(E log E) to normalise a graph given.
         """
-        return self._exact(self._rows(x), self._adj_t(edge_index, edge_weight))
+        adj_t = (
+            self._graph()
+            if edge_index is None
+            else normalized_adj(
+                edge_index, edge_weight, self.num_nodes, self.add_self_loops
+            )
+        )
+        z = self.conv(
+            self._rows(x), adj_t, z=self._start(x) if self.warm_start else None
+        )
+        return self._score(z, self._rows(x))
 
     @torch.no_grad()
     def recommend(
@@ -344,7 +360,7 @@ class LTGNN(Module):
         *Cost:* O(num x num_items x dim) time, chunked.
         """
         if embedding is None:
-            embedding = self._exact(self._rows(None), self._last_graph())
+            embedding = self.get_embedding()
         src, dst = embedding.split([self.num_users, self.num_items])
         if exclude is not None:
             exclude = torch.stack([exclude[0], exclude[1] - self.num_users])
@@ -357,7 +373,7 @@ class LTGNN(Module):
         if history.num_refreshes == 0 or "aggregate" not in batch:
             raise ValueError(
                 "Expected a batch with rows of a filled history (got none); call "
-                "'model.refresh(edge_index)' before each epoch and build the loader "
+                "'model.refresh(loader.adj_t)' before each epoch and build the loader "
                 "with 'history=model.history'"
             )
         x_step = x.view_as(x)  # Its gradient is that of the step alone.
@@ -376,14 +392,11 @@ class LTGNN(Module):
             return z
         return (z - self.residual * x) / (1 - self.residual)
 
-    def _exact(self, x: Tensor, adj_t: Tensor) -> Tensor:
-        return self._score(
-            self.conv(x, adj_t, z=self._output() if self.warm_start else None), x
-        )
-
-    def _output(self) -> Tensor:
-        assert self.history is not None
-        return self.history.output
+    def _start(self, x: OptTensor) -> OptTensor:
+        """The history to start from, once there is one."""
+        if self.history is None or self.history.num_refreshes == 0:
+            return None
+        return self.history.output.to(self._rows(x))
 
     def _rows(self, x: OptTensor) -> Tensor:
         return self._table().weight if x is None else x
@@ -395,27 +408,32 @@ class LTGNN(Module):
             )
         return self.embedding
 
-    def _last_graph(self) -> Tensor:
-        if self._graph is None:
+    def _graph(self) -> Tensor:
+        if self._adj_t is None:
             raise ValueError(
-                "Expected a graph (got none yet); call 'model.refresh(edge_index)' "
-                "first"
+                "Expected a graph (got none yet); pass 'edge_index', or call "
+                "'model.refresh(loader.adj_t)' before"
             )
-        return self._graph[2]
+        return self._adj_t
 
-    def _adj_t(self, edge_index: Adj, edge_weight: OptTensor) -> Tensor:
-        """Normalises a graph, once as long as it stays the same object."""
-        if is_torch_sparse_tensor(edge_index) and edge_weight is None:
-            adj_t = edge_index.to_sparse_csr()
-            self._graph = (edge_index, None, adj_t)
-            return adj_t
-        last = self._graph
-        if last is None or last[0] is not edge_index or last[1] is not edge_weight:
-            adj_t = normalized_adj(
-                edge_index, edge_weight, self.num_nodes, self.add_self_loops
+    def _check_adj_t(self, adj_t: Tensor) -> None:
+        size = (self.num_nodes, self.num_nodes)
+        if adj_t.layout != torch.sparse_csr or tuple(adj_t.size()) != size:
+            raise ValueError(
+                f"Expected a normalised sparse CSR matrix of size {size} (got "
+                f"{adj_t.layout} of size {tuple(adj_t.size())}); pass 'loader.adj_t' "
+                "or what 'ltgnn_pyg.normalized_adj' returns"
             )
-            last = self._graph = (edge_index, edge_weight, adj_t)
-        return last[2]
+        first_row = adj_t.col_indices()[: int(adj_t.crow_indices()[1])]
+        if bool((first_row == 0).any()) != self.add_self_loops:
+            raise ValueError(
+                f"Expected a matrix {'with' if self.add_self_loops else 'without'} "
+                f"self-loops, as add_self_loops={self.add_self_loops} of the model "
+                "says (got the opposite); say the same to the loader"
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_adj_t": None}  # The graph stays here.
 
     def __repr__(self) -> str:
         return (

@@ -81,6 +81,38 @@ def directed_weight(adj, weight, edge_index, form):
     return adj.to_dense()[edge_index[1], edge_index[0]]
 
 
+@pytest.mark.parametrize("form", [*FORMS, SPARSE])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("cached", [False, True])
+def test_types_and_caching(form, dtype, cached):
+    edge_index, weight = directed()
+    weight = weight.to(dtype)
+    x = torch.randn(9, 4, dtype=dtype)
+    expected = APPNP(K=2, alpha=0.3, add_self_loops=False)(x, edge_index, weight)
+    adj, w = adjacency(form, edge_index, weight, 9)
+    conv = LTConv(0.3, 2, cached=cached)
+    for _ in range(2):
+        out = conv(x, adj, w)
+        assert out.dtype == dtype
+        torch.testing.assert_close(out, expected, atol=1e-6, rtol=0)
+    assert (conv._cache is not None) == cached
+
+
+@pytest.mark.parametrize("form", ["edge_index", "EdgeIndex"])
+@pytest.mark.parametrize("normalize", [False, True])
+def test_flow_against_the_edges(form, normalize):
+    edge_index, weight = directed()
+    kwargs = {"normalize": normalize, "add_self_loops": False}
+    kwargs["flow"] = "target_to_source"
+    x = torch.randn(9, 4)
+    expected = APPNP(K=2, alpha=0.3, **kwargs)(x, edge_index, weight)
+    adj, w = adjacency(form, edge_index, weight, 9)
+    torch.testing.assert_close(LTConv(0.3, 2, **kwargs)(x, adj, w), expected)
+    z, _ = LTConv(0.6, **kwargs).solve(x, adj, w / 4, tol=1e-7)
+    again = LTConv(0.6, **kwargs)(x, adj, w / 4, z=z)
+    torch.testing.assert_close(again, z, atol=1e-6, rtol=0)
+
+
 def test_alpha_zero_is_lgconv(graph):
     x = torch.randn(graph.num_nodes, 4)
     expected = LGConv()(x, graph.edge_index)
@@ -122,6 +154,14 @@ def test_bipartite(num_dst):
     sorted_index, perm = EdgeIndex(edge_index, sparse_size=(5, num_dst)).sort_by("col")
     out = conv((src, dst), sorted_index, weight[perm])
     torch.testing.assert_close(out, expected)
+    row, col = edge_index
+    adj_t = torch.sparse_coo_tensor(edge_index.flip(0), weight, (num_dst, 5))
+    torch.testing.assert_close(conv((src, dst), adj_t.coalesce()), expected)
+    if WITH_TORCH_SPARSE:
+        adj_t = SparseTensor(row=col, col=row, value=weight, sparse_sizes=(num_dst, 5))
+        torch.testing.assert_close(conv((src, dst), adj_t), expected)
+    with pytest.raises(ValueError, match="features of both sides"):
+        conv((src, None), edge_index)
     out.sum().backward()
     torch.testing.assert_close(src.grad, 0.7 * dense.t() @ torch.ones_like(expected))
     with pytest.raises(ValueError, match="Expected 'K=1'"):
@@ -194,6 +234,22 @@ def test_solve_gradient_uses_the_transpose():
     assert gradcheck(lambda x: conv.solve(x, edge_index, weight, tol=1e-14)[0], x)
 
 
+def test_solve_memory_does_not_depend_on_iterations(graph):
+    """What autograd keeps is the same after 10 and after 1,000 steps."""
+    x = torch.randn(graph.num_nodes, 4, requires_grad=True)
+    kept = {}
+    for alpha in (0.5, 0.01):
+        rows = []
+        hooks = torch.autograd.graph.saved_tensors_hooks(rows.append, lambda t: t)
+        with hooks:
+            z, report = LTConv(alpha).solve(x, graph.edge_index, tol=1e-5)
+        node = z.grad_fn
+        held = [v for v in vars(node).values() if isinstance(v, torch.Tensor)]
+        kept[report.iterations] = len(rows), sum(v.values().numel() for v in held)
+    (few, many) = kept
+    assert many > 30 * few and kept[few] == kept[many] == (0, graph.num_edges)
+
+
 def test_solve_bound_and_warm_start(graph):
     x = torch.randn(graph.num_nodes, 4, dtype=torch.double)
     conv = LTConv(0.1)
@@ -211,6 +267,11 @@ def test_solve_says_when_it_fails(graph):
     x = torch.randn(graph.num_nodes, 4)
     with pytest.raises(RuntimeError, match="spectral radius"):
         LTConv(0.1, normalize=False).solve(x, graph.edge_index)
+    weight = torch.full((graph.num_edges,), 0.26)  # The radius just exceeds 1 / 0.9.
+    radius = torch.linalg.eigvalsh(0.26 * (graph_dense(graph) > 0).double()).max()
+    weight = weight * 1.02 / 0.9 / radius
+    with pytest.raises(RuntimeError, match="spectral radius"):
+        LTConv(0.1, normalize=False).solve(x, graph.edge_index, weight)
     with pytest.warns(UserWarning, match="No convergence to tol=1e-06 within"):
         _, report = LTConv(0.1).solve(x, graph.edge_index, max_iter=3)
     assert not report.converged and report.iterations == 3
@@ -218,6 +279,10 @@ def test_solve_says_when_it_fails(graph):
         LTConv(0.0).solve(x, graph.edge_index)
     with pytest.raises(RuntimeError, match="residual grew to nan"):
         LTConv(0.1).solve(x * float("nan"), graph.edge_index)
+
+
+def graph_dense(graph):
+    return dense_adj(graph.edge_index, graph.num_nodes)
 
 
 @pytest.mark.parametrize("alpha", [-0.1, 1.1, float("nan")])
@@ -272,8 +337,13 @@ def test_normalized_adj(graph):
     torch.testing.assert_close(adj.to_dense(), again.to_dense())
     with pytest.raises(ValueError, match="node indices in"):
         normalized_adj(graph.edge_index, None, 3)
-    with pytest.raises(ValueError, match="non-negative"):
-        normalized_adj(edge_index, -weight, 9)
+    for bad in (-weight, weight * float("nan")):
+        with pytest.raises(ValueError, match="non-negative"):
+            normalized_adj(edge_index, bad, 9)
+    with pytest.raises(ValueError, match="'edge_weight' of shape"):
+        normalized_adj(edge_index, weight[1:], 9)
+    with pytest.raises(ValueError, match="no 'edge_weight' beside"):
+        normalized_adj(sparse, weight)
     with pytest.raises(ValueError, match="square"):
         normalized_adj(torch.zeros(2, 3).to_sparse_csr())
 

@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,10 +10,10 @@ from ltgnn_pyg.nn import BPRLoss, SoftmaxLoss
 from tests.dense import dense_adj
 
 
-def train(model, loader, graph, epochs, lr=0.05):
+def train(model, loader, epochs, lr=0.05):
     optimizer = torch.optim.SparseAdam(model.parameters(), lr=lr)
     for _ in range(epochs):
-        model.refresh(graph.edge_index)
+        model.refresh(loader.adj_t)
         for batch in loader:
             optimizer.zero_grad()
             model.loss(batch).backward()
@@ -45,13 +47,13 @@ def test_withheld_item_ranks_first(gradient, loss_fn):
     loader = VRNeighborLoader(data, model.history, 3, pairs, 30, neg)
     if gradient == "unroll":
         optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
-        model.refresh(data.edge_index)
+        model.refresh(loader.adj_t)
         for batch in (b for _ in range(30) for b in loader):
             optimizer.zero_grad()
             model.loss(batch).backward()
             optimizer.step()
     else:
-        train(model, loader, data, 30)
+        train(model, loader, 30)
     users = torch.arange(data.num_users)
     score, item = model.recommend(users, 2, exclude=pairs)
     assert torch.equal(item[:, 0], held_out[1] - data.num_users)
@@ -67,34 +69,83 @@ def test_get_embedding_is_k_exact_steps(graph):
         z = 0.7 * adj @ z + 0.3 * x
     expected = (z - 0.2 * x) / 0.8
     torch.testing.assert_close(model.get_embedding(graph.edge_index), expected)
-    adj_t = normalized_adj(graph.edge_index, None, graph.num_nodes)
-    torch.testing.assert_close(model.get_embedding(adj_t), expected)
+    size = (graph.num_nodes, graph.num_nodes)
+    ones = torch.ones(graph.num_edges)
+    raw = torch.sparse_coo_tensor(graph.edge_index.flip(0), ones, size).to_sparse_csr()
+    torch.testing.assert_close(model.get_embedding(raw), expected)
+    model.refresh(normalized_adj(graph.edge_index, None, graph.num_nodes))
+    torch.testing.assert_close(model.get_embedding(), expected)
 
 
 def test_refresh(graph):
     model = LTGNN(
         graph.num_users, graph.num_items, 4, alpha=0.3, init_steps=2, refresh_steps=1
     )
+    adj_t = normalized_adj(graph.edge_index, None, graph.num_nodes)
     x = model.embedding.weight.detach()
     adj = dense_adj(graph.edge_index, graph.num_nodes).float()
     z = x
     for step in range(3):  # Two steps first, then one more.
         z = 0.7 * adj @ z + 0.3 * x
         if step > 0:
-            model.refresh(graph.edge_index)
+            model.refresh(adj_t)
             torch.testing.assert_close(model.history.output, z)
             torch.testing.assert_close(model.history.aggregate, adj @ z)
     model.warm_start, model.conv.K = True, 1
-    torch.testing.assert_close(
-        model.get_embedding(graph.edge_index), 0.7 * adj @ z + 0.3 * x
+    expected = 0.7 * adj @ z + 0.3 * x
+    torch.testing.assert_close(model.get_embedding(), expected)
+    model.history.reset_parameters()  # Without a history it starts from x.
+    torch.testing.assert_close(model.get_embedding(), 0.7 * adj @ x + 0.3 * x)
+
+
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_history_elsewhere_and_narrow(graph, pairs, warm_start):
+    """A model on another device than its history, as far as shapes can tell."""
+    model = LTGNN(
+        graph.num_users,
+        graph.num_items,
+        4,
+        refresh_steps=1,
+        warm_start=warm_start,
+        history_device="cpu",
+        history_dtype=torch.bfloat16,
     )
+    loader = VRNeighborLoader(graph, model.history, 2, pairs, 5)
+    train(model, loader, 2)
+    assert model.history.reference.dtype == torch.bfloat16
+    assert model.get_embedding().dtype == torch.float32
+    rows = model.embedding.to("meta").weight  # Nothing is computed there.
+    assert model._start(None).device == rows.device
+
+
+def test_refresh_refuses_another_matrix(graph, pairs):
+    model = LTGNN(graph.num_users, graph.num_items, 4)
+    with pytest.raises(ValueError, match="sparse CSR matrix of size"):
+        model.refresh(graph.edge_index)
+    loops = VRNeighborLoader(graph, model.history, 2, pairs, add_self_loops=True)
+    with pytest.raises(ValueError, match="without self-loops"):
+        model.refresh(loops.adj_t)
+    released = LTGNN.released(graph.num_users, graph.num_items, 4)
+    plain = VRNeighborLoader(graph, released.history, 2, pairs)
+    with pytest.raises(ValueError, match="with self-loops"):
+        released.refresh(plain.adj_t)
+
+
+def test_pickle_leaves_the_graph(graph, pairs):
+    model = LTGNN(graph.num_users, graph.num_items, 4)
+    model.refresh(VRNeighborLoader(graph, model.history, 2, pairs).adj_t)
+    again = pickle.loads(pickle.dumps(model))
+    expected = model.get_embedding()
+    torch.testing.assert_close(again.get_embedding(graph.edge_index), expected)
+    with pytest.raises(ValueError, match="pass 'edge_index'"):
+        again.get_embedding()
 
 
 @pytest.mark.parametrize("gradient", ["local", "history", "corrected"])
 def test_gradient_is_sparse_and_of_seeds_only(graph, pairs, gradient):
     model = LTGNN(graph.num_users, graph.num_items, 4, gradient=gradient)
     loader = VRNeighborLoader(graph, model.history, 2, pairs, batch_size=2)
-    model.refresh(graph.edge_index)
+    model.refresh(loader.adj_t)
     batch = next(iter(loader))
     model.loss(batch).backward()
     grad = model.embedding.weight.grad
@@ -111,8 +162,9 @@ def test_unroll_is_the_exact_gradient(graph, pairs):
     model = LTGNN(
         graph.num_users, graph.num_items, 4, gradient="unroll", K=5, weight_decay=0.1
     )
-    model.refresh(graph.edge_index)
-    batch = next(iter(VRNeighborLoader(graph, None, 2, pairs, 6, "triplet")))
+    loader = VRNeighborLoader(graph, None, 2, pairs, 6, "triplet")
+    model.refresh(loader.adj_t)
+    batch = next(iter(loader))
     loss = model.loss(batch)
     loss.backward()
     x = model.embedding.weight.detach().clone().requires_grad_()
@@ -153,7 +205,7 @@ def test_released_behaviour_equals_its_equations(graph, pairs):
     for _ in range(7):  # The history starts from seven exact steps.
         z = (1 - alpha) * adj @ z + alpha * x
     for _ in range(2):
-        model.refresh(graph.edge_index)
+        model.refresh(loader.adj_t)
         for batch in loader:
             optimizer.zero_grad()
             loss = model.loss(batch)
@@ -200,25 +252,25 @@ def test_x_from_an_encoder(graph, pairs):
     model = LTGNN(graph.num_users, graph.num_items, 4, embedding=False)
     assert list(model.parameters()) == []
     loader = VRNeighborLoader(graph, model.history, 2, pairs, 5)
-    model.refresh(graph.edge_index, x=encoder(feature))
+    model.refresh(loader.adj_t, x=encoder(feature))
     for batch in loader:
         encoder.zero_grad()
         model.loss(batch, x=encoder(feature[batch.n_id[: batch.num_seeds]])).backward()
         assert encoder.weight.grad.abs().sum() > 0
-    z = model.get_embedding(graph.edge_index, x=encoder(feature))
+    z = model.get_embedding(x=encoder(feature))
     assert z.shape == (graph.num_nodes, 4)
     model.recommend(torch.tensor([1]), 2, embedding=z.detach())
     with pytest.raises(ValueError, match="Expected 'x'"):
-        model.get_embedding(graph.edge_index)
+        model.get_embedding()
 
 
 def test_alpha_one_is_matrix_factorisation(graph, pairs):
     model = LTGNN(graph.num_users, graph.num_items, 4, alpha=1.0)
     loader = VRNeighborLoader(graph, model.history, 1, pairs, 100)
-    model.refresh(graph.edge_index)
+    model.refresh(loader.adj_t)
     batch = next(iter(loader))
     x = model.embedding.weight
-    torch.testing.assert_close(model.get_embedding(graph.edge_index), x)
+    torch.testing.assert_close(model.get_embedding(), x)
     index = [batch.n_id[i] for i in (batch.src_index, batch.dst_pos_index)]
     torch.testing.assert_close(model.loss(batch), SoftmaxLoss()(x, *index))
 
@@ -226,10 +278,13 @@ def test_alpha_one_is_matrix_factorisation(graph, pairs):
 def test_recommend(graph, pairs):
     model = LTGNN(graph.num_users, graph.num_items, 4, init_std=1.0)
     user = torch.tensor([5, 0])
-    with pytest.raises(ValueError, match="call 'model"):
+    with pytest.raises(ValueError, match="got none yet"):
         model.recommend(user)
-    z = model.get_embedding(graph.edge_index).detach()
+    model.refresh(normalized_adj(graph.edge_index, None, graph.num_nodes))
+    z = model.get_embedding().detach()
     score, item = model.recommend(user, 3, exclude=pairs)
+    again = model.recommend(user, 3, exclude=pairs, embedding=z)
+    torch.testing.assert_close(again[0], score)
     dense = z[: graph.num_users] @ z[graph.num_users :].t()
     dense[pairs[0], pairs[1] - graph.num_users] = float("-inf")
     expected = dense[user].sort(descending=True)
@@ -241,7 +296,7 @@ def test_recommend(graph, pairs):
 
 def test_state_dict_holds_the_history(graph, pairs):
     model = LTGNN(graph.num_users, graph.num_items, 4, gradient="corrected")
-    train(model, VRNeighborLoader(graph, model.history, 2, pairs, 5), graph, 1)
+    train(model, VRNeighborLoader(graph, model.history, 2, pairs, 5), 1)
     other = LTGNN(graph.num_users, graph.num_items, 4, gradient="corrected")
     other.load_state_dict(model.state_dict())
     assert torch.equal(other.history.output, model.history.output)
