@@ -12,6 +12,7 @@ ALLOWED = {
     "retrieval": set(),
     "datasets": set(),
     "checkpoint": set(),
+    "optim": set(),
     "version": set(),
     "sampler": {"adjacency"},
     "history": {"adjacency"},

@@ -1,5 +1,14 @@
 from ltgnn_pyg.nn.conv import LTConv, SolveReport
 from ltgnn_pyg.nn.loss import BPRLoss, SoftmaxLoss
-from ltgnn_pyg.nn.models import LTGNN
+from ltgnn_pyg.nn.models import LTGNN, LightGCN, MatrixFactorization, Recommender
 
-__all__ = ["BPRLoss", "LTConv", "LTGNN", "SoftmaxLoss", "SolveReport"]
+__all__ = [
+    "BPRLoss",
+    "LTConv",
+    "LTGNN",
+    "LightGCN",
+    "MatrixFactorization",
+    "Recommender",
+    "SoftmaxLoss",
+    "SolveReport",
+]

@@ -114,11 +114,10 @@ def _scores(
     z: Tensor, src_index: Tensor, dst_pos_index: Tensor, dst_neg_index: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Scores of positives :obj:`[batch_size]` and negatives :obj:`[.., amount]`."""
-    src = _gather(z, src_index)
-    pos = (src * _gather(z, dst_pos_index)).sum(-1)
-    if dst_neg_index.dim() == 1:
-        dst_neg_index = dst_neg_index.unsqueeze(1)
-    neg = _gather(z, dst_neg_index)
-    if neg.size(0) == 1:  # Shared by the batch.
-        return pos, src @ neg[0].t()
+    index = (src_index, dst_pos_index, dst_neg_index.reshape(-1))
+    src, pos, neg = _gather(z, torch.cat(index)).split([i.numel() for i in index])
+    pos = (src * pos).sum(-1)
+    if dst_neg_index.dim() == 2 and dst_neg_index.size(0) == 1:  # Shared by the batch.
+        return pos, src @ neg.t()
+    neg = neg.view(src.size(0), -1, src.size(1))
     return pos, (src.unsqueeze(1) * neg).sum(-1)

@@ -60,7 +60,7 @@ class StratifiedNeighborSampler(BaseSampler):
 
     Raises:
         ValueError: If :obj:`adj_t` is not sparse CSR or :obj:`num_neighbors`
-            is neither positive nor :obj:`-1`.
+            is below :obj:`-1`.
 
     *Cost:* O(num_seeds x num_neighbors) time a call; no copy of the graph.
     """
@@ -77,9 +77,9 @@ class StratifiedNeighborSampler(BaseSampler):
                 f"{getattr(adj_t, 'layout', type(adj_t).__name__)}); see "
                 "'ltgnn_pyg.normalized_adj'"
             )
-        if num_neighbors != -1 and num_neighbors < 1:
+        if num_neighbors < -1:
             raise ValueError(
-                f"Expected 'num_neighbors' to be positive, or -1 for all (got "
+                f"Expected 'num_neighbors' to be at least 0, or -1 for all (got "
                 f"{num_neighbors})"
             )
         self.adj_t = adj_t
@@ -99,30 +99,29 @@ class StratifiedNeighborSampler(BaseSampler):
         rowptr = self.adj_t.crow_indices()
         start = rowptr[seed]
         degree = rowptr[seed + 1] - start
-        count = degree
-        if self.num_neighbors != -1:
-            count = degree.clamp(max=self.num_neighbors)
-        ptr = torch.cat([count.new_zeros(1), count.cumsum(0)])
-        # Entry t of a seed covers the positions [t d / k, (t + 1) d / k):
-        per_seed = torch.stack([start, degree, count, ptr[:-1]])
-        start, degree, count, first = per_seed.repeat_interleave(count, dim=1)
-        t = torch.arange(start.numel(), device=start.device) - first
-        low = t * degree // count
-        size = (t + 1) * degree // count - low
-        shift = size  # Each stratum is one neighbour when all are taken.
-        if self.num_neighbors != -1:
-            u = torch.rand(
-                size.numel(),
-                device=size.device,
-                generator=generator_here(self.generator, size.device),
-            )
-            # The product can round up to the size itself.
-            shift = torch.minimum((u * size).long(), size - 1)
-        else:
-            shift = torch.zeros_like(size)
-        edge = start + low + shift
+        if self.num_neighbors == -1:
+            ptr = _cumsum(degree)
+            edge = torch.arange(int(ptr[-1]), device=seed.device)
+            edge += (start - ptr[:-1]).repeat_interleave(degree, output_size=len(edge))
+            return self.adj_t.col_indices()[edge], self.adj_t.values()[edge], ptr
+        # Stratum t of a seed covers its neighbours [t d / k, (t + 1) d / k), with
+        # k = d for a seed of fewer than k neighbours.
+        count = degree.clamp(max=self.num_neighbors)
+        t = torch.arange(self.num_neighbors + 1, device=seed.device)
+        bound = t * degree.unsqueeze(1) // count.clamp(min=1).unsqueeze(1)
+        low = bound[:, :-1]
+        used = t[:-1] < count.unsqueeze(1)
+        low, size = low[used], bound.diff(dim=1)[used]
+        u = torch.rand(
+            size.numel(),
+            device=size.device,
+            generator=generator_here(self.generator, size.device),
+        )
+        # The product can round up to the size itself.
+        edge = torch.minimum((u * size).long(), size - 1).add_(low)
+        edge += start.repeat_interleave(count, output_size=edge.numel())
         weight = self.adj_t.values()[edge] * size
-        return self.adj_t.col_indices()[edge], weight, ptr
+        return self.adj_t.col_indices()[edge], weight, _cumsum(count)
 
     def sample_from_nodes(
         self, index: NodeSamplerInput, **kwargs: object
@@ -155,3 +154,7 @@ class StratifiedNeighborSampler(BaseSampler):
             edge_weight=weight,
             ptr=ptr,
         )
+
+
+def _cumsum(count: Tensor) -> Tensor:
+    return torch.cat([count.new_zeros(1), count.cumsum(0)])

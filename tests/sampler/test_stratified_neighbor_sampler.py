@@ -85,6 +85,12 @@ def test_all_neighbors_are_the_matrix_rows(graph, adj_t):
     torch.testing.assert_close(dense, adj_t.to_dense())
 
 
+def test_no_neighbors(graph, adj_t):
+    seed = torch.arange(graph.num_nodes)
+    neighbor, weight, ptr = StratifiedNeighborSampler(adj_t, 0).sample(seed)
+    assert neighbor.numel() == weight.numel() == ptr.sum() == 0
+
+
 def test_large_strata_stay_in_their_row():
     """A hub next to another row: no draw leaves the hub's neighbours."""
     num = 100_000
@@ -161,4 +167,4 @@ def test_bad_arguments(graph, adj_t):
     with pytest.raises(ValueError, match="sparse_csr"):
         StratifiedNeighborSampler(graph.edge_index)
     with pytest.raises(ValueError, match="'num_neighbors'"):
-        StratifiedNeighborSampler(adj_t, 0)
+        StratifiedNeighborSampler(adj_t, -2)

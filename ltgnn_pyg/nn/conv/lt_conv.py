@@ -362,7 +362,7 @@ class _HistoryStep(torch.autograd.Function):
     ) -> Tensor:
         ctx.alpha = alpha
         ctx.grad_aggregate = grad_aggregate
-        return torch.add(aggregate * (1 - alpha), x, alpha=alpha)
+        return torch.lerp(aggregate.to(x.dtype), x, alpha)
 
     @staticmethod
     @once_differentiable

@@ -3,18 +3,18 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import Embedding, Module
+from torch.nn import Module
 from torch_geometric.data import Data
 from torch_geometric.typing import Adj, OptTensor
 
 from ltgnn_pyg.adjacency import normalized_adj
 from ltgnn_pyg.history import History
 from ltgnn_pyg.nn.conv import LTConv
-from ltgnn_pyg.nn.loss import BPRLoss, SoftmaxLoss
-from ltgnn_pyg.retrieval import top_k
+from ltgnn_pyg.nn.loss import BPRLoss
+from ltgnn_pyg.nn.models.recommender import Recommender
 
 
-class LTGNN(Module):
+class LTGNN(Recommender):
     r"""The recommender of `"Linear-Time Graph Neural Networks for Scalable
     Recommendations" <https://arxiv.org/abs/2402.13973>`_ (WWW 2024).
 
@@ -122,12 +122,16 @@ class LTGNN(Module):
         history_device: torch.device | str | None = None,
         history_dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        if num_users < 1 or num_items < 1:
-            raise ValueError(
-                f"Expected positive 'num_users' and 'num_items' (got {num_users} and "
-                f"{num_items})"
-            )
+        super().__init__(
+            num_users,
+            num_items,
+            embedding_dim,
+            loss_fn=loss_fn,
+            weight_decay=weight_decay,
+            init_std=init_std,
+            sparse=gradient != "unroll",
+            embedding=embedding,
+        )
         if gradient not in (kinds := ("local", "history", "corrected", "unroll")):
             raise ValueError(
                 f"Expected 'gradient' as one of {kinds} (got {gradient!r})"
@@ -139,42 +143,27 @@ class LTGNN(Module):
                 "Expected 'warm_start=False' with gradient='unroll', which keeps no "
                 "history to start from (got True)"
             )
-        if min(weight_decay, init_std, init_steps, refresh_steps) < 0:
+        if min(init_steps, refresh_steps) < 0:
             raise ValueError(
-                "Expected 'weight_decay', 'init_std', 'init_steps' and "
-                f"'refresh_steps' to be at least 0 (got {weight_decay}, {init_std}, "
+                "Expected 'init_steps' and 'refresh_steps' to be at least 0 (got "
                 f"{init_steps} and {refresh_steps})"
             )
-        num_nodes = num_users + num_items
-        self.num_users = num_users
-        self.num_items = num_items
-        self.embedding_dim = embedding_dim
         self.gradient = gradient
-        self.weight_decay = weight_decay
         self.residual = residual
         self.add_self_loops = add_self_loops
         self.init_steps = init_steps
         self.refresh_steps = refresh_steps
         self.warm_start = warm_start
-        self.init_std = init_std
-        self.loss_fn = SoftmaxLoss() if loss_fn is None else loss_fn
         self.conv = LTConv(alpha, K, normalize=False)
-        self.embedding: Embedding | None = None
-        if embedding:
-            sparse = gradient != "unroll"
-            self.embedding = Embedding(num_nodes, embedding_dim, sparse=sparse)
-        self.history: History | None = None
         if gradient != "unroll":
             self.history = History(
-                num_nodes,
+                self.num_nodes,
                 embedding_dim,
                 gradient=gradient in ("history", "corrected"),
                 visits=gradient == "corrected",
                 device=history_device,
                 dtype=history_dtype,
             )
-        self._adj_t: OptTensor = None
-        self.reset_parameters()
 
     @classmethod
     def released(
@@ -214,18 +203,6 @@ class LTGNN(Module):
         }
         return cls(num_users, num_items, embedding_dim, **{**settings, **kwargs})
 
-    @property
-    def num_nodes(self) -> int:
-        """The number of users and items."""
-        return self.num_users + self.num_items
-
-    def reset_parameters(self) -> None:
-        """Draws the table anew and empties the history."""
-        if self.embedding is not None:
-            torch.nn.init.normal_(self.embedding.weight, std=self.init_std)
-        if self.history is not None:
-            self.history.reset_parameters()
-
     @torch.no_grad()
     def refresh(self, adj_t: Tensor, x: OptTensor = None) -> None:
         r"""Renews the history over the graph. Call it at the start of each epoch.
@@ -248,8 +225,8 @@ class LTGNN(Module):
         *Cost:* O(E x dim) time, one sparse product for each step and one more.
         """
         if adj_t is not self._adj_t:
-            self._check_adj_t(adj_t)
-            self._adj_t = adj_t
+            super().refresh(adj_t)
+            self._check_self_loops(adj_t)
         if self.history is None:
             return
         first = self.history.num_refreshes == 0
@@ -285,14 +262,7 @@ class LTGNN(Module):
             if x is None:
                 x = self._table()(seed)
             z = self._step(batch, seed, x)
-        src, pos, neg = batch.src_index, batch.dst_pos_index, batch.get("dst_neg_index")
-        loss = self.loss_fn(z, src, pos, neg)
-        if self.weight_decay > 0.0:
-            norm = x.square().sum(-1)
-            total = norm[src].sum() + norm[pos].sum()
-            total = total if neg is None else total + norm[neg].sum()
-            loss = loss + self.weight_decay / (2 * src.numel()) * total
-        return loss
+        return self._objective(z, x, batch)
 
     def get_embedding(
         self,
@@ -332,40 +302,6 @@ class LTGNN(Module):
         )
         return self._score(z, self._rows(x))
 
-    @torch.no_grad()
-    def recommend(
-        self,
-        user: Tensor,
-        k: int = 20,
-        exclude: Tensor | None = None,
-        embedding: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        r"""Returns the best items of some users.
-
-        Args:
-            user (torch.Tensor): The users :obj:`[num]`.
-            k (int, optional): How many items. (default: :obj:`20`)
-            exclude (torch.Tensor, optional): Pairs of users and items never to be
-                returned, node ids :obj:`[2, num_pairs]`, *e.g.*, the training
-                pairs. (default: :obj:`None`)
-            embedding (torch.Tensor, optional): What :meth:`get_embedding`
-                returned, to spare computing it in each call. If :obj:`None`,
-                computed over the graph last seen. (default: :obj:`None`)
-
-        Returns:
-            Scores and item indices :obj:`0 .. num_items - 1`, both
-            :obj:`[num, k]`, best first; :obj:`-inf` and :obj:`-1` where no item is
-            left.
-
-        *Cost:* O(num x num_items x dim) time, chunked.
-        """
-        if embedding is None:
-            embedding = self.get_embedding()
-        src, dst = embedding.split([self.num_users, self.num_items])
-        if exclude is not None:
-            exclude = torch.stack([exclude[0], exclude[1] - self.num_users])
-        return top_k(src, dst, k, src_index=user, exclude=exclude)
-
     def _step(self, batch: Data, seed: Tensor, x: Tensor) -> Tensor:
         """One step for the seeds; leaves their rows in the history."""
         history = self.history
@@ -398,32 +334,7 @@ class LTGNN(Module):
             return None
         return self.history.output.to(self._rows(x))
 
-    def _rows(self, x: OptTensor) -> Tensor:
-        return self._table().weight if x is None else x
-
-    def _table(self) -> Embedding:
-        if self.embedding is None:
-            raise ValueError(
-                "Expected 'x' (got None): the model was built with 'embedding=False'"
-            )
-        return self.embedding
-
-    def _graph(self) -> Tensor:
-        if self._adj_t is None:
-            raise ValueError(
-                "Expected a graph (got none yet); pass 'edge_index', or call "
-                "'model.refresh(loader.adj_t)' before"
-            )
-        return self._adj_t
-
-    def _check_adj_t(self, adj_t: Tensor) -> None:
-        size = (self.num_nodes, self.num_nodes)
-        if adj_t.layout != torch.sparse_csr or tuple(adj_t.size()) != size:
-            raise ValueError(
-                f"Expected a normalised sparse CSR matrix of size {size} (got "
-                f"{adj_t.layout} of size {tuple(adj_t.size())}); pass 'loader.adj_t' "
-                "or what 'ltgnn_pyg.normalized_adj' returns"
-            )
+    def _check_self_loops(self, adj_t: Tensor) -> None:
         first_row = adj_t.col_indices()[: int(adj_t.crow_indices()[1])]
         if bool((first_row == 0).any()) != self.add_self_loops:
             raise ValueError(
@@ -431,9 +342,6 @@ class LTGNN(Module):
                 f"self-loops, as add_self_loops={self.add_self_loops} of the model "
                 "says (got the opposite); say the same to the loader"
             )
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_adj_t": None}  # The graph stays here.
 
     def __repr__(self) -> str:
         return (

@@ -3,61 +3,11 @@ import pickle
 import pytest
 import torch
 import torch.nn.functional as F
-from torch_geometric.data import Data
 
 from ltgnn_pyg import LTGNN, ItemNegativeSampling, VRNeighborLoader, normalized_adj
-from ltgnn_pyg.nn import BPRLoss, SoftmaxLoss
+from ltgnn_pyg.nn import SoftmaxLoss
 from tests.dense import dense_adj
-
-
-def train(model, loader, epochs, lr=0.05):
-    optimizer = torch.optim.SparseAdam(model.parameters(), lr=lr)
-    for _ in range(epochs):
-        model.refresh(loader.adj_t)
-        for batch in loader:
-            optimizer.zero_grad()
-            model.loss(batch).backward()
-            optimizer.step()
-
-
-def blocks(num_blocks=3, size=6):
-    """Users of a block have all items of their block but one each."""
-    user, item = torch.cartesian_prod(*2 * [torch.arange(num_blocks * size)]).t()
-    inside = user // size == item // size
-    held_out = inside & (user == item)
-    pairs = torch.stack([user, item + num_blocks * size])
-    train_pairs = pairs[:, inside & ~held_out]
-    data = Data(
-        edge_index=torch.cat([train_pairs, train_pairs.flip(0)], 1),
-        num_nodes=2 * num_blocks * size,
-    )
-    data.num_users = data.num_items = num_blocks * size
-    return data, train_pairs, pairs[:, held_out]
-
-
-@pytest.mark.parametrize("gradient", ["local", "history", "corrected", "unroll"])
-@pytest.mark.parametrize("loss_fn", [SoftmaxLoss(), BPRLoss()])
-def test_withheld_item_ranks_first(gradient, loss_fn):
-    """On a block-diagonal graph the only unseen item of a user's block wins."""
-    data, pairs, held_out = blocks()
-    model = LTGNN(data.num_users, data.num_items, 8, gradient=gradient, loss_fn=loss_fn)
-    neg = ItemNegativeSampling(
-        data.num_users, data.num_items, 2, edge_index=pairs, reject_seen=True
-    )
-    loader = VRNeighborLoader(data, model.history, 3, pairs, 30, neg)
-    if gradient == "unroll":
-        optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
-        model.refresh(loader.adj_t)
-        for batch in (b for _ in range(30) for b in loader):
-            optimizer.zero_grad()
-            model.loss(batch).backward()
-            optimizer.step()
-    else:
-        train(model, loader, 30)
-    users = torch.arange(data.num_users)
-    score, item = model.recommend(users, 2, exclude=pairs)
-    assert torch.equal(item[:, 0], held_out[1] - data.num_users)
-    assert (score[:, 0] > score[:, 1]).all()
+from tests.nn.models.test_recommender import train
 
 
 def test_get_embedding_is_k_exact_steps(graph):
@@ -275,25 +225,6 @@ def test_alpha_one_is_matrix_factorisation(graph, pairs):
     torch.testing.assert_close(model.loss(batch), SoftmaxLoss()(x, *index))
 
 
-def test_recommend(graph, pairs):
-    model = LTGNN(graph.num_users, graph.num_items, 4, init_std=1.0)
-    user = torch.tensor([5, 0])
-    with pytest.raises(ValueError, match="got none yet"):
-        model.recommend(user)
-    model.refresh(normalized_adj(graph.edge_index, None, graph.num_nodes))
-    z = model.get_embedding().detach()
-    score, item = model.recommend(user, 3, exclude=pairs)
-    again = model.recommend(user, 3, exclude=pairs, embedding=z)
-    torch.testing.assert_close(again[0], score)
-    dense = z[: graph.num_users] @ z[graph.num_users :].t()
-    dense[pairs[0], pairs[1] - graph.num_users] = float("-inf")
-    expected = dense[user].sort(descending=True)
-    torch.testing.assert_close(score, expected.values[:, :3])
-    found = score.isfinite()
-    assert torch.equal(item[found], expected.indices[:, :3][found])
-    assert (item[~found] == -1).all() and not found.all()
-
-
 def test_state_dict_holds_the_history(graph, pairs):
     model = LTGNN(graph.num_users, graph.num_items, 4, gradient="corrected")
     train(model, VRNeighborLoader(graph, model.history, 2, pairs, 5), 1)
@@ -306,13 +237,11 @@ def test_state_dict_holds_the_history(graph, pairs):
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match="positive 'num_users'"):
-        LTGNN(0, 3)
     with pytest.raises(ValueError, match="Expected 'gradient'"):
         LTGNN(2, 3, gradient="exact")
     with pytest.raises(ValueError, match="Expected 'residual'"):
         LTGNN(2, 3, residual=1.0)
-    with pytest.raises(ValueError, match="at least 0"):
-        LTGNN(2, 3, weight_decay=-1.0)
+    with pytest.raises(ValueError, match="'init_steps' and 'refresh_steps'"):
+        LTGNN(2, 3, init_steps=-1)
     with pytest.raises(ValueError, match="'warm_start=False'"):
         LTGNN(2, 3, gradient="unroll", warm_start=True)
