@@ -33,6 +33,7 @@ VARIANTS: dict[str, list[Any]] = {
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("--dataset", choices=["gowalla", "yelp2018"], default="gowalla")
+parser.add_argument("--settings", nargs="+", choices=list(VARIANTS), default=VARIANTS)
 parser.add_argument("--root", default="data")
 parser.add_argument("--epochs", type=int, default=6)
 parser.add_argument("--seed", type=int, default=0)
@@ -41,7 +42,7 @@ args = parser.parse_args()
 
 dataset = {"gowalla": Gowalla, "yelp2018": Yelp2018}[args.dataset](args.root)
 data, split = dataset.split(val_ratio=0.1, seed=args.seed)
-variants = [(name, value) for name, values in VARIANTS.items() for value in values]
+variants = [(name, value) for name in args.settings for value in VARIANTS[name]]
 for name, value in variants:
     settings = {name: value}
     torch.manual_seed(args.seed)

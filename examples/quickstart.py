@@ -29,6 +29,7 @@ from ltgnn_pyg.datasets import (
     synthetic_interactions,
 )
 from ltgnn_pyg.evaluation import evaluate
+from ltgnn_pyg.optim import RowAdam
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("--dataset", default="synthetic", help="synthetic, gowalla, "
@@ -67,11 +68,11 @@ model = LTGNN(data.num_users, data.num_items)
 loader = VRNeighborLoader(
     data, model.history, edge_label_index=split.train, generator=generator
 )
-optimizer = torch.optim.SparseAdam(model.parameters(), lr=1e-3)
+optimizer = RowAdam(model.parameters(), lr=1e-3)
 state = {"model": model, "optimizer": optimizer, "generator": generator}
 train_on = {"num_users": data.num_users, "exclude_edge_index": split.train}
 
-done, seconds = 0, 0.0
+done, seconds, validation = 0, 0.0, None
 if args.resume and args.checkpoint.exists():
     saved = load_checkpoint(args.checkpoint, **state)
     done, seconds = saved["epoch"], saved["seconds"]
@@ -89,8 +90,8 @@ for epoch in range(done + 1, args.epochs + 1):
     line = f"Epoch {epoch:3d}  loss {mean_loss:.4f}  {seconds:7.1f} s"
     if split.val.numel() > 0:
         with torch.no_grad():
-            result = evaluate(model.get_embedding(), split.val, **train_on)
-        line += f"  validation recall@20 {result['recall@20']:.4f}"
+            validation = evaluate(model.get_embedding(), split.val, **train_on)
+        line += f"  validation recall@20 {validation['recall@20']:.4f}"
     if args.checkpoint is not None:
         save_checkpoint(args.checkpoint, **state, epoch=epoch, seconds=seconds)
     print(line, flush=True)
@@ -107,5 +108,6 @@ if args.json is not None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux.
     out = {"dataset": args.dataset, "seed": args.seed, "epochs": args.epochs,
            "train_seconds": round(seconds, 2), **result, "peak_rss_mb": round(peak),
-           "popularity": popularity, "threads": torch.get_num_threads()}  # fmt: skip
+           "validation": validation, "popularity": popularity,
+           "threads": torch.get_num_threads()}  # fmt: skip
     args.json.write_text(json.dumps(out) + "\n")

@@ -79,7 +79,8 @@ def normalized_adj(
             f"up to {limit - 1}, or negative ones); pass the right 'num_nodes'"
         )
     if edge_weight is None:
-        edge_weight = torch.ones(source.numel(), device=source.device)
+        if add_self_loops:
+            edge_weight = torch.ones(source.numel(), device=source.device)
     elif edge_weight.size() != source.size():
         raise ValueError(
             f"Expected 'edge_weight' of shape [{source.numel()}] (got "
@@ -95,14 +96,20 @@ def normalized_adj(
             torch.stack([source, target]), edge_weight, 1.0, num_nodes
         )
     target, perm = index_sort(target, max_value=num_nodes)
-    source, edge_weight = source[perm], edge_weight[perm]
+    source = source[perm]
+    if edge_weight is not None:
+        edge_weight = edge_weight[perm]
+    del perm
     inv_sqrt = inv_sqrt_degree(target, edge_weight, num_nodes)
+    value = inv_sqrt[target].mul_(inv_sqrt[source])
+    if edge_weight is not None:
+        value *= edge_weight
     with warnings.catch_warnings():  # "Sparse CSR tensor support is in beta state."
         warnings.simplefilter("ignore", UserWarning)
         return torch.sparse_csr_tensor(
             torch._convert_indices_from_coo_to_csr(target, num_nodes),
             source,
-            inv_sqrt[target] * edge_weight * inv_sqrt[source],
+            value,
             (num_nodes, num_nodes),
             check_invariants=False,
         )
@@ -123,9 +130,12 @@ def to_coo(edge_index: Adj, edge_weight: OptTensor) -> tuple[Tensor, OptTensor]:
     return edge_index, edge_weight
 
 
-def inv_sqrt_degree(index: Tensor, edge_weight: Tensor, num_nodes: int) -> Tensor:
+def inv_sqrt_degree(index: Tensor, edge_weight: OptTensor, num_nodes: int) -> Tensor:
     r""":math:`D^{-1/2}` as a vector, zero for nodes without an edge."""
-    deg = scatter(edge_weight, index, dim=0, dim_size=num_nodes, reduce="sum")
+    if edge_weight is None:
+        deg = torch.bincount(index, minlength=num_nodes).float()
+    else:
+        deg = scatter(edge_weight, index, dim=0, dim_size=num_nodes, reduce="sum")
     return deg.pow(-0.5).masked_fill(deg == 0, 0.0)
 
 

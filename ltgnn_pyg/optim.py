@@ -21,8 +21,8 @@ class RowAdam(Optimizer):
         \mathbf{x}_r &\leftarrow \mathbf{x}_r - \eta \frac{\sqrt{1 - \beta_2^t}}
         {1 - \beta_1^t} \frac{\mathbf{m}_r}{\sqrt{\mathbf{v}_r} + \epsilon}
 
-    for the rows :math:`r` of the batch. Both moments of a row lie side by side,
-    so that they are read and written in one go, and sorted rows are not sorted
+    for the rows :math:`r` of the batch. Each table is read and written once a
+    step, and rows that are sorted already, as a batch's seeds are, are not sorted
     again, which is what it gains over :class:`~torch.optim.SparseAdam`.
 
     Args:
@@ -73,17 +73,23 @@ class RowAdam(Optimizer):
                     self._update(param, param.grad, group)
         return loss
 
+    def init_state(
+        self, param: Tensor, device: torch.device | str | None = None
+    ) -> dict[str, Any]:
+        """Makes the state of a table, two moments of zeros, and returns it."""
+        state = self.state[param]
+        state["step"] = 0
+        for name in ("exp_avg", "exp_avg_sq"):
+            state[name] = torch.zeros_like(param, device=device, requires_grad=False)
+        return state
+
     def _update(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
         if not grad.is_sparse:
             raise RuntimeError(
                 "Expected a sparse gradient (got a dense one); build the embedding "
                 "with 'sparse=True', or use 'torch.optim.Adam'"
             )
-        state = self.state[param]
-        if not state:
-            state["step"] = 0
-            num_rows, *rest = param.shape
-            state["moments"] = param.new_zeros(num_rows, 2, *rest)
+        state = self.state[param] or self.init_state(param)
         state["step"] += 1
         step, (beta1, beta2) = state["step"], group["betas"]
 
@@ -91,12 +97,12 @@ class RowAdam(Optimizer):
         if not bool((index[1:] > index[:-1]).all()):
             grad = grad.coalesce()
             index, row = grad.indices()[0], grad.values()
-        moments = state["moments"].index_select(0, index)
-        m, v = moments.unbind(1)
-        m.lerp_(row, 1 - beta1)
+        m = state["exp_avg"].index_select(0, index).lerp_(row, 1 - beta1)
+        state["exp_avg"].index_copy_(0, index, m)
+        v = state["exp_avg_sq"].index_select(0, index)
         v.mul_(beta2).addcmul_(row, row, value=1 - beta2)
-        state["moments"].index_copy_(0, index, moments)
+        state["exp_avg_sq"].index_copy_(0, index, v)
         scale = group["lr"] * (1 - beta2**step) ** 0.5 / (1 - beta1**step)
-        update = v.sqrt().add_(group["eps"])
-        torch.div(m, update, out=update)
-        param.index_add_(0, index, update, alpha=-scale)
+        x = param.index_select(0, index)
+        x.addcdiv_(m, v.sqrt_().add_(group["eps"]), value=-scale)
+        param.index_copy_(0, index, x)

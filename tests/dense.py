@@ -22,6 +22,13 @@ def dense_adj(
     return inv_sqrt[:, None] * adj * inv_sqrt
 
 
+def padded(u: Tensor, size: tuple[int, ...]) -> Tensor:
+    """The numbers of :obj:`u` first, in place of random ones."""
+    out = torch.zeros(size)
+    out.view(-1)[: u.numel()] = u
+    return out
+
+
 def fixed_point(adj: Tensor, x: Tensor, alpha: float) -> Tensor:
     """alpha (I - (1 - alpha) A)^-1 X."""
     eye = torch.eye(adj.size(0), dtype=adj.dtype)

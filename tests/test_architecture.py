@@ -13,6 +13,7 @@ ALLOWED = {
     "datasets": set(),
     "checkpoint": set(),
     "optim": set(),
+    "memory_map": {"optim"},
     "version": set(),
     "sampler": {"adjacency"},
     "history": {"adjacency"},

@@ -2,6 +2,7 @@ r"""Files to interactions to a graph and its split; ids are mapped here alone.""
 
 from ltgnn_pyg.datasets.interaction_dataset import InteractionDataset
 from ltgnn_pyg.datasets.interactions import Interactions, align_ids
+from ltgnn_pyg.datasets.k_core import k_core
 from ltgnn_pyg.datasets.lightgcn_text import (
     AlibabaIFashion,
     AmazonBook,
@@ -31,6 +32,7 @@ __all__ = [
     "Split",
     "Yelp2018",
     "align_ids",
+    "k_core",
     "read_interactions",
     "split_given",
     "split_leave_one_out",

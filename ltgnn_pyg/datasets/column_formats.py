@@ -3,7 +3,7 @@ r"""The formats of named columns, read by pyarrow: CSV, TSV, RecBole, Parquet.""
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,25 +36,31 @@ class _Wrong(Exception):
 
 
 def read_columns(
-    path: str, format: str, asked: Mapping[str, str | None], sep: str | None
+    path: str,
+    format: str,
+    asked: Mapping[str, str | None],
+    sep: str | None,
+    names: Sequence[str] | None = None,
 ) -> tuple[Interactions, Locate]:
     r"""Reads the columns that are asked for, or else bear a usual name.
 
     *Cost:* :math:`O(E)` and a sort of the distinct ids.
     """
     sep = sep or _SEP.get(format, "")
+    skip = int(names is None)  # Lines of names to skip.
     if format == "parquet":
         columns = _choose(path, read_schema(path).names, asked)
         table = read_table(path, columns=list(columns.values()))
     else:
-        names = _header(path, sep, typed=format == "recbole")
+        typed = format == "recbole"
+        names = _header(path, sep, typed) if names is None else list(names)
         columns = _choose(path, names, asked)
-        table = _read_text(path, names, columns, sep)
+        table = _read_text(path, names, columns, sep, skip)
 
     def locate(row: int) -> str:
         if format == "parquet":
             return f"row {row + 1}"
-        return f"line {line_number(path, row + 1)}"
+        return f"line {line_number(path, row + skip)}"
 
     if table.num_rows == 0:
         raise ValueError(f"{path}: expected interactions, got column names alone")
@@ -124,7 +130,7 @@ def _choose(
 
 
 def _read_text(
-    path: str, names: list[str], columns: Mapping[str, str], sep: str
+    path: str, names: list[str], columns: Mapping[str, str], sep: str, skip: int
 ) -> pa.Table:
     ragged = []
 
@@ -135,7 +141,7 @@ def _read_text(
     def read(use_threads: bool) -> pa.Table:
         return read_csv(
             path,
-            ReadOptions(column_names=names, skip_rows=1, use_threads=use_threads),
+            ReadOptions(column_names=names, skip_rows=skip, use_threads=use_threads),
             ParseOptions(delimiter=sep, invalid_row_handler=invalid),
             ConvertOptions(
                 include_columns=list(columns.values()),

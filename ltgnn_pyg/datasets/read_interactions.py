@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -39,6 +39,7 @@ def read_interactions(
     rating: str | None = None,
     time: str | None = None,
     sep: str | None = None,
+    names: Sequence[str] | None = None,
     min_rating: float | None = None,
     duplicates: str = "error",
 ) -> Interactions:
@@ -48,7 +49,7 @@ def read_interactions(
       blanks: :obj:`0 3 5 8`. The ids are integers and stay as they are; a user
       may have no items. :math:`U` and :math:`I` are the largest ids plus one.
     - :obj:`"csv"`, :obj:`"tsv"`: a line of column names, then a line per
-      interaction.
+      interaction. A file without the former has its :obj:`names` given.
     - :obj:`"recbole"`: a RecBole :obj:`.inter` file, tab-separated, whose column
       names carry a type: :obj:`user_id:token`.
     - :obj:`"libfm"`: :obj:`label user:value item:value` on each line. The label
@@ -78,6 +79,10 @@ def read_interactions(
             there is one. (default: :obj:`None`)
         sep (str, optional): The separator of columns. If :obj:`None`, comma or
             tab, as the format has it. (default: :obj:`None`)
+        names (Sequence[str], optional): The names of all columns of a
+            :obj:`"csv"` or :obj:`"tsv"` file without a line of them, as the ratings
+            of Amazon Reviews come. Columns of other than the usual names are not
+            read unless they are asked for. (default: :obj:`None`)
         min_rating (float, optional): Drops interactions rated lower, before ids
             are numbered. (default: :obj:`None`)
         duplicates (str, optional): If :obj:`"error"`, a repeated pair is an
@@ -114,6 +119,11 @@ def read_interactions(
         raise ValueError(
             f"expected format to be one of {_FORMATS}, got {format!r}; choose one"
         )
+    if names is not None and format not in ("csv", "tsv"):
+        raise ValueError(
+            f"expected no names for format={format!r}, whose files hold them or need "
+            f"none, got {names}; pass format='csv' or leave them out"
+        )
     if format in ("lightgcn", "libfm"):
         if sep or any(asked.values()):
             raise ValueError(
@@ -122,7 +132,7 @@ def read_interactions(
             )
         out, locate = (read_lightgcn if format == "lightgcn" else read_libfm)(path)
     else:
-        out, locate = _read_columns(path, format, asked, sep)
+        out, locate = _read_columns(path, format, asked, sep, names)
     if len(out) == 0:
         raise ValueError(f"{path}: expected interactions, got none")
     row = torch.arange(len(out))
@@ -164,7 +174,11 @@ def _guess_format(path: str) -> str:
 
 
 def _read_columns(
-    path: str, format: str, asked: Mapping[str, str | None], sep: str | None
+    path: str,
+    format: str,
+    asked: Mapping[str, str | None],
+    sep: str | None,
+    names: Sequence[str] | None,
 ) -> tuple[Interactions, Locate]:
     try:
         from ltgnn_pyg.datasets.column_formats import read_columns
@@ -173,7 +187,7 @@ def _read_columns(
         raise ImportError(
             f"reading {format!r} needs pyarrow: pip install ltgnn_pyg[{extra}]"
         ) from error
-    return read_columns(path, format, asked, sep)
+    return read_columns(path, format, asked, sep, names)
 
 
 def _duplicate_error(

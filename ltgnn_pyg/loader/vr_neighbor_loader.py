@@ -82,7 +82,8 @@ class VRNeighborLoader(LinkLoader):
             draws uniformly. PyG's :obj:`NeighborSampler` on torch-sparse 0.6.18
             does so with :obj:`replace=True` only. If :obj:`None`, a
             :class:`~ltgnn_pyg.StratifiedNeighborSampler`; one of your own lends
-            the loader its matrix. (default: :obj:`None`)
+            the loader its matrix, and :obj:`data` needs no edges.
+            (default: :obj:`None`)
         add_self_loops (bool, optional): Propagates over :math:`A + I`, as the
             model must too. (default: :obj:`False`)
         shuffle (bool, optional): Draws the order of the pairs anew each epoch.
@@ -143,18 +144,15 @@ class VRNeighborLoader(LinkLoader):
                 "Expected 'persistent_workers=False' (got True): workers are seeded "
                 "anew for each epoch, or a resumed run would differ"
             )
-        graph = "adj_t" if data.get("edge_index") is None else "edge_index"
-        edge_index, weight = to_coo(data[graph], data.get("edge_weight"))
-        to_item = (edge_index[0] < num_users) & (edge_index[1] >= num_users)
-        to_user = (edge_index[0] >= num_users) & (edge_index[1] < num_users)
-        if (there := int(to_item.sum())) != (back := int(to_user.sum())):
-            raise ValueError(
-                f"Expected both directions of each interaction in the graph (got "
-                f"{there} edges from users to items and {back} back); append "
-                "'edge_index.flip(0)'"
-            )
-        if edge_label_index is None:
-            edge_label_index = edge_index[:, to_item]
+        ours = sampler is None or isinstance(sampler, StratifiedNeighborSampler)
+        if edge_label_index is None or not isinstance(
+            sampler, StratifiedNeighborSampler
+        ):
+            graph = "adj_t" if data.get("edge_index") is None else "edge_index"
+            edge_index, weight = to_coo(data[graph], data.get("edge_weight"))
+            to_item = _user_to_item(edge_index, num_users)
+            if edge_label_index is None:
+                edge_label_index = edge_index[:, to_item]
         _check_pairs(edge_label_index, num_users, num_nodes)
         if isinstance(sampler, StratifiedNeighborSampler):
             self.adj_t = sampler.adj_t
@@ -162,7 +160,7 @@ class VRNeighborLoader(LinkLoader):
             self.adj_t = normalized_adj(edge_index, weight, num_nodes, add_self_loops)
         if sampler is None:
             sampler = StratifiedNeighborSampler(self.adj_t, num_neighbors, generator)
-        elif not isinstance(sampler, StratifiedNeighborSampler):
+        if not ours:
             if add_self_loops:
                 raise ValueError(
                     "Expected self-loops in 'data.edge_index' for a 'sampler' of "
@@ -175,14 +173,16 @@ class VRNeighborLoader(LinkLoader):
                     "pass 'replace=True' to the sampler or install pyg-lib",
                     stacklevel=2,
                 )
-            weight = (
-                edge_index.new_ones(edge_index.size(1)) if weight is None else weight
-            )
-            self._inv_sqrt = inv_sqrt_degree(edge_index[1], weight.float(), num_nodes)
+            self._inv_sqrt = inv_sqrt_degree(edge_index[1], weight, num_nodes)
             sampler = LinkSampler(sampler, num_nodes)
         data = copy.copy(data)
+        data.num_nodes = num_nodes
         data.pop("adj_t", None)
-        data.edge_index = edge_index
+        if ours:  # The matrix holds all of it.
+            data.pop("edge_index", None)
+            data.pop("edge_weight", None)
+        else:
+            data.edge_index = edge_index
         self.history = history
         self.batch_transform = transform
         super().__init__(
@@ -204,10 +204,13 @@ class VRNeighborLoader(LinkLoader):
             generator=generator,
             **kwargs,
         )
+        # PyG has copied the pairs; these are views of the caller's.
+        self.input_data.row, self.input_data.col = edge_label_index.cpu()
 
     def filter_fn(self, out: SamplerOutput) -> Data:
         """Makes a batch of a sampler output: pulls the rows of its seeds."""
         batch = super().filter_fn(out)
+        batch.edge_index = torch.stack([out.row, out.col])
         if self.neg_sampling is None:
             batch.src_index, batch.dst_pos_index = batch.edge_label_index
             del batch.edge_label_index, batch.edge_label, batch.edge_label_time
@@ -257,6 +260,18 @@ class VRNeighborLoader(LinkLoader):
         scale = self._inv_sqrt[seed] * degree / count.clamp(min=1)
         ptr = torch.cat([count.new_zeros(1), count.cumsum(0)])
         return neighbor, self._inv_sqrt[neighbor] * weight * scale[col], ptr
+
+
+def _user_to_item(edge_index: Tensor, num_users: int) -> Tensor:
+    """Masks the edges from users to items, which all must have their way back."""
+    to_item = (edge_index[0] < num_users) & (edge_index[1] >= num_users)
+    to_user = (edge_index[0] >= num_users) & (edge_index[1] < num_users)
+    if (there := int(to_item.sum())) != (back := int(to_user.sum())):
+        raise ValueError(
+            f"Expected both directions of each interaction in the graph (got {there} "
+            f"edges from users to items and {back} back); append 'edge_index.flip(0)'"
+        )
+    return to_item
 
 
 def _check_pairs(edge_label_index: Tensor, num_users: int, num_nodes: int) -> None:

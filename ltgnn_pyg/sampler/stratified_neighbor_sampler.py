@@ -105,23 +105,25 @@ class StratifiedNeighborSampler(BaseSampler):
             edge += (start - ptr[:-1]).repeat_interleave(degree, output_size=len(edge))
             return self.adj_t.col_indices()[edge], self.adj_t.values()[edge], ptr
         # Stratum t of a seed covers its neighbours [t d / k, (t + 1) d / k), with
-        # k = d for a seed of fewer than k neighbours.
-        count = degree.clamp(max=self.num_neighbors)
-        t = torch.arange(self.num_neighbors + 1, device=seed.device)
-        bound = t * degree.unsqueeze(1) // count.clamp(min=1).unsqueeze(1)
-        low = bound[:, :-1]
-        used = t[:-1] < count.unsqueeze(1)
-        low, size = low[used], bound.diff(dim=1)[used]
-        u = torch.rand(
-            size.numel(),
-            device=size.device,
-            generator=generator_here(self.generator, size.device),
-        )
-        # The product can round up to the size itself.
-        edge = torch.minimum((u * size).long(), size - 1).add_(low)
-        edge += start.repeat_interleave(count, output_size=edge.numel())
-        weight = self.adj_t.values()[edge] * size
-        return self.adj_t.col_indices()[edge], weight, _cumsum(count)
+        # k = d for a seed of fewer than k neighbours. All is laid out for k strata
+        # a seed, in double precision, in which such quotients have an exact floor.
+        k = self.num_neighbors
+        count = degree.clamp(max=k)
+        ptr = _cumsum(count)
+        t = torch.arange(k + 1, dtype=torch.double, device=seed.device)
+        bound = (t * degree.unsqueeze(1)).div_(count.clamp(min=1).unsqueeze(1)).floor_()
+        size = bound.diff(dim=1)
+        generator = generator_here(self.generator, seed.device)
+        u = torch.rand(seed.numel(), k, device=seed.device, generator=generator)
+        edge = torch.addcmul(bound[:, :-1], u, size).long().add_(start.unsqueeze(1))
+        # Then the strata in use, the first ones of each seed, are picked.
+        used = torch.arange(int(ptr[-1]), device=seed.device)
+        shift = k * torch.arange(seed.numel(), device=seed.device) - ptr[:-1]
+        used += shift.repeat_interleave(count, output_size=used.numel())
+        edge = edge.view(-1).index_select(0, used)
+        weight = size.to(self.adj_t.dtype).view(-1).index_select(0, used)
+        weight *= self.adj_t.values().index_select(0, edge)
+        return self.adj_t.col_indices().index_select(0, edge), weight, ptr
 
     def sample_from_nodes(
         self, index: NodeSamplerInput, **kwargs: object

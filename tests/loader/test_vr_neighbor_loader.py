@@ -17,7 +17,7 @@ from ltgnn_pyg import (
     normalized_adj,
 )
 from ltgnn_pyg.loader import PairBatchSampler
-from tests.dense import dense_adj
+from tests.dense import dense_adj, padded
 
 
 def filled(graph, **kwargs):
@@ -219,6 +219,7 @@ def test_graph_forms(graph, pairs, form):
     elif form == "own sampler":
         adj_t = normalized_adj(graph.edge_index, weight, graph.num_nodes)
         sampler = StratifiedNeighborSampler(adj_t, -1)
+        del graph.edge_index
     else:
         graph.edge_weight = weight
     loader = VRNeighborLoader(
@@ -245,7 +246,7 @@ def test_unbiased_by_enumeration(graph, pairs, own, monkeypatch):
     total, num = 0.0, 0
     for choice in itertools.product(*map(range, sizes)):
         u = torch.tensor([(c + 0.5) / s for c, s in zip(choice, sizes, strict=True)])
-        monkeypatch.setattr(torch, "rand", lambda *args, u=u, **kwargs: u)
+        monkeypatch.setattr(torch, "rand", lambda *size, u=u, **kw: padded(u, size))
         batch = loader([0])
         assert torch.equal(batch.n_id[:2], seed)
         total, num = total + batch.aggregate, num + 1

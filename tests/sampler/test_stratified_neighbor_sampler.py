@@ -6,7 +6,7 @@ from torch_geometric.loader import LinkLoader, NodeLoader
 from torch_geometric.sampler import NegativeSampling
 
 from ltgnn_pyg import History, StratifiedNeighborSampler, normalized_adj
-from tests.dense import dense_adj
+from tests.dense import dense_adj, padded
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def draws(sampler, seed, monkeypatch):
     sizes = [(t + 1) * degree // k - t * degree // k for t in range(k)]
     for choice in itertools.product(*map(range, sizes)):
         u = torch.tensor([(c + 0.5) / s for c, s in zip(choice, sizes, strict=True)])
-        monkeypatch.setattr(torch, "rand", lambda *args, u=u, **kwargs: u)
+        monkeypatch.setattr(torch, "rand", lambda *size, u=u, **kw: padded(u, size))
         yield sampler.sample(torch.tensor([seed]))
     monkeypatch.undo()
 

@@ -29,7 +29,7 @@ class LTGNN(Recommender):
 
         model = LTGNN(data.num_users, data.num_items)
         loader = VRNeighborLoader(data, model.history, edge_label_index=train)
-        optimizer = torch.optim.SparseAdam(model.parameters(), lr=1e-3)
+        optimizer = RowAdam(model.parameters(), lr=1e-3)
         for epoch in range(10):
             model.refresh(loader.adj_t)
             for batch in loader:
@@ -39,7 +39,7 @@ class LTGNN(Recommender):
         z = model.get_embedding()
 
     The gradient of the table is sparse, of the rows of the batch's seeds only,
-    so that a row-wise optimizer (:class:`torch.optim.SparseAdam`) touches nothing
+    so that a row-wise optimizer (:class:`~ltgnn_pyg.optim.RowAdam`) touches nothing
     else.
 
     Args:
