@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ltgnn_pyg.datasets import synthetic_interactions
+from ltgnn_pyg.datasets import k_core, synthetic_interactions
 
 ROOT = Path(__file__).parents[1]
 
@@ -48,3 +48,36 @@ def test_lightgcn_dropin():
     text = run("lightgcn_dropin.py", "--epochs", 1, "--interactions", 3000)
     for name in ("LightGCN", "WithLTConv", "WithHistory"):
         assert name in text
+
+
+def test_amazon_large_resumes(tmp_path):
+    def result(name, *args):
+        path = tmp_path / name
+        tiny = ["--synthetic", "--scale", 0.001, "--max-steps", 3, "--eval-users", 100]
+        text = run("amazon_large.py", *tiny, "--json", path, *args)
+        return text, json.loads(path.read_text())
+
+    text, whole = result("whole.json", "--epochs", 3)
+    assert "SYNTHETIC" in text
+    checkpoint = ["--checkpoint", tmp_path / "run.ckpt", "--resume"]
+    result("first.json", "--epochs", 2, *checkpoint)
+    text, resumed = result("second.json", "--epochs", 3, *checkpoint)
+    assert "Resumed after epoch 2" in text
+    keys = {"num_users", "num_items", "num_interactions", "epoch", "best_epoch"}
+    keys |= {"best_recall", "recall@20", "ndcg@20"}
+    assert {k: resumed[k] for k in keys} == {k: whole[k] for k in keys}
+    sizes = {"num_users": 873, "num_items": 454, "num_interactions": 15_236}
+    assert {k: whole[k] for k in sizes} == sizes
+    times = {"seconds_per_step", "mf_seconds_per_step", "peak_rss_mb"}
+    assert all(whole[k] > 0 for k in times)
+
+
+def test_amazon_large_reads_reviews(tmp_path):
+    data = synthetic_interactions(300, 200, 6000)
+    rows = zip(data.user.tolist(), data.item.tolist(), strict=True)
+    path = tmp_path / "ratings.csv"
+    path.write_text("".join(f"A{u},B{i},5.0,1300000000\n" for u, i in rows))
+    text = run("amazon_large.py", "--csv", path, "--max-steps", 2)
+    core = k_core(data, k=10)
+    assert 0 < core.num_items < data.num_items
+    assert f"{core.num_users:,} users, {core.num_items:,} items" in text

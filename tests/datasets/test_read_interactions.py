@@ -158,6 +158,32 @@ def test_columns_by_usual_names_and_other_separator(write):
     assert out.rating is None and out.time is None
 
 
+def test_names_of_a_file_without_them(write):
+    text = "B,7,5.0,12\n\nA,7,1.0,11\nB,7,2.0,13\n"
+    names = ["user", "item", "rating", "timestamp"]
+    out = read_interactions(write(text), names=names, duplicates="drop")
+    assert _pairs(out) == [("B", 7), ("A", 7)]
+    assert (out.rating.tolist(), out.time.tolist()) == ([5, 1], [12, 11])
+    out = read_interactions(
+        write(text), names=["user", "item", "-", "-"], duplicates="drop"
+    )
+    assert _pairs(out) == [("B", 7), ("A", 7)] and out.rating is out.time is None
+    tabs = write(text.replace(",", "\t"), "a.tsv")
+    out = read_interactions(
+        tabs, names=["x", *names[1:]], user="x", min_rating=1, duplicates="drop"
+    )
+    assert _pairs(out) == [("B", 7), ("A", 7)]
+    with pytest.raises(ValueError, match=r"line 4: .*user B with item 7 again.*line 1"):
+        read_interactions(write(text), names=names)
+    for wrong, place in (("B,7,5\n", "line 1"), (text + "C,2\n", "line 5")):
+        with pytest.raises(ValueError, match=f"{place}: expected 4 fields"):
+            read_interactions(write(wrong), names=names)
+    with pytest.raises(ValueError, match=r"line 1: .*number in column 'rating'"):
+        read_interactions(write("user,item,rating,timestamp\n" + text), names=names)
+    with pytest.raises(ValueError, match="no names for format='recbole'"):
+        read_interactions(write(TEXT["recbole"], "a.inter"), names=names)
+
+
 @pytest.mark.parametrize(
     "text, match",
     [

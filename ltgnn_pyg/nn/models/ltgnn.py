@@ -68,7 +68,10 @@ class LTGNN(Recommender):
             * :obj:`"unroll"`: exact, by autograd through :obj:`K` steps over the
               whole graph, O(K x E x dim) *for each batch* and dense; a reference.
 
-            (default: :obj:`"local"`)
+            Under softmax :obj:`"local"` learns most in the same time; under BPR
+            :obj:`"corrected"` ends level with it (:obj:`benchmarks/gradient.py`).
+            Scaling the loss (as mixed precision does) scales what the gradient
+            history holds. (default: :obj:`"local"`)
         weight_decay (float, optional): :math:`\lambda` of
             :math:`\frac{\lambda}{2B} \sum_b (\| \mathbf{x}_{u_b} \|^2 + \|
             \mathbf{x}_{i_b} \|^2 + \sum_m \| \mathbf{x}_{j_{bm}} \|^2)`, the
