@@ -84,6 +84,8 @@ def read_columns(
                 f"{path}, {locate(row)}: expected {expected} in column {name!r}, got "
                 f"{got}; mend or remove the {locate(row).split()[0]}"
             ) from None
+    del table, column
+    pa.default_memory_pool().release_unused()
     return Interactions(**fields), locate
 
 
