@@ -29,9 +29,9 @@ from ltgnn_pyg.nn import BPRLoss
 from ltgnn_pyg.optim import RowAdam
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-parser.add_argument("--interactions", type=int, default=5_000_000)
-parser.add_argument("--cap_mb", type=int, default=1100)
-parser.add_argument("--steps", type=int, default=200)
+parser.add_argument("--interactions", type=int, default=3_000_000)
+parser.add_argument("--cap_mb", type=int, default=1000)
+parser.add_argument("--steps", type=int, default=100)
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--json", type=Path)

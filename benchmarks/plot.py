@@ -1,0 +1,233 @@
+"""Tables and plots of the raw lines in benchmarks/results.
+
+    python benchmarks/plot.py
+
+writes results/tables.md, and results/*.png and *.svg. Where several lines answer the
+same question, the last one counts. Needs matplotlib.
+"""
+
+import argparse
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+NAMES = {"ltgnn": "LTGNN", "mf": "MF", "lightgcn": "LightGCN"}
+RECALL = "validation recall@20"
+COLORS = {"ltgnn": "C0", "mf": "C2", "lightgcn": "C3"}
+
+parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
+args = parser.parse_args()
+
+
+def read(name: str) -> list[Row]:
+    """The raw lines of a benchmark, none if it has not run."""
+    path = args.results / f"{name}.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def section(name: str, *keys: str) -> list[Row]:
+    """The lines of a question, the last one for each value of the keys."""
+    rows = [row for row in read("approximation") if row["section"] == name]
+    return list({tuple(row[key] for key in keys): row for row in rows}.values())
+
+
+def group(rows: Iterable[Row], key: str) -> dict[Any, list[Row]]:
+    """The rows by the value of a key."""
+    out: dict[Any, list[Row]] = {}
+    for row in rows:
+        out.setdefault(row[key], []).append(row)
+    return out
+
+
+def column(rows: Iterable[Row], key: str) -> list[Any]:
+    """A value of each row."""
+    return [row[key] for row in rows]
+
+
+@contextmanager
+def figure(
+    name: str, xlabel: str, ylabel: str, panels: int = 1, **scales: str
+) -> Iterator[Any]:
+    """Axes to draw on, saved as PNG and SVG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    plt.rcParams.update({"svg.hashsalt": name, "font.size": 9, "lines.markersize": 4})
+    size = (3.8 * panels, 2.8)
+    fig, axes = plt.subplots(1, panels, figsize=size, layout="constrained")
+    each = list(axes) if panels > 1 else [axes]
+    for ax in each:
+        ax.set(xlabel=xlabel, ylabel=ylabel, **scales)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.grid(alpha=0.25, linewidth=0.5)
+    yield axes
+    for ax in each:
+        low, high = ax.get_ylim()
+        if ylabel == RECALL and high - low < 0.01:  # Do not magnify noise.
+            ax.set_ylim((low + high) / 2 - 0.005, (low + high) / 2 + 0.005)
+        if ax.get_legend_handles_labels()[0]:
+            ax.legend(frameon=False, fontsize=8)
+    fig.savefig(args.results / f"{name}.png", dpi=160)
+    fig.savefig(args.results / f"{name}.svg", metadata={"Date": None})
+    plt.close(fig)
+
+
+def table(title: str, rows: Iterable[Row], columns: dict[str, str]) -> str:
+    """A table in Markdown, each column formatted from the row."""
+    lines = [list(columns), ["---"] * len(columns)]
+    lines += [[value.format(**row) for value in columns.values()] for row in rows]
+    return f"## {title}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def speed(rows: list[Row]) -> str:
+    """Seconds an epoch of each model."""
+    columns = {
+        "Dataset": "{dataset}",
+        "LTGNN": "{ltgnn_epoch_s:.2f}",
+        "MF": "{mf_epoch_s:.2f}",
+        "LightGCN, CSR": "{csr_lightgcn_epoch_s:.1f}",
+        "LightGCN, PyG": "{pyg_lightgcn_epoch_s:.1f}",
+        "LTGNN / MF": "{ratio_ltgnn_mf:.2f}",
+        "CSR / LTGNN": "{ratio_csr_ltgnn:.1f}",
+        "PyG / LTGNN": "{ratio_pyg_ltgnn:.1f}",
+    }
+    return table("Seconds an epoch", rows, columns)
+
+
+def scaling(rows: list[Row]) -> str:
+    """Time and memory against interactions."""
+    points = [point for point in rows[-1]["points"] if point["seconds_per_epoch"]]
+    log = {"xscale": "log", "yscale": "log"}
+    with figure("scaling", "interactions", "seconds an epoch", 2, **log) as axes:
+        time, memory = axes
+        memory.set_ylabel("peak resident memory (MB)")
+        for model, line in group(points, "model").items():
+            x, style = column(line, "num_interactions"), {"color": COLORS[model]}
+            slope, name = rows[-1][f"exponent_{model}"], NAMES[model]
+            label = name if slope is None else f"{name}, slope {slope:.2f}"
+            time.plot(x, column(line, "seconds_per_epoch"), "o-", label=label, **style)
+            memory.plot(x, column(line, "peak_rss_mb"), "o-", label=name, **style)
+            memory.plot(x, column(line, "budget_mb"), ":", **style)
+        memory.plot([], [], "k:", label="budget")
+    columns = {
+        "Interactions": "{num_interactions:,}",
+        "Model": "{model}",
+        "Seconds an epoch": "{seconds_per_epoch:.2f}",
+        "Seconds a step": "{seconds_per_step:.5f}",
+        "Refresh (s)": "{refresh_s:.3f}",
+        "Peak memory (MB)": "{peak_rss_mb:,}",
+        "Libraries (MB)": "{libraries_mb}",
+        "Budget (MB)": "{budget_mb:,}",
+        "(Peak - libraries) / budget": "{peak_less_libraries_over_budget:.2f}",
+    }
+    return table("Time and memory against interactions", points, columns)
+
+
+def history(rows: list[Row]) -> str:
+    """The error of the history over training."""
+    y_label = "relative error of the history"
+    with figure("history", "epoch", y_label, yscale="log") as ax:
+        for num, line in group(rows, "refresh_steps").items():
+            # Down at the refresh that ends an epoch, and over the next one up again.
+            x = [row["epoch"] for row in line for _ in (0, 1)][1:]
+            y = [row[key] for row in line for key in ("before", "after")][1:]
+            ax.plot(x, y, "o-", label=f"{num} steps a refresh")
+    columns = {
+        "Steps a refresh": "{refresh_steps}",
+        "Epoch": "{epoch}",
+        "Before the refresh": "{before:.4f}",
+        "After it": "{after:.4f}",
+    }
+    return table("Error of the history", rows, columns)
+
+
+def variance(rows: list[Row]) -> str:
+    """The variance of the sampled aggregate."""
+    x = column(rows, "num_neighbors")
+    with figure(
+        "variance", "num_neighbors", "relative variance", xscale="log", yscale="log"
+    ) as ax:
+        ax.plot(x, column(rows, "variance_without"), "o-C3", label="neighbours alone")
+        ax.plot(x, column(rows, "variance"), "o-C0", label="with control variate")
+    columns = {
+        "Neighbours": "{num_neighbors}",
+        "With control variate": "{variance:.2e}",
+        "Without": "{variance_without:.2e}",
+    }
+    return table("Variance of the aggregate", rows, columns)
+
+
+def solver(rows: list[Row]) -> str:
+    """Iterations to the fixed point."""
+    sizes = group(rows, "num_interactions").values()
+    with figure("solver", "alpha", "iterations to 1e-6", yscale="log") as ax:
+        for marker, line in zip("o^s", sizes, strict=False):
+            label = f"{line[0]['num_interactions']:,} interactions"
+            x, y = column(line, "alpha"), column(line, "iterations")
+            ax.plot(x, y, marker, markerfacecolor="none", label=label)
+        ax.plot(column(line, "alpha"), column(line, "bound"), "k:", label="bound")
+    columns = {
+        "Interactions": "{num_interactions:,}",
+        "alpha": "{alpha}",
+        "Iterations": "{iterations}",
+        "Bound": "{bound}",
+    }
+    return table("Iterations of the solver", rows, columns)
+
+
+def neighbors(rows: list[Row]) -> str:
+    """Recall against the neighbours sampled in training."""
+    with figure("neighbors", "num_neighbors", RECALL, xscale="log") as ax:
+        ax.plot(column(rows, "num_neighbors"), column(rows, "recall@20"), "o-")
+    columns = {"Neighbours": "{num_neighbors}", **TRAINED}
+    return table("Recall against the neighbours sampled", rows, columns)
+
+
+def steps(rows: list[Row]) -> str:
+    """Recall against the steps at inference."""
+    starts = group(rows, "start")
+    with figure("steps", "steps K at inference", RECALL) as ax:
+        for exact in starts.pop("fixed point", []):
+            ax.axhline(exact["recall@20"], color="k", ls=":", label="fixed point")
+        for start, line in starts.items():
+            x, y = column(line, "K"), column(line, "recall@20")
+            ax.plot(x, y, "o-", label=f"from the {start}")
+    columns = {
+        "From": "{start}",
+        "Steps": "{K}",
+        "Recall@20": "{recall@20:.4f}",
+        "Relative error": "{error:.4f}",
+    }
+    return table("Recall against the steps at inference", rows, columns)
+
+
+def refresh(rows: list[Row]) -> str:
+    """Recall against the batches between refreshes."""
+    with figure("refresh", "batches between refreshes", RECALL) as ax:
+        for num, line in group(rows, "refresh_steps").items():
+            x = [str(row["interval"] or "never") for row in line]
+            ax.plot(x, column(line, "recall@20"), "o-", label=f"{num} steps a refresh")
+    columns = {"Steps a refresh": "{refresh_steps}", "Batches between": "{interval}"}
+    return table("Recall against the refresh interval", rows, {**columns, **TRAINED})
+
+
+TRAINED = {"Recall@20": "{recall@20:.4f}", "Seconds": "{train_seconds}"}
+QUESTIONS = (
+    (speed, list({row["dataset"]: row for row in read("speed")}.values())),
+    (scaling, read("scaling")),
+    (history, section("history", "refresh_steps", "epoch")),
+    (variance, section("variance", "num_neighbors")),
+    (solver, section("solver", "num_interactions", "alpha")),
+    (neighbors, section("neighbors", "num_neighbors")),
+    (steps, section("steps", "start", "K")),
+    (refresh, section("refresh", "refresh_steps", "interval")),
+)
+tables = [answer(rows) for answer, rows in QUESTIONS if rows]
+(args.results / "tables.md").write_text("\n".join(tables))
