@@ -1,6 +1,7 @@
 """The propagation matrix: one normalised adjacency, in CSR, for every product."""
 
 import warnings
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,8 @@ from torch_geometric.utils import (
     scatter,
     to_edge_index,
 )
+
+BLOCK = 2**19  #: Entries of a matrix that a product takes at once.
 
 
 def normalized_adj(
@@ -46,7 +49,8 @@ def normalized_adj(
 
     Returns:
         A :obj:`torch.sparse_csr` matrix :obj:`[num_nodes, num_nodes]`,
-        :obj:`float32` unless the weights have another type.
+        :obj:`float32` unless the weights have another type, with :obj:`int32`
+        indices where they suffice.
 
     Raises:
         ValueError: If an index is out of range, a weight is negative or not
@@ -70,13 +74,16 @@ def normalized_adj(
             f"{list(edge_index.size())})"
         )
     (source, target), edge_weight = to_coo(edge_index, edge_weight)
-    limit = int(torch.maximum(source, target).max()) + 1 if source.numel() else 0
+    low, high = 0, -1
+    for side in (source, target):
+        if side.numel() > 0:
+            low, high = min(low, int(side.min())), max(high, int(side.max()))
     if num_nodes is None:
-        num_nodes = limit
-    if limit > num_nodes or (limit and int(torch.minimum(source, target).min()) < 0):
+        num_nodes = high + 1
+    if high >= num_nodes or low < 0:
         raise ValueError(
-            f"Expected node indices in [0, num_nodes={num_nodes}) (got indices "
-            f"up to {limit - 1}, or negative ones); pass the right 'num_nodes'"
+            f"Expected node indices in [0, num_nodes={num_nodes}) (got indices in "
+            f"[{low}, {high}]); pass the right 'num_nodes'"
         )
     if edge_weight is None:
         if add_self_loops:
@@ -95,23 +102,36 @@ def normalized_adj(
         (source, target), edge_weight = add_remaining_self_loops(
             torch.stack([source, target]), edge_weight, 1.0, num_nodes
         )
-    target, perm = index_sort(target, max_value=num_nodes)
-    source = source[perm]
-    if edge_weight is not None:
-        edge_weight = edge_weight[perm]
-    del perm
     inv_sqrt = inv_sqrt_degree(target, edge_weight, num_nodes)
-    value = inv_sqrt[target].mul_(inv_sqrt[source])
+    if edge_weight is None:
+        # One sort of packed pairs, in place: half the memory of a permutation, and
+        # neighbours come out in the order of their rows.
+        key = target.long() * num_nodes
+        key += source
+        del source, target
+        if key.is_cuda:
+            key = key.sort().values
+        else:
+            key.numpy().sort()
+        row = torch.arange(num_nodes + 1, device=key.device)
+        rowptr = torch.searchsorted(key, row.mul_(num_nodes))
+        source = key.remainder_(num_nodes)
+        del key
+    else:
+        target, perm = index_sort(target, max_value=num_nodes)
+        source, edge_weight = source[perm], edge_weight[perm]
+        rowptr = torch._convert_indices_from_coo_to_csr(target, num_nodes)
+        del target, perm
+    if max(num_nodes, source.numel()) < 2**31:
+        rowptr, source = rowptr.int(), source.int()
+    value = inv_sqrt.repeat_interleave(rowptr.diff())
+    value *= inv_sqrt.index_select(0, source)
     if edge_weight is not None:
         value *= edge_weight
     with warnings.catch_warnings():  # "Sparse CSR tensor support is in beta state."
         warnings.simplefilter("ignore", UserWarning)
         return torch.sparse_csr_tensor(
-            torch._convert_indices_from_coo_to_csr(target, num_nodes),
-            source,
-            value,
-            (num_nodes, num_nodes),
-            check_invariants=False,
+            rowptr, source, value, (num_nodes, num_nodes), check_invariants=False
         )
 
 
@@ -124,7 +144,7 @@ def to_coo(edge_index: Adj, edge_weight: OptTensor) -> tuple[Tensor, OptTensor]:
     """Any form of a graph as a plain :obj:`edge_index`, sources first."""
     if is_sparse(edge_index):
         edge_index, edge_weight = to_edge_index(edge_index)
-        return edge_index.flip(0), edge_weight
+        return edge_index.long().flip(0), edge_weight
     if isinstance(edge_index, EdgeIndex):
         edge_index = edge_index.as_tensor()
     return edge_index, edge_weight
@@ -165,18 +185,36 @@ def aggregate(table: Tensor, index: Tensor, weight: Tensor, ptr: Tensor) -> Tens
             index = torch.arange(index.numel(), device=index.device)
         table = table.float()
     return F.embedding_bag(
-        index,
+        index.long(),  # Its kernel for int32 is four times slower.
         table,
-        ptr,
+        ptr.long(),
         mode="sum",
         per_sample_weights=weight.to(table.dtype),
         include_last_offset=True,
     )
 
 
-def propagate(adj_t: Tensor, x: Tensor) -> Tensor:
+def propagate(adj_t: Tensor, x: Tensor, out: OptTensor = None) -> Tensor:
     r"""The product :math:`\hat{A} X` of a CSR matrix and a dense table.
 
-    *Cost:* O(E x dim) time, O(N x dim) memory.
+    Args:
+        adj_t (torch.Tensor): The matrix, sparse CSR.
+        x (torch.Tensor): The table :obj:`[num_nodes, dim]`.
+        out (torch.Tensor, optional): Where to write the product, not :obj:`x`.
+            If :obj:`None`, a new tensor. (default: :obj:`None`)
+
+    *Cost:* O(E x dim) time; O(dim) memory beside :obj:`out`, as it works by blocks
+    of rows with about :obj:`BLOCK` entries.
     """
-    return aggregate(x, adj_t.col_indices(), adj_t.values(), adj_t.crow_indices())
+    rowptr, col, value = adj_t.crow_indices(), adj_t.col_indices(), adj_t.values()
+    num_rows, num_entries = adj_t.size(0), col.numel()
+    if out is None:
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        out = x.new_empty(num_rows, x.size(1), dtype=dtype)
+    start = torch.arange(0, max(num_entries, 1), BLOCK, device=col.device)
+    row = torch.searchsorted(rowptr[:num_rows], start).unique()
+    blocks = zip(row.tolist(), rowptr[row].tolist(), strict=True)
+    for (low, first), (high, last) in pairwise([*blocks, (num_rows, num_entries)]):
+        ptr, entry = rowptr[low : high + 1] - first, slice(first, last)
+        out[low:high] = aggregate(x, col[entry], value[entry], ptr)
+    return out

@@ -200,7 +200,7 @@ class History(torch.nn.Module):
         else:
             reference.copy_(output)
         difference.zero_()
-        agg.copy_(propagate(adj_t.to(reference.device), reference))
+        propagate(adj_t.to(reference.device), reference, out=agg)
         self.num_refreshes += 1
 
     def resize(self, num_nodes: int) -> None:

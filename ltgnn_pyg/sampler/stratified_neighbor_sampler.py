@@ -103,7 +103,8 @@ class StratifiedNeighborSampler(BaseSampler):
             ptr = _cumsum(degree)
             edge = torch.arange(int(ptr[-1]), device=seed.device)
             edge += (start - ptr[:-1]).repeat_interleave(degree, output_size=len(edge))
-            return self.adj_t.col_indices()[edge], self.adj_t.values()[edge], ptr
+            neighbor = self.adj_t.col_indices()[edge].long()
+            return neighbor, self.adj_t.values()[edge], ptr
         # Stratum t of a seed covers its neighbours [t d / k, (t + 1) d / k), with
         # k = d for a seed of fewer than k neighbours. All is laid out for k strata
         # a seed, in double precision, in which such quotients have an exact floor.
@@ -123,7 +124,8 @@ class StratifiedNeighborSampler(BaseSampler):
         edge = edge.view(-1).index_select(0, used)
         weight = size.to(self.adj_t.dtype).view(-1).index_select(0, used)
         weight *= self.adj_t.values().index_select(0, edge)
-        return self.adj_t.col_indices().index_select(0, edge), weight, ptr
+        neighbor = self.adj_t.col_indices().index_select(0, edge).long()
+        return neighbor, weight, ptr
 
     def sample_from_nodes(
         self, index: NodeSamplerInput, **kwargs: object

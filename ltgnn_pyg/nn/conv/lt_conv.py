@@ -169,7 +169,8 @@ class LTConv(MessagePassing):
         for _ in range(K):
             # propagate_type: (x: Tensor, edge_weight: OptTensor)
             a = self.propagate(edge_index, x=z, edge_weight=edge_weight, size=size)
-            z = (1 - self.alpha) * a + self.alpha * x
+            out = None if torch.is_grad_enabled() else a
+            z = torch.lerp(a, x, self.alpha, out=out)
         return z
 
     def step(

@@ -232,12 +232,15 @@ class LTGNN(Recommender):
             self._check_self_loops(adj_t)
         if self.history is None:
             return
-        first = self.history.num_refreshes == 0
-        steps = self.init_steps if first else self.refresh_steps
-        output = None
-        if first or steps > 0:
-            output = self.conv(self._rows(x), adj_t, z=self._start(x), K=steps)
-        self.history.refresh(adj_t, output)
+        history, x = self.history, self._rows(x)
+        first = history.num_refreshes == 0
+        history.refresh(adj_t, x if first else None)
+        for _ in range(self.init_steps if first else self.refresh_steps):
+            # What was just aggregated, exactly, is a step away for every node.
+            for rows in torch.arange(self.num_nodes, device=x.device).split(2**16):
+                agg = history.pull("aggregate", rows)
+                history.push("output", rows, self.conv.step(x[rows], agg))
+            history.refresh(adj_t)
 
     def loss(self, batch: Data, x: OptTensor = None) -> Tensor:
         r"""Returns the training loss of a batch, and pushes its rows.

@@ -231,7 +231,7 @@ def test_state_dict_holds_the_history(graph, pairs):
     other = LTGNN(graph.num_users, graph.num_items, 4, gradient="corrected")
     other.load_state_dict(model.state_dict())
     assert torch.equal(other.history.output, model.history.output)
-    assert other.history.num_refreshes == 1
+    assert other.history.num_refreshes == model.history.num_refreshes > 0
     model.reset_parameters()
     assert model.history.num_refreshes == 0
 
