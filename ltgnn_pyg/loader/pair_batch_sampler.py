@@ -64,9 +64,7 @@ class PairBatchSampler(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         if self.shuffle and not self.user_balanced:
             dtype = torch.int32 if self.num_pairs < 2**31 else torch.int64
-            perm = torch.randperm(
-                self.num_pairs, dtype=dtype, generator=self.generator
-            )
+            perm = torch.randperm(self.num_pairs, dtype=dtype, generator=self.generator)
         for i in range(len(self)):
             low = i * self.batch_size
             high = min(low + self.batch_size, self.num_pairs)
