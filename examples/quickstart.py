@@ -29,7 +29,7 @@ from ltgnn_pyg.datasets import (
     synthetic_interactions,
 )
 from ltgnn_pyg.evaluation import evaluate
-from ltgnn_pyg.optim import RowAdam
+from ltgnn_pyg.nn.init import spectral_
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("--dataset", default="synthetic", help="synthetic, gowalla, "
@@ -61,14 +61,15 @@ print(f"{args.dataset}: {data.num_users:,} users, {data.num_items:,} items, "
       f"{split.train.size(1):,} train, {split.val.size(1):,} validation, "
       f"{split.test.size(1):,} test interactions")  # fmt: skip
 
-# Model, loader and optimizer; the loader pulls from the model's history.
+# Model, loader and optimizer. Training starts from the spectrum of the graph.
 torch.manual_seed(args.seed)
 generator = torch.Generator().manual_seed(args.seed)
 model = LTGNN(data.num_users, data.num_items)
 loader = VRNeighborLoader(
     data, model.history, edge_label_index=split.train, generator=generator
 )
-optimizer = RowAdam(model.parameters(), lr=1e-3)
+spectral_(model.embedding.weight, loader.adj_t, data.num_users)
+optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
 state = {"model": model, "optimizer": optimizer, "generator": generator}
 train_on = {"num_users": data.num_users, "exclude_edge_index": split.train}
 

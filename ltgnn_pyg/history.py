@@ -33,6 +33,9 @@ class History(torch.nn.Module):
     Args:
         num_nodes (int): The number of nodes.
         embedding_dim (int): The size of a row.
+        control_variate (bool, optional): Keeps :obj:`difference` and
+            :obj:`aggregate`; otherwise :obj:`output` is the reference.
+            (default: :obj:`True`)
         gradient (bool, optional): Keeps the table :obj:`gradient`.
             (default: :obj:`False`)
         visits (bool, optional): Keeps the table :obj:`visits`.
@@ -49,7 +52,8 @@ class History(torch.nn.Module):
     Raises:
         ValueError: If a size is not positive.
 
-    *Cost:* Three tables of N x dim numbers, four with gradients.
+    *Cost:* Three tables of N x dim numbers, one without a control variate; one more
+    with gradients.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class History(torch.nn.Module):
         num_nodes: int,
         embedding_dim: int,
         *,
+        control_variate: bool = True,
         gradient: bool = False,
         visits: bool = False,
         device: torch.device | str | None = None,
@@ -72,7 +77,7 @@ class History(torch.nn.Module):
         self.num_refreshes = 0
         self._fixed_device = None if device is None else torch.device(device)
         self._fixed_dtype = dtype
-        names = ["reference", "difference", "aggregate"]
+        names = ["reference"] + ["difference", "aggregate"] * control_variate
         names += ["gradient"] * gradient + ["visits"] * visits
         for name in names:
             dim = 1 if name == "visits" else embedding_dim
@@ -133,6 +138,8 @@ class History(torch.nn.Module):
 
         *Cost:* O(num_entries x dim) time.
         """
+        if name == "output" and "difference" not in self:
+            name = "reference"
         if name == "output":
             return self.pull("reference", index, weight, ptr).add_(
                 self.pull("difference", index, weight, ptr)
@@ -149,7 +156,9 @@ class History(torch.nn.Module):
         return rows.to(device, torch.promote_types(rows.dtype, torch.float32))
 
     @torch.no_grad()
-    def push(self, name: str, index: Tensor, rows: Tensor) -> None:
+    def push(
+        self, name: str, index: Tensor, rows: Tensor, accumulate: bool = False
+    ) -> None:
         """Writes rows; :obj:`index` holds no node twice.
 
         Args:
@@ -157,17 +166,25 @@ class History(torch.nn.Module):
                 reference.
             index (torch.Tensor): The rows to write :obj:`[num_rows]`.
             rows (torch.Tensor): Their new values :obj:`[num_rows, dim]`.
+            accumulate (bool, optional): Adds to the rows instead.
+                (default: :obj:`False`)
 
         Raises:
             KeyError: If there is no such table.
 
         *Cost:* O(num_rows x dim) time.
         """
+        if name == "output" and "difference" not in self:
+            name = "reference"
         if name == "output":
             rows = rows - self.pull("reference", index).to(rows.device)
             name = "difference"
         table = self._table(name)
-        table.index_copy_(0, index.to(table.device), rows.to(table))
+        index, rows = index.to(table.device), rows.to(table)
+        if accumulate:
+            table.index_add_(0, index, rows)
+        else:
+            table.index_copy_(0, index, rows)
 
     @torch.no_grad()
     def refresh(self, adj_t: Tensor, output: Tensor | None = None) -> None:
@@ -192,15 +209,16 @@ class History(torch.nn.Module):
                 f"Expected a matrix over the history's {self.num_nodes} nodes (got "
                 f"{tuple(adj_t.size())}); call 'resize' when nodes were added"
             )
-        reference, difference, agg = (
-            self._table(name) for name in ("reference", "difference", "aggregate")
-        )
-        if output is None:
-            reference.add_(difference)
-        else:
+        reference = self._table("reference")
+        if output is not None:
             reference.copy_(output)
-        difference.zero_()
-        propagate(adj_t.to(reference.device), reference, out=agg)
+        if "difference" in self:
+            difference = self._table("difference")
+            if output is None:
+                reference.add_(difference)
+            difference.zero_()
+            agg = self._table("aggregate")
+            propagate(adj_t.to(reference.device), reference, out=agg)
         self.num_refreshes += 1
 
     def resize(self, num_nodes: int) -> None:
@@ -226,7 +244,9 @@ class History(torch.nn.Module):
     def _table(self, name: str) -> Tensor:
         table = self._buffers.get(name)
         if table is None:
-            hint = f"; pass '{name}=True'" if name in ("gradient", "visits") else ""
+            flag = "control_variate" if name in ("difference", "aggregate") else name
+            known = flag in ("control_variate", "gradient", "visits")
+            hint = f"; pass '{flag}=True'" if known else ""
             raise KeyError(
                 f"Expected one of {['output', *self._buffers]} (got '{name}'){hint}"
             )

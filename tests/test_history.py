@@ -22,6 +22,27 @@ def test_pull_push():
         history.push("nonsense", index, rows)
 
 
+def test_accumulate():
+    history = History(6, 3, gradient=True)
+    index, rows = torch.tensor([4, 1]), torch.randn(2, 3)
+    for _ in range(2):
+        history.push("gradient", index, rows, accumulate=True)
+    torch.testing.assert_close(history.pull("gradient", index), 2 * rows)
+
+
+def test_without_control_variate(graph):
+    adj_t = normalized_adj(graph.edge_index, None, graph.num_nodes)
+    history = History(graph.num_nodes, 3, control_variate=False)
+    assert [name for name, _ in history.named_buffers()] == ["reference"]
+    output = torch.randn(graph.num_nodes, 3)
+    history.refresh(adj_t, output)
+    torch.testing.assert_close(history.output, output)
+    history.push("output", torch.arange(2), 2 * output[:2])
+    torch.testing.assert_close(history.output[:2], 2 * output[:2])
+    with pytest.raises(KeyError, match="control_variate=True"):
+        history.pull("difference", torch.arange(2))
+
+
 def test_weighted_pull_equals_dense():
     history = History(6, 3)
     table = torch.randn(6, 3)

@@ -54,6 +54,8 @@ class VRNeighborLoader(LinkLoader):
       history; :obj:`grad_aggregate` likewise, if the history keeps gradients:
       :math:`\sum_j c_{rj} \hat{A}_{rj} V_{hist,j}`, where each term is weighed by
       the visits of :math:`j` over those of :math:`r` if it counts visits;
+    * :obj:`log_q` :obj:`[num_seeds]`: the logarithm of the probability with which
+      the node is drawn as a negative, unless that is the same for all items;
     * :obj:`input_id`: which pairs of :obj:`edge_label_index` the batch holds;
     * what else lies on :obj:`data`, filtered as PyG does.
 
@@ -66,7 +68,8 @@ class VRNeighborLoader(LinkLoader):
         history (History, optional): The history of the model to train;
             :obj:`None` samples only. (default: :obj:`None`)
         num_neighbors (int, optional): The most neighbours of a seed; :obj:`-1`
-            takes all. (default: :obj:`15`)
+            takes all. None are drawn for a history without a control variate.
+            (default: :obj:`15`)
         edge_label_index (torch.Tensor, optional): The training pairs
             :obj:`[2, num_pairs]`, users first. If :obj:`None`, the edges of
             :obj:`data` that lead from users to items. (default: :obj:`None`)
@@ -158,6 +161,8 @@ class VRNeighborLoader(LinkLoader):
             self.adj_t = sampler.adj_t
         else:
             self.adj_t = normalized_adj(edge_index, weight, num_nodes, add_self_loops)
+        if history is not None and "difference" not in history:
+            num_neighbors = 0  # There is nothing to sample.
         if sampler is None:
             sampler = StratifiedNeighborSampler(self.adj_t, num_neighbors, generator)
         if not ours:
@@ -185,13 +190,17 @@ class VRNeighborLoader(LinkLoader):
             data.edge_index = edge_index
         self.history = history
         self.batch_transform = transform
+        negatives = _items_only(
+            neg_sampling, num_users, num_nodes - num_users, generator, self.adj_t
+        )
+        self._log_q = _log_q(negatives, edge_label_index, num_nodes, user_balanced)
+        if self._log_q is not None:
+            self._log_q = self._log_q.to(self.adj_t.device)
         super().__init__(
             data,
             sampler,
             edge_label_index=edge_label_index,
-            neg_sampling=_items_only(
-                neg_sampling, num_users, num_nodes - num_users, generator, self.adj_t
-            ),
+            neg_sampling=negatives,
             filter_per_worker=False,  # Workers would serve stale rows.
             batch_sampler=PairBatchSampler(
                 edge_label_index[0],
@@ -221,7 +230,9 @@ class VRNeighborLoader(LinkLoader):
         else:
             neighbor, weight, ptr = self._weigh(batch, seed)
         batch.edge_weight = weight
-        if self.history is not None:
+        if self._log_q is not None:
+            batch.log_q = self._log_q[seed]
+        if self.history is not None and "difference" in self.history:
             self._pull(batch, seed, neighbor, weight, ptr)
         return batch if self.batch_transform is None else self.batch_transform(batch)
 
@@ -292,6 +303,27 @@ def _check_pairs(edge_label_index: Tensor, num_users: int, num_nodes: int) -> No
             f"{num_nodes}) (got [{u_min}, {u_max}] and [{i_min}, {i_max}]); add the "
             "number of users to item ids"
         )
+
+
+def _log_q(
+    negatives: ItemNegativeSampling | None,
+    pairs: Tensor,
+    num_nodes: int,
+    user_balanced: bool,
+) -> Tensor | None:
+    """How likely each item is drawn as a negative; None if all are alike."""
+    if negatives is not None:
+        q = negatives.q
+        if q is None:
+            return None
+        q = torch.cat([q.new_ones(negatives.num_users), q])
+    elif user_balanced:  # The items of the batch: of a user first, then of a pair.
+        degree = torch.bincount(pairs[0])
+        weight = degree[pairs[0]].double().reciprocal() / (degree > 0).sum()
+        q = torch.bincount(pairs[1], weight, minlength=num_nodes)
+    else:
+        q = torch.bincount(pairs[1], minlength=num_nodes) / pairs.size(1)
+    return q.float().clamp(min=torch.finfo(torch.float32).tiny).log()
 
 
 def _items_only(

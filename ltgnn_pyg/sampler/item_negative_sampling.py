@@ -120,6 +120,15 @@ class ItemNegativeSampling(NegativeSampling):
                 "such users or pass 'reject_seen=False'"
             )
 
+    @property
+    def q(self) -> Tensor | None:
+        """How likely each item is drawn :obj:`[num_items]`, before seen ones are
+        rejected; :obj:`None` if all are alike.
+        """
+        if self._cdf is None:
+            return None
+        return self._cdf.diff(prepend=self._cdf.new_zeros(1))
+
     def sample(
         self, num_samples: int, endpoint: str, num_nodes: int | None = None
     ) -> Tensor:

@@ -338,3 +338,32 @@ def test_bad_arguments(graph, pairs):
     del graph.num_users
     with pytest.raises(ValueError, match=r"data.num_users"):
         VRNeighborLoader(graph)
+
+
+def test_log_q(graph, pairs):
+    """What the batch says of its negatives, against enumeration."""
+    U, degree = graph.num_users, torch.bincount(pairs[0], minlength=graph.num_users)
+    in_batch, balanced, powered = (torch.zeros(graph.num_nodes) for _ in range(3))
+    for user, item in pairs.t().tolist():
+        in_batch[item] += 1 / pairs.size(1)
+        balanced[item] += 1 / (U * degree[user])
+        powered[item] += 1
+    powered = powered.pow(0.5) / powered.pow(0.5).sum()
+    neg = ItemNegativeSampling(U, graph.num_items, edge_index=pairs, power=0.5)
+    for q, settings in (
+        (in_batch, {}),
+        (balanced, {"user_balanced": True}),
+        (powered, {"neg_sampling": neg}),
+    ):
+        for batch in VRNeighborLoader(graph, None, 2, pairs, 5, **settings):
+            seed = batch.n_id[: batch.num_seeds]
+            item = seed >= U
+            torch.testing.assert_close(batch.log_q[item], q[seed[item]].log())
+    for batch in VRNeighborLoader(graph, None, 2, pairs, 5, "triplet"):
+        assert "log_q" not in batch  # All alike.
+
+
+def test_without_control_variate(graph):
+    history = History(graph.num_nodes, 4, control_variate=False)
+    for batch in VRNeighborLoader(graph, history, 3, batch_size=5):
+        assert batch.n_id.numel() == batch.num_seeds and "aggregate" not in batch

@@ -5,9 +5,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch_geometric.data import Data
-from torch_geometric.typing import Adj, OptTensor
+from torch_geometric.typing import OptTensor
 
-from ltgnn_pyg.adjacency import normalized_adj, propagate
+from ltgnn_pyg.adjacency import propagate
 from ltgnn_pyg.nn.models.recommender import Recommender
 
 
@@ -51,23 +51,11 @@ class LightGCN(Recommender):
     def loss(self, batch: Data, x: OptTensor = None) -> Tensor:
         """Returns the training loss of a batch, a scalar."""
         x, seed = self._rows(x), batch.n_id[: batch.num_seeds]
-        z = F.embedding(seed, self.get_embedding(x=x))
+        z = F.embedding(seed, self._embed(self._adj_t, x))
         return self._objective(z, F.embedding(seed, x), batch)
 
-    def get_embedding(
-        self,
-        edge_index: Adj | None = None,
-        edge_weight: OptTensor = None,
-        x: OptTensor = None,
-    ) -> Tensor:
-        """Returns the mean over layers; over the graph last refreshed if none is
-        given, see :meth:`LTGNN.get_embedding <ltgnn_pyg.LTGNN.get_embedding>`.
-        """
-        if edge_index is None:
-            adj_t = self._graph()
-        else:
-            adj_t = normalized_adj(edge_index, edge_weight, self.num_nodes)
-        z = total = self._rows(x)
+    def _embed(self, adj_t: OptTensor, x: Tensor) -> Tensor:
+        adj_t, z, total = self._graph(adj_t), x, x
         for _ in range(self.num_layers):
             z = _Propagate.apply(adj_t, z)
             total = total + z

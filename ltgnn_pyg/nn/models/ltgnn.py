@@ -1,17 +1,19 @@
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import Module
 from torch_geometric.data import Data
-from torch_geometric.typing import Adj, OptTensor
+from torch_geometric.typing import OptTensor
 
-from ltgnn_pyg.adjacency import normalized_adj
 from ltgnn_pyg.history import History
 from ltgnn_pyg.nn.conv import LTConv
 from ltgnn_pyg.nn.loss import BPRLoss
 from ltgnn_pyg.nn.models.recommender import Recommender
+
+Gradient = Literal["delayed", "local", "history", "corrected", "unroll"]
 
 
 class LTGNN(Recommender):
@@ -29,7 +31,7 @@ class LTGNN(Recommender):
 
         model = LTGNN(data.num_users, data.num_items)
         loader = VRNeighborLoader(data, model.history, edge_label_index=train)
-        optimizer = RowAdam(model.parameters(), lr=1e-3)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
         for epoch in range(10):
             model.refresh(loader.adj_t)
             for batch in loader:
@@ -38,9 +40,14 @@ class LTGNN(Recommender):
                 optimizer.step()
         z = model.get_embedding()
 
-    The gradient of the table is sparse, of the rows of the batch's seeds only,
-    so that a row-wise optimizer (:class:`~ltgnn_pyg.optim.RowAdam`) touches nothing
-    else.
+    By default the output gradients of many batches are gathered first and then
+    propagated exactly, :obj:`rounds` times an epoch (:obj:`gradient="delayed"`). The
+    table has a gradient, a dense one, after the last batch of a round only; dense
+    optimizers of torch leave it alone in between, and the loop stays as it is. With
+    the gradients of the paper, taken in each batch (:obj:`"local"`,
+    :obj:`"history"`), the gradient of the table is sparse, of the rows of the batch's
+    seeds, so that a row-wise optimizer (:class:`~ltgnn_pyg.optim.RowAdam`) touches
+    nothing else.
 
     Args:
         num_users (int): The number of users, nodes :obj:`0 .. num_users - 1`.
@@ -48,7 +55,7 @@ class LTGNN(Recommender):
         embedding_dim (int, optional): The size of an embedding.
             (default: :obj:`64`)
         alpha (float, optional): Teleport probability in :math:`[0, 1]`; 1 is
-            matrix factorisation. (default: :obj:`0.2`)
+            matrix factorisation. (default: :obj:`0.1`)
         K (int, optional): Steps of :meth:`get_embedding`. (default: :obj:`3`)
         loss_fn (torch.nn.Module, optional): The objective, see
             :mod:`ltgnn_pyg.nn.loss`. If :obj:`None`,
@@ -57,6 +64,13 @@ class LTGNN(Recommender):
             :math:`\mathbf{x}_r` of a seed with output gradient
             :math:`\mathbf{g}_r`:
 
+            * :obj:`"delayed"`: exact for :math:`K` steps, once a round. Through a
+              round the seeds' rows are those of :math:`K` exact steps from the
+              :math:`X` of its start, and their :math:`\mathbf{g}` are gathered in a
+              table; at its end the same :math:`K` steps lead from that table to
+              :math:`\partial L / \partial X` (:math:`\hat{A}` is symmetric). With
+              :obj:`rounds` fixed an epoch stays linear. No neighbours are sampled;
+              :math:`X` must be a table;
             * :obj:`"local"`: :math:`\alpha \mathbf{g}_r`, exact for the step with
               its history held fixed;
             * :obj:`"history"`: :math:`\alpha \mathbf{g}_r + (1 - \alpha) \sum_j
@@ -68,10 +82,11 @@ class LTGNN(Recommender):
             * :obj:`"unroll"`: exact, by autograd through :obj:`K` steps over the
               whole graph, O(K x E x dim) *for each batch* and dense; a reference.
 
-            Under softmax :obj:`"local"` learns most in the same time; under BPR
-            :obj:`"corrected"` ends level with it (:obj:`benchmarks/gradient.py`).
             Scaling the loss (as mixed precision does) scales what the gradient
-            history holds. (default: :obj:`"local"`)
+            history holds. If :obj:`None`, :obj:`"delayed"` with a table and
+            :obj:`"local"` without. (default: :obj:`None`)
+        rounds (int, optional): Rounds an epoch of :obj:`gradient="delayed"`.
+            (default: :obj:`40`)
         weight_decay (float, optional): :math:`\lambda` of
             :math:`\frac{\lambda}{2B} \sum_b (\| \mathbf{x}_{u_b} \|^2 + \|
             \mathbf{x}_{i_b} \|^2 + \sum_m \| \mathbf{x}_{j_{bm}} \|^2)`, the
@@ -85,9 +100,13 @@ class LTGNN(Recommender):
         refresh_steps (int, optional): Exact steps from the history at each later
             :meth:`refresh`. (default: :obj:`0`)
         warm_start (bool, optional): Starts :meth:`get_embedding` from the history,
-            not from :math:`X`. (default: :obj:`False`)
+            not from :math:`X`. If :obj:`None`, with the gradients that train on
+            that, :obj:`"local"`, :obj:`"history"` and :obj:`"corrected"`.
+            (default: :obj:`None`)
         init_std (float, optional): Standard deviation of the initial table.
             (default: :obj:`0.005`)
+        normalize (bool, optional): :meth:`get_embedding` returns rows of length 1.
+            If :obj:`None`, as the objective scores. (default: :obj:`None`)
         embedding (bool, optional): Makes a table; otherwise the rows are given as
             :obj:`x` in each call, by an encoder of content features.
             (default: :obj:`True`)
@@ -99,9 +118,11 @@ class LTGNN(Recommender):
     Raises:
         ValueError: If an argument is out of its range.
 
-    *Cost:* O(batch_size x num_neighbors x dim) time a batch, O(E x dim) an epoch;
-    memory of 4 N x dim numbers, plus 2 for the optimizer (one more with
-    :obj:`gradient="history"`).
+    *Cost:* O(E x dim) time an epoch: O(batch_size x dim) a batch and :math:`2 K`
+    sparse products a round with :obj:`gradient="delayed"`, O(batch_size x
+    num_neighbors x dim) a batch otherwise. Memory of 3 N x dim numbers, plus 2 for
+    the optimizer and 2 while a round ends; of 4 N x dim, plus 2 for the optimizer,
+    with :obj:`"local"`, and one more with :obj:`"history"`.
     """
 
     def __init__(
@@ -110,21 +131,25 @@ class LTGNN(Recommender):
         num_items: int,
         embedding_dim: int = 64,
         *,
-        alpha: float = 0.2,
+        alpha: float = 0.1,
         K: int = 3,
         loss_fn: Module | None = None,
-        gradient: Literal["local", "history", "corrected", "unroll"] = "local",
+        gradient: Gradient | None = None,
+        rounds: int = 40,
         weight_decay: float = 0.0,
         residual: float = 0.0,
         add_self_loops: bool = False,
         init_steps: int = 7,
         refresh_steps: int = 0,
-        warm_start: bool = False,
+        warm_start: bool | None = None,
         init_std: float = 0.005,
+        normalize: bool | None = None,
         embedding: bool = True,
         history_device: torch.device | str | None = None,
         history_dtype: torch.dtype | None = None,
     ) -> None:
+        if gradient is None:
+            gradient = "delayed" if embedding else "local"
         super().__init__(
             num_users,
             num_items,
@@ -132,19 +157,29 @@ class LTGNN(Recommender):
             loss_fn=loss_fn,
             weight_decay=weight_decay,
             init_std=init_std,
-            sparse=gradient != "unroll",
+            normalize=normalize,
+            add_self_loops=add_self_loops,
+            sparse=gradient not in ("delayed", "unroll"),
             embedding=embedding,
         )
-        if gradient not in (kinds := ("local", "history", "corrected", "unroll")):
+        if gradient not in (kinds := get_args(Gradient)):
             raise ValueError(
                 f"Expected 'gradient' as one of {kinds} (got {gradient!r})"
             )
+        if gradient == "delayed" and not embedding:
+            raise ValueError(
+                "Expected a table for gradient='delayed' (got 'embedding=False'); "
+                "pass gradient='local'"
+            )
+        if rounds < 1:
+            raise ValueError(f"Expected a positive 'rounds' (got {rounds})")
         if not 0.0 <= residual < 1.0:
             raise ValueError(f"Expected 'residual' in [0, 1) (got {residual})")
-        if warm_start and gradient == "unroll":
+        on_history = gradient in ("local", "history", "corrected")
+        if warm_start and not on_history:
             raise ValueError(
-                "Expected 'warm_start=False' with gradient='unroll', which keeps no "
-                "history to start from (got True)"
+                f"Expected 'warm_start=False' with gradient={gradient!r}, which does "
+                "not train on a history (got True)"
             )
         if min(init_steps, refresh_steps) < 0:
             raise ValueError(
@@ -152,18 +187,22 @@ class LTGNN(Recommender):
                 f"{init_steps} and {refresh_steps})"
             )
         self.gradient = gradient
+        self.rounds = rounds
         self.residual = residual
-        self.add_self_loops = add_self_loops
         self.init_steps = init_steps
         self.refresh_steps = refresh_steps
-        self.warm_start = warm_start
+        self.warm_start = on_history if warm_start is None else warm_start
+        self.num_gathered = 0  # Pairs, in the round under way.
+        self._fresh = False  # Whether the history is that of the table as it is.
         self.conv = LTConv(alpha, K, normalize=False)
         if gradient != "unroll":
             self.history = History(
                 self.num_nodes,
                 embedding_dim,
-                gradient=gradient in ("history", "corrected"),
-                visits=gradient == "corrected",
+                control_variate=on_history,
+                gradient=gradient != "local",
+                visits=gradient == "corrected"
+                or (gradient == "delayed" and weight_decay > 0.0),
                 device=history_device,
                 dtype=history_dtype,
             )
@@ -202,6 +241,7 @@ class LTGNN(Recommender):
             "residual": 0.2,
             "add_self_loops": True,
             "init_steps": 7,
+            "warm_start": False,
             "init_std": 0.1,
         }
         return cls(num_users, num_items, embedding_dim, **{**settings, **kwargs})
@@ -230,7 +270,8 @@ class LTGNN(Recommender):
         if adj_t is not self._adj_t:
             super().refresh(adj_t)
             self._check_self_loops(adj_t)
-        if self.history is None:
+        self._fresh = False
+        if self.history is None or self.gradient == "delayed":
             return
         history, x = self.history, self._rows(x)
         first = history.num_refreshes == 0
@@ -262,51 +303,59 @@ class LTGNN(Recommender):
         """
         seed = batch.n_id[: batch.num_seeds]
         if self.gradient == "unroll":
-            z = F.embedding(seed, self.get_embedding(x=x))
+            z = F.embedding(seed, self._embed(self._adj_t, self._rows(x)))
             x = F.embedding(seed, self._rows(x))
+        elif self.gradient == "delayed":
+            z, x = self._delayed(batch, seed)
         else:
             if x is None:
                 x = self._table()(seed)
             z = self._step(batch, seed, x)
         return self._objective(z, x, batch)
 
-    def get_embedding(
-        self,
-        edge_index: Adj | None = None,
-        edge_weight: OptTensor = None,
-        x: OptTensor = None,
-    ) -> Tensor:
-        r"""Returns the embeddings to score, after :obj:`K` exact steps.
+    def _embed(self, adj_t: OptTensor, x: Tensor) -> Tensor:
+        z = self._start(x) if self.warm_start else None
+        return self._score(self.conv(x, self._graph(adj_t), z=z), x)
 
-        Args:
-            edge_index (torch.Tensor or SparseTensor, optional): A graph, both
-                directions :obj:`[2, num_edges]` or a sparse matrix, which is
-                normalised first. If :obj:`None`, the graph of the last
-                :meth:`refresh`. (default: :obj:`None`)
-            edge_weight (torch.Tensor, optional): Edge weights :obj:`[num_edges]`.
-                (default: :obj:`None`)
-            x (torch.Tensor, optional): All rows of :math:`X`, for a model without
-                a table. (default: :obj:`None`)
+    def _delayed(self, batch: Data, seed: Tensor) -> tuple[Tensor, Tensor]:
+        """The seeds' rows of this round, and their rows of X."""
+        history, weight = self.history, self._table().weight
+        assert history is not None
+        if not self._fresh:  # A round starts.
+            with torch.no_grad():
+                output = self._embed(self._adj_t, weight)
+            history.refresh(self._graph(self._adj_t), output)
+            self._fresh = True
+        z = _Gather.apply(weight, history.pull("output", seed), seed, batch, self)
+        return z, weight.detach().index_select(0, seed)
 
-        Returns:
-            :obj:`[num_users + num_items, dim]`.
-
-        Raises:
-            ValueError: If there is neither a graph given nor one refreshed over.
-
-        *Cost:* O(K x E x dim) time, and O(E log E) to normalise a graph given.
-        """
-        adj_t = (
-            self._graph()
-            if edge_index is None
-            else normalized_adj(
-                edge_index, edge_weight, self.num_nodes, self.add_self_loops
-            )
-        )
-        z = self.conv(
-            self._rows(x), adj_t, z=self._start(x) if self.warm_start else None
-        )
-        return self._score(z, self._rows(x))
+    def _gather(self, grad: Tensor, seed: Tensor, batch: Data) -> OptTensor:
+        """Adds to the gradients of a round; at its end, what they make for X."""
+        history, weight, src = self.history, self._table().weight, batch.src_index
+        assert history is not None
+        history.push("gradient", seed, grad * src.numel(), accumulate=True)
+        if "visits" in history:
+            index = [src, batch.dst_pos_index]
+            if "dst_neg_index" in batch:
+                index.append(batch.dst_neg_index.reshape(-1))
+            visits = torch.bincount(torch.cat(index), minlength=seed.numel())
+            history.push("visits", seed, visits.view(-1, 1), accumulate=True)
+        self.num_gathered += src.numel()
+        num_edges = self._graph(self._adj_t).values().numel()
+        if self.add_self_loops:
+            num_edges -= self.num_nodes
+        if 2 * self.rounds * self.num_gathered < num_edges:
+            return None
+        total = history.get_buffer("gradient").to(weight)
+        out = self._embed(self._adj_t, total)  # Symmetric, hence its own adjoint.
+        if "visits" in history:
+            visits = history.get_buffer("visits").to(weight)
+            out.addcmul_(weight.detach(), visits, value=self.weight_decay)
+        out /= self.num_gathered
+        for name in {"gradient", "visits"} & set(history._buffers):
+            history.get_buffer(name).zero_()
+        self.num_gathered, self._fresh = 0, False
+        return out
 
     def _step(self, batch: Data, seed: Tensor, x: Tensor) -> Tensor:
         """One step for the seeds; leaves their rows in the history."""
@@ -349,9 +398,34 @@ class LTGNN(Recommender):
                 "says (got the opposite); say the same to the loader"
             )
 
+    def get_extra_state(self) -> dict[str, int]:
+        """How many pairs the round under way has gathered."""
+        return {"num_gathered": self.num_gathered}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        """Restores what :meth:`get_extra_state` returned."""
+        self.num_gathered = state["num_gathered"]
+
     def __repr__(self) -> str:
         return (
             f"{self.__class__.__name__}({self.num_users}, {self.num_items}, "
             f"{self.embedding_dim}, alpha={self.conv.alpha}, K={self.conv.K}, "
             f"gradient='{self.gradient}')"
         )
+
+
+class _Gather(torch.autograd.Function):
+    """Rows of a table, whose gradient the model gathers."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, weight: Tensor, rows: Tensor, seed: Tensor, batch: Data, model: LTGNN
+    ) -> Tensor:
+        ctx.args = (seed, batch, model)
+        return rows.view_as(rows)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[OptTensor, ...]:
+        seed, batch, model = ctx.args
+        return model._gather(grad, seed, batch), None, None, None, None

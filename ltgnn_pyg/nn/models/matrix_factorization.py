@@ -1,6 +1,6 @@
 from torch import Tensor
 from torch_geometric.data import Data
-from torch_geometric.typing import Adj, OptTensor
+from torch_geometric.typing import OptTensor
 
 from ltgnn_pyg.nn.models.recommender import Recommender
 
@@ -23,11 +23,5 @@ class MatrixFactorization(Recommender):
             x = self._table()(batch.n_id[: batch.num_seeds])
         return self._objective(x, x, batch)
 
-    def get_embedding(
-        self,
-        edge_index: Adj | None = None,
-        edge_weight: OptTensor = None,
-        x: OptTensor = None,
-    ) -> Tensor:
-        """Returns the table itself; the graph has no say."""
-        return self._rows(x)
+    def _embed(self, adj_t: OptTensor, x: Tensor) -> Tensor:
+        return x  # The graph has no say.

@@ -2,11 +2,13 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Embedding, Module
 from torch_geometric.data import Data
 from torch_geometric.typing import Adj, OptTensor
 
+from ltgnn_pyg.adjacency import normalized_adj
 from ltgnn_pyg.history import History
 from ltgnn_pyg.nn.loss import SoftmaxLoss
 from ltgnn_pyg.retrieval import top_k
@@ -16,7 +18,7 @@ class Recommender(Module, ABC):
     r"""The contract all models keep, and what they share: the table of embeddings
     :math:`X`, the objective and its :math:`L_2` term, the graph, and top-k lists.
 
-    A model adds :meth:`loss` of a batch of
+    A model keeps two methods, :meth:`loss` of a batch of
     :class:`~ltgnn_pyg.VRNeighborLoader` and :meth:`get_embedding`; evaluation,
     retrieval and comparison need nothing else. Any of them trains in the same
     loop, which gives :attr:`history` to the loader (:obj:`None` if the model keeps
@@ -36,6 +38,11 @@ class Recommender(Module, ABC):
             convention of LightGCN's reference code. (default: :obj:`0.0`)
         init_std (float, optional): Standard deviation of the initial table.
             (default: :obj:`0.005`)
+        normalize (bool, optional): :meth:`get_embedding` returns rows of length 1,
+            whose inner product is the cosine. If :obj:`None`, as the objective
+            scores (:obj:`loss_fn.cosine`). (default: :obj:`None`)
+        add_self_loops (bool, optional): Propagates over :math:`A + I`; tell the
+            loader too. (default: :obj:`False`)
         sparse (bool, optional): The gradient of the table is sparse, of the rows
             of a batch only. (default: :obj:`True`)
         embedding (bool, optional): Makes a table; otherwise its rows are given as
@@ -56,6 +63,8 @@ class Recommender(Module, ABC):
         loss_fn: Module | None = None,
         weight_decay: float = 0.0,
         init_std: float = 0.005,
+        normalize: bool | None = None,
+        add_self_loops: bool = False,
         sparse: bool = True,
         embedding: bool = True,
     ) -> None:
@@ -75,7 +84,9 @@ class Recommender(Module, ABC):
         self.embedding_dim = embedding_dim
         self.weight_decay = weight_decay
         self.init_std = init_std
+        self.add_self_loops = add_self_loops
         self.loss_fn = SoftmaxLoss() if loss_fn is None else loss_fn
+        self._normalize = normalize
         self.embedding: Embedding | None = None
         if embedding:
             self.embedding = Embedding(self.num_nodes, embedding_dim, sparse=sparse)
@@ -99,14 +110,52 @@ class Recommender(Module, ABC):
     def loss(self, batch: Data, x: OptTensor = None) -> Tensor:
         """Returns the training loss of a batch, a scalar."""
 
-    @abstractmethod
+    @property
+    def normalize(self) -> bool:
+        """Whether :meth:`get_embedding` returns rows of length 1."""
+        if self._normalize is None:
+            return bool(getattr(self.loss_fn, "cosine", False))
+        return self._normalize
+
     def get_embedding(
         self,
         edge_index: Adj | None = None,
         edge_weight: OptTensor = None,
         x: OptTensor = None,
     ) -> Tensor:
-        """Returns the embeddings to score :obj:`[num_users + num_items, dim]`."""
+        r"""Returns the embeddings to score by inner product.
+
+        Args:
+            edge_index (torch.Tensor or SparseTensor, optional): A graph, both
+                directions :obj:`[2, num_edges]` or a sparse matrix, which is
+                normalised first. If :obj:`None`, the graph of the last
+                :meth:`refresh`. (default: :obj:`None`)
+            edge_weight (torch.Tensor, optional): Edge weights :obj:`[num_edges]`.
+                (default: :obj:`None`)
+            x (torch.Tensor, optional): All rows of :math:`X`, for a model without
+                a table. (default: :obj:`None`)
+
+        Returns:
+            :obj:`[num_users + num_items, dim]`.
+
+        Raises:
+            ValueError: If there is neither a graph given nor one refreshed over,
+                for a model that needs one.
+
+        *Cost:* That of the model over the whole graph, and O(E log E) to normalise
+        a graph given.
+        """
+        adj_t = self._adj_t
+        if edge_index is not None:
+            adj_t = normalized_adj(
+                edge_index, edge_weight, self.num_nodes, self.add_self_loops
+            )
+        z = self._embed(adj_t, self._rows(x))
+        return F.normalize(z, dim=-1) if self.normalize else z
+
+    @abstractmethod
+    def _embed(self, adj_t: OptTensor, x: Tensor) -> Tensor:
+        """The rows that the objective scores, of all nodes."""
 
     def refresh(self, adj_t: Tensor, x: OptTensor = None) -> None:
         """Tells the model its graph, normalised. Call it before each epoch."""
@@ -156,7 +205,7 @@ class Recommender(Module, ABC):
     def _objective(self, z: Tensor, x: Tensor, batch: Data) -> Tensor:
         """The objective of the seeds' scored rows, and the decay of their own."""
         src, pos, neg = batch.src_index, batch.dst_pos_index, batch.get("dst_neg_index")
-        loss = self.loss_fn(z, src, pos, neg)
+        loss = self.loss_fn(z, src, pos, neg, batch.get("log_q"))
         if self.weight_decay > 0.0:
             norm = x.square().sum(-1)
             total = norm[src].sum() + norm[pos].sum()
@@ -174,13 +223,13 @@ class Recommender(Module, ABC):
     def _rows(self, x: OptTensor) -> Tensor:
         return self._table().weight if x is None else x
 
-    def _graph(self) -> Tensor:
-        if self._adj_t is None:
+    def _graph(self, adj_t: OptTensor) -> Tensor:
+        if adj_t is None:
             raise ValueError(
                 "Expected a graph (got none yet); pass 'edge_index', or call "
                 "'model.refresh(loader.adj_t)' before"
             )
-        return self._adj_t
+        return adj_t
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_adj_t": None}  # The graph stays here.

@@ -11,7 +11,15 @@ from tests.nn.models.test_recommender import train
 
 
 def test_get_embedding_is_k_exact_steps(graph):
-    model = LTGNN(graph.num_users, graph.num_items, 4, alpha=0.3, K=4, residual=0.2)
+    model = LTGNN(
+        graph.num_users,
+        graph.num_items,
+        4,
+        alpha=0.3,
+        K=4,
+        residual=0.2,
+        normalize=False,
+    )
     x = model.embedding.weight.detach()
     adj = dense_adj(graph.edge_index, graph.num_nodes).float()
     z = x
@@ -25,11 +33,21 @@ def test_get_embedding_is_k_exact_steps(graph):
     torch.testing.assert_close(model.get_embedding(raw), expected)
     model.refresh(normalized_adj(graph.edge_index, None, graph.num_nodes))
     torch.testing.assert_close(model.get_embedding(), expected)
+    model = LTGNN(graph.num_users, graph.num_items, 4)  # Softmax scores by cosine.
+    norm = model.get_embedding(graph.edge_index).norm(dim=1)
+    torch.testing.assert_close(norm, torch.ones(graph.num_nodes))
 
 
 def test_refresh(graph):
     model = LTGNN(
-        graph.num_users, graph.num_items, 4, alpha=0.3, init_steps=2, refresh_steps=1
+        graph.num_users,
+        graph.num_items,
+        4,
+        alpha=0.3,
+        gradient="local",
+        init_steps=2,
+        refresh_steps=1,
+        normalize=False,
     )
     adj_t = normalized_adj(graph.edge_index, None, graph.num_nodes)
     x = model.embedding.weight.detach()
@@ -55,6 +73,7 @@ def test_history_elsewhere_and_narrow(graph, pairs, warm_start):
         graph.num_users,
         graph.num_items,
         4,
+        gradient="local",
         refresh_steps=1,
         warm_start=warm_start,
         history_device="cpu",
@@ -120,7 +139,7 @@ def test_unroll_is_the_exact_gradient(graph, pairs):
     x = model.embedding.weight.detach().clone().requires_grad_()
     adj, z = dense_adj(graph.edge_index, graph.num_nodes).float(), x
     for _ in range(5):
-        z = 0.8 * adj @ z + 0.2 * x
+        z = 0.9 * adj @ z + 0.1 * x
     index = [batch.n_id[i] for i in (batch.src_index, batch.dst_pos_index)]
     neg = batch.n_id[batch.dst_neg_index]
     expected = SoftmaxLoss()(z, *index, neg)
@@ -128,6 +147,52 @@ def test_unroll_is_the_exact_gradient(graph, pairs):
     expected.backward()
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(model.embedding.weight.grad, x.grad)
+
+
+@pytest.mark.parametrize("neg", [None, "triplet"])
+def test_delayed_is_the_exact_gradient_of_a_round(graph, pairs, neg):
+    settings = {"K": 3, "weight_decay": 0.1, "init_std": 0.1, "residual": 0.1}
+    sizes = (graph.num_users, graph.num_items, 4)
+    exact = LTGNN(*sizes, gradient="unroll", **settings)
+    model = LTGNN(*sizes, rounds=1, **settings)
+    model.embedding.load_state_dict(exact.embedding.state_dict())
+    loader = VRNeighborLoader(graph, model.history, 2, pairs, 4, neg)
+    batches = list(loader)
+    assert all(batch.edge_index.numel() == 0 for batch in batches)  # None sampled.
+    for each in (exact, model):
+        each.refresh(loader.adj_t)
+    for epoch in range(2):
+        for batch in batches:
+            assert model.embedding.weight.grad is None  # Optimizers pass it by.
+            loss, expected = model.loss(batch), exact.loss(batch)
+            torch.testing.assert_close(loss, expected)
+            (expected * batch.src_index.numel() / pairs.size(1)).backward()
+            loss.backward()
+        torch.testing.assert_close(
+            model.embedding.weight.grad, exact.embedding.weight.grad
+        )
+        for each in (exact, model):
+            with torch.no_grad():
+                each.embedding.weight -= 0.3 * each.embedding.weight.grad
+            each.zero_grad()
+            if epoch == 0:
+                torch.testing.assert_close(each.get_embedding(), exact.get_embedding())
+
+
+def test_delayed_resumes_in_the_middle_of_a_round(graph, pairs):
+    model = LTGNN(graph.num_users, graph.num_items, 4, rounds=1)
+    loader = VRNeighborLoader(graph, model.history, 2, pairs, 4)
+    first, *rest = loader
+    model.refresh(loader.adj_t)
+    model.loss(first).backward()
+    other = LTGNN(graph.num_users, graph.num_items, 4, rounds=1)
+    other.load_state_dict(model.state_dict())
+    other.refresh(loader.adj_t)
+    for batch in rest:
+        for each in (model, other):
+            each.loss(batch).backward()
+    grad = model.embedding.weight.grad
+    assert torch.equal(other.embedding.weight.grad, grad) and grad.abs().sum() > 0
 
 
 def test_released_behaviour_equals_its_equations(graph, pairs):
@@ -215,14 +280,17 @@ def test_x_from_an_encoder(graph, pairs):
 
 
 def test_alpha_one_is_matrix_factorisation(graph, pairs):
-    model = LTGNN(graph.num_users, graph.num_items, 4, alpha=1.0)
+    model = LTGNN(graph.num_users, graph.num_items, 4, alpha=1.0, normalize=False)
     loader = VRNeighborLoader(graph, model.history, 1, pairs, 100)
     model.refresh(loader.adj_t)
     batch = next(iter(loader))
     x = model.embedding.weight
     torch.testing.assert_close(model.get_embedding(), x)
     index = [batch.n_id[i] for i in (batch.src_index, batch.dst_pos_index)]
-    torch.testing.assert_close(model.loss(batch), SoftmaxLoss()(x, *index))
+    log_q = torch.zeros(graph.num_nodes)
+    log_q[batch.n_id[: batch.num_seeds]] = batch.log_q
+    expected = SoftmaxLoss()(x, *index, log_q=log_q)
+    torch.testing.assert_close(model.loss(batch), expected)
 
 
 def test_state_dict_holds_the_history(graph, pairs):
@@ -245,3 +313,7 @@ def test_bad_arguments():
         LTGNN(2, 3, init_steps=-1)
     with pytest.raises(ValueError, match="'warm_start=False'"):
         LTGNN(2, 3, gradient="unroll", warm_start=True)
+    with pytest.raises(ValueError, match="Expected a table"):
+        LTGNN(2, 3, gradient="delayed", embedding=False)
+    with pytest.raises(ValueError, match="positive 'rounds'"):
+        LTGNN(2, 3, rounds=0)

@@ -1,0 +1,41 @@
+import torch.nn.functional as F
+from torch import Tensor
+
+from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss, mean_of_negatives
+
+
+class BCELoss(RankingLoss):
+    r"""Binary cross-entropy of positives against negatives, as in `"Neural
+    Collaborative Filtering" <https://arxiv.org/abs/1708.05031>`_.
+
+    .. math::
+        L = - \frac{1}{B} \sum_b \Big( \ln \sigma (s_{u_b i_b}) + \frac{w}{n}
+        \sum_{j \in \mathcal{N}_b} \ln (1 - \sigma (s_{u_b j})) \Big)
+
+    Args:
+        negative_weight (float, optional): :math:`w`, the weight of all negatives
+            of a positive together. (default: :obj:`1.0`)
+        cosine (bool, optional): Scores by cosine; otherwise by inner product.
+            (default: :obj:`False`)
+        temperature (float, optional): :math:`\tau`, which divides the scores.
+            (default: :obj:`1.0`)
+
+    Raises:
+        ValueError: If :obj:`temperature` is not positive.
+
+    *Cost:* O(batch_size x amount x dim).
+    """
+
+    def __init__(
+        self,
+        negative_weight: float = 1.0,
+        cosine: bool = False,
+        temperature: float = 1.0,
+    ) -> None:
+        super().__init__(cosine, temperature)
+        self.negative_weight = negative_weight
+
+    def compare(self, pos: Tensor, neg: Tensor, src_index: Tensor) -> Tensor:
+        """Returns the mean loss, a scalar."""
+        rest = mean_of_negatives(F.softplus(neg), neg)
+        return F.softplus(-pos).mean() + self.negative_weight * rest

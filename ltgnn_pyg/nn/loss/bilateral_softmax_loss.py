@@ -1,0 +1,69 @@
+import torch
+from torch import Tensor
+from torch_geometric.utils import scatter
+
+from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss
+
+
+class BilateralSoftmaxLoss(RankingLoss):
+    r"""The bilateral softmax loss of `"BSL: Understanding and Improving Softmax Loss
+    for Recommendation" <https://arxiv.org/abs/2312.12882>`_: the soft maximum
+    that makes softmax robust to false negatives, for the positives too.
+
+    .. math::
+        L = \frac{1}{|U_B|} \sum_{u \in U_B} \Big( - \tau_1 \ln \mathbb{E}_{b : u_b
+        = u} \exp \frac{s_{u i_b}}{\tau_1} + \tau_2 \ln \mathbb{E}_{b : u_b = u}
+        \mathbb{E}_{j \in \mathcal{N}_b} \exp \frac{s_{uj}}{\tau_2} \Big)
+
+    over the users :math:`U_B` of the batch. The more positives a user has in a
+    batch, the more it departs from softmax.
+
+    Args:
+        temperature (float, optional): :math:`\tau_2`, of the negatives.
+            (default: :obj:`0.1`)
+        pos_temperature (float, optional): :math:`\tau_1`, of the positives.
+            (default: :obj:`0.2`)
+        cosine (bool, optional): Scores by cosine; otherwise by inner product.
+            (default: :obj:`True`)
+        log_q (bool, optional): Subtracts :math:`\ln q_j` from the scores of the
+            negatives, over :math:`\tau_2`, where the batch tells it; see
+            :class:`SoftmaxLoss`. (default: :obj:`True`)
+
+    Raises:
+        ValueError: If a temperature is not positive.
+
+    *Cost:* O(batch_size x amount x dim).
+    """
+
+    def __init__(
+        self,
+        temperature: float = 0.1,
+        pos_temperature: float = 0.2,
+        cosine: bool = True,
+        log_q: bool = True,
+    ) -> None:
+        super().__init__(cosine, temperature, log_q)
+        if pos_temperature <= 0.0:
+            raise ValueError(
+                f"Expected a positive 'pos_temperature' (got {pos_temperature})"
+            )
+        self.pos_temperature = pos_temperature
+
+    def compare(self, pos: Tensor, neg: Tensor, src_index: Tensor) -> Tensor:
+        """Returns the mean loss, a scalar."""
+        ratio = self.temperature / self.pos_temperature
+        pos = _log_mean_exp(pos.mul(ratio).unsqueeze(1), src_index)
+        neg = _log_mean_exp(neg, src_index)
+        return (self.temperature * neg - self.pos_temperature * pos).mean()
+
+
+def _log_mean_exp(score: Tensor, index: Tensor) -> Tensor:
+    """The logarithm of the mean exponential, over the finite scores of a user."""
+    user, index = index.unique(return_inverse=True)
+    num = user.numel()
+    count = scatter((score > float("-inf")).sum(1), index, dim_size=num)
+    top = score.detach().amax(1).clamp(min=-1e30)
+    top = scatter(top, index, dim_size=num, reduce="max")
+    total = (score - top[index].unsqueeze(1)).exp().sum(1)
+    total = scatter(total, index, dim_size=num) / count.clamp(min=1)
+    return torch.where(count > 0, total, 1.0).log() + torch.where(count > 0, top, 0.0)

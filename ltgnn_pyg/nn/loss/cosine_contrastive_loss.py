@@ -1,0 +1,36 @@
+import torch.nn.functional as F
+from torch import Tensor
+
+from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss, mean_of_negatives
+
+
+class CosineContrastiveLoss(RankingLoss):
+    r"""The cosine contrastive loss of `"SimpleX: A Simple and Strong Baseline for
+    Collaborative Filtering" <https://arxiv.org/abs/2109.12613>`_.
+
+    .. math::
+        L = \frac{1}{B} \sum_b \Big( 1 - \cos(\mathbf{z}_{u_b}, \mathbf{z}_{i_b}) +
+        \frac{w}{n} \sum_{j \in \mathcal{N}_b} \max (0, \cos(\mathbf{z}_{u_b},
+        \mathbf{z}_j) - m) \Big)
+
+    Args:
+        margin (float, optional): :math:`m`; negatives below it are left alone.
+            (default: :obj:`0.5`)
+        negative_weight (float, optional): :math:`w`. (default: :obj:`100.0`)
+
+    *Cost:* O(batch_size x amount x dim).
+    """
+
+    def __init__(self, margin: float = 0.5, negative_weight: float = 100.0) -> None:
+        super().__init__(cosine=True)
+        self.margin = margin
+        self.negative_weight = negative_weight
+
+    def compare(self, pos: Tensor, neg: Tensor, src_index: Tensor) -> Tensor:
+        """Returns the mean loss, a scalar."""
+        rest = mean_of_negatives(F.relu(neg - self.margin), neg)
+        return (1 - pos).mean() + self.negative_weight * rest
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        return f"margin={self.margin}, negative_weight={self.negative_weight}"

@@ -1,0 +1,61 @@
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn import Module
+
+from ltgnn_pyg.nn.loss.ranking_loss import gather
+
+
+class DirectAULoss(Module):
+    r"""Alignment and uniformity, from `"Towards Representation Alignment and
+    Uniformity in Collaborative Filtering" <https://arxiv.org/abs/2206.12811>`_. It
+    needs no negatives.
+
+    .. math::
+        L = \frac{1}{B} \sum_b \| \mathbf{u}_b - \mathbf{i}_b \|^2 +
+        \frac{\gamma}{2} \Big( \ln \mathbb{E}_{b < c} \, e^{-2 \| \mathbf{u}_b -
+        \mathbf{u}_c \|^2} + \ln \mathbb{E}_{b < c} \, e^{-2 \| \mathbf{i}_b -
+        \mathbf{i}_c \|^2} \Big)
+
+    of the rows at length 1.
+
+    Args:
+        gamma (float, optional): :math:`\gamma`, the weight of uniformity.
+            (default: :obj:`1.0`)
+
+    *Cost:* O(batch_size^2 x dim) time, O(batch_size^2) memory.
+    """
+
+    cosine = True
+
+    def __init__(self, gamma: float = 1.0) -> None:
+        super().__init__()
+        self.gamma = gamma
+
+    def forward(
+        self,
+        z: Tensor,
+        src_index: Tensor,
+        dst_pos_index: Tensor,
+        dst_neg_index: Tensor | None = None,
+        log_q: Tensor | None = None,
+    ) -> Tensor:
+        """Returns the loss of the batch, a scalar."""
+        src, pos = gather(F.normalize(z, dim=-1), src_index, dst_pos_index)
+        align = (src - pos).square().sum(-1).mean()
+        return align + self.gamma / 2 * (_uniformity(src) + _uniformity(pos))
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        return f"gamma={self.gamma}"
+
+
+def _uniformity(rows: Tensor) -> Tensor:
+    """How close the unit rows lie: the logarithm of their mean Gaussian kernel."""
+    if rows.size(0) < 2:
+        return rows.sum() * 0.0
+    i, j = torch.triu_indices(rows.size(0), rows.size(0), 1, device=rows.device)
+    square = 2 - 2 * (rows @ rows.t())[i, j]
+    return torch.logsumexp(-2 * square, 0) - math.log(i.numel())

@@ -1,0 +1,37 @@
+import torch.nn.functional as F
+from torch import Tensor
+
+from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss, mean_of_negatives
+
+
+class MarginLoss(RankingLoss):
+    r"""The max-margin loss of PinSage, from `"Graph Convolutional Neural Networks
+    for Web-Scale Recommender Systems" <https://arxiv.org/abs/1806.01973>`_.
+
+    .. math::
+        L = \frac{1}{B n} \sum_b \sum_{j \in \mathcal{N}_b} \max (0, s_{u_b j} -
+        s_{u_b i_b} + \Delta)
+
+    Args:
+        margin (float, optional): :math:`\Delta`. (default: :obj:`0.5`)
+        cosine (bool, optional): Scores by cosine; otherwise by inner product.
+            (default: :obj:`True`)
+        temperature (float, optional): :math:`\tau`, which divides the scores.
+            (default: :obj:`1.0`)
+
+    Raises:
+        ValueError: If :obj:`temperature` is not positive.
+
+    *Cost:* O(batch_size x amount x dim).
+    """
+
+    def __init__(
+        self, margin: float = 0.5, cosine: bool = True, temperature: float = 1.0
+    ) -> None:
+        super().__init__(cosine, temperature)
+        self.margin = margin
+
+    def compare(self, pos: Tensor, neg: Tensor, src_index: Tensor) -> Tensor:
+        """Returns the mean loss, a scalar."""
+        term = F.relu(neg - pos.unsqueeze(1) + self.margin)
+        return mean_of_negatives(term, neg)
