@@ -72,7 +72,7 @@ def train(kind: str, cap_mb: int, folder: Path) -> None:
     )
     pairs = load("pairs", 2 * meta["pairs"], torch.long).view(2, -1)
     with torch.device("meta" if kind == "mapped" else "cpu"):
-        model = LTGNN(*sizes, loss_fn=BPRLoss(), init_std=0.1)
+        model = LTGNN(*sizes, gradient="local", loss_fn=BPRLoss(), init_std=0.1)
     if kind == "mapped":
         memory_map_(model, folder / "tables")
     torch.manual_seed(args.seed)

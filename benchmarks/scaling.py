@@ -106,7 +106,7 @@ def measure(name: str, folder: Path, num_interactions: int) -> Result:
         "init_std": 0.1,
     }
     if name == "ltgnn":
-        settings["alpha"] = 0.45
+        settings |= {"gradient": "local", "alpha": 0.45}
         if args.history_dtype is not None:
             settings["history_dtype"] = getattr(torch, args.history_dtype)
     torch.manual_seed(args.seed)

@@ -138,7 +138,7 @@ def train(model, loader, optimizer, title):
     return statistics.fmean(losses), marks[0] - start, step
 
 
-model, loader, optimizer = setup(LTGNN, 15, alpha=0.45)
+model, loader, optimizer = setup(LTGNN, 15, alpha=0.45, gradient="local")
 state = {"model": model, "optimizer": optimizer, "generator": loader.generator}
 table = model.embedding.weight.data
 done = {"epoch": 0, "best_epoch": 0, "best_recall": -1.0}

@@ -18,6 +18,7 @@ ALLOWED = {
     "sampler": {"adjacency"},
     "history": {"adjacency"},
     "nn.conv": {"adjacency"},
+    "nn.init": set(),
     "nn.loss": set(),
     "evaluation": {"retrieval"},
     "loader": {"adjacency", "history", "sampler"},

@@ -1,6 +1,7 @@
 import re
 from pathlib import Path
 
+from ltgnn_pyg import History, VRNeighborLoader
 from ltgnn_pyg.datasets import synthetic_interactions
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
@@ -17,7 +18,9 @@ def test_code_in_readme_runs(tmp_path, monkeypatch, capsys):
     exec(first, scope)
     assert "recall@20" in capsys.readouterr().out
     assert scope["raw_ids"].shape == (2, 10)
-    batch = next(iter(scope["loader"]))
+    history = History(scope["data"].num_nodes, 64)
+    loader = VRNeighborLoader(scope["data"], history, 15)
+    batch = next(iter(loader))
     scope |= {"batch": batch, "seed": batch.n_id[: batch.num_seeds]}
     scope |= {"x": scope["model"].embedding.weight}
     scope |= {"edge_index": scope["data"].edge_index}

@@ -1,0 +1,276 @@
+"""How good the lists are: recipes, trained, chosen on validation, tested once.
+
+    python benchmarks/quality.py --dataset gowalla --root data --recipe default \
+        --seed 0 --json out.jsonl
+
+--dataset is gowalla, yelp2018, synthetic, a folder in LightGCN's text form, or a file
+of interactions. --recipe names the settings below; --set changes single ones, as in
+--set alpha=0.2 lr=0.02. The protocols:
+
+- refit (the default): a tenth of the training interactions, drawn with the seed, is
+  the validation part. Train on the rest, stop after --patience evaluations without a
+  better recall there, choose the filter of inference there where the recipe asks for
+  it; then train anew on all training interactions for the best number of epochs, and
+  look at the test part, once.
+- validation: the first half of that; the test part is never read. To tune with.
+- holdout: the best epoch of the first half is tested; no refit.
+- paper: train on all training interactions for --epochs and test the last epoch, as
+  published figures do (whose settings were, nearly all, chosen on the test part).
+
+--curve writes the learning curve as CSV. Each result is a line of JSON.
+"""
+
+import argparse
+import copy
+import csv
+import json
+import time
+from ast import literal_eval
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ltgnn_pyg import LTGNN, ItemNegativeSampling, VRNeighborLoader, normalized_adj
+from ltgnn_pyg.adjacency import propagate
+from ltgnn_pyg.datasets import (
+    Gowalla,
+    LightGCNText,
+    Split,
+    Yelp2018,
+    read_interactions,
+    split_ratio,
+    synthetic_interactions,
+)
+from ltgnn_pyg.evaluation import evaluate
+from ltgnn_pyg.nn import LightGCN, MatrixFactorization, Recommender, loss
+from ltgnn_pyg.nn.init import spectral_
+from ltgnn_pyg.optim import RowAdam
+
+Settings = dict[str, Any]
+DEFAULT: Settings = {
+    "model": "LTGNN",
+    "loss": "SoftmaxLoss",
+    "lr": 0.01,
+    "batch_size": 1024,
+    "spectral": True,
+}
+LOCAL = {"gradient": "local", "lr": 0.001}
+BPR = {"loss": "BPRLoss", "negatives": 1}
+RECIPES: dict[str, Settings] = {
+    "default": {},
+    "local": LOCAL,
+    "mf": {"model": "MatrixFactorization", "lr": 0.001},
+    "lightgcn": {"model": "LightGCN", "lr": 0.001},
+    "bpr": BPR,
+    "bpr-mf": {**BPR, "model": "MatrixFactorization", "lr": 0.001},
+    "released": {"model": "LTGNN.released", "spectral": False, "lr": 0.0015,
+                 "batch_size": 2048, "user_balanced": True, "negatives": 1,
+                 "reject_seen": True, "add_self_loops": True},
+    "popularity": {"model": "popularity"},
+    "svd": {"model": "svd"},
+}  # fmt: skip
+OF_LOADER = ("batch_size", "num_neighbors", "user_balanced", "add_self_loops")
+MODELS = {"LTGNN": LTGNN, "MatrixFactorization": MatrixFactorization,
+          "LightGCN": LightGCN, "LTGNN.released": LTGNN.released}  # fmt: skip
+
+RECALL = "recall@20"
+STEPWISE = (LTGNN, LTGNN.released)
+
+parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+parser.add_argument("--dataset", default="synthetic")
+parser.add_argument("--root", default="data", help="where datasets lie or go")
+parser.add_argument("--recipe", choices=RECIPES, default="default")
+parser.add_argument("--set", nargs="+", default=[], metavar="SETTING=VALUE")
+parser.add_argument(
+    "--protocol", choices=["refit", "validation", "holdout", "paper"], default="refit"
+)
+parser.add_argument("--epochs", type=int, default=30, help="at most")
+parser.add_argument("--eval-every", type=int, default=1, help="epochs")
+parser.add_argument("--patience", type=int, default=3, help="evaluations")
+parser.add_argument("--threads", type=int, default=2)
+parser.add_argument("--seed", type=int, default=0)
+parser.add_argument("--json", type=Path)
+parser.add_argument("--curve", type=Path)
+args = parser.parse_args()
+
+
+def settings_of(recipe: str) -> Settings:
+    """The recipe's settings, and those of the command line over them."""
+    out = {**DEFAULT, **RECIPES[recipe]}
+    for setting in args.set:
+        name, _, value = setting.partition("=")
+        try:
+            out[name] = literal_eval(value)
+        except (ValueError, SyntaxError):
+            out[name] = value
+    return out
+
+
+def load(val_ratio: float) -> tuple[Any, Split]:
+    """The graph of the training interactions, and the parts."""
+    cut = {"val_ratio": val_ratio, "seed": args.seed}
+    if args.dataset in ("gowalla", "yelp2018"):
+        cls = {"gowalla": Gowalla, "yelp2018": Yelp2018}[args.dataset]
+        return cls(args.root).split(**cut)
+    if Path(args.dataset).is_dir():
+        return LightGCNText(args.dataset).split(**cut)
+    if args.dataset == "synthetic":
+        interactions = synthetic_interactions(seed=0)
+    else:
+        interactions = read_interactions(args.dataset)
+    # Of one seed, so that the test part is the same for all.
+    return split_ratio(interactions, test_ratio=0.2, val_ratio=val_ratio, seed=0)
+
+
+class Run:
+    """A model in training on some pairs."""
+
+    def __init__(self, settings: Settings, data: Any, train: Tensor) -> None:
+        settings = copy.deepcopy(settings)
+        torch.manual_seed(args.seed)
+        self.train_on = {"num_users": data.num_users, "exclude_edge_index": train}
+        self.seconds = 0.0
+        start = time.perf_counter()
+        lr, spectral = settings.pop("lr"), settings.pop("spectral")
+        of_loader = {k: settings.pop(k) for k in OF_LOADER if k in settings}
+        amount = settings.pop("negatives", 0)
+        of_negatives = {
+            k: settings.pop(k)
+            for k in ("reject_seen", "power", "shared")
+            if k in settings
+        }
+        if amount:
+            of_loader["neg_sampling"] = ItemNegativeSampling(
+                data.num_users,
+                data.num_items,
+                amount,
+                edge_index=train if of_negatives else None,
+                **of_negatives,
+            )
+        objective = getattr(loss, settings.pop("loss"))
+        names = objective.__init__.__code__.co_varnames
+        of_loss = {k: settings.pop(k) for k in list(settings) if k in names}
+        model = MODELS[settings.pop("model")]
+        if model != LTGNN.released:
+            settings["loss_fn"] = objective(**of_loss)
+            settings["add_self_loops"] = of_loader.get("add_self_loops", False)
+        self.model: Recommender = model(data.num_users, data.num_items, **settings)
+        self.loader = VRNeighborLoader(
+            data,
+            self.model.history,
+            edge_label_index=train,
+            generator=torch.Generator().manual_seed(args.seed),
+            **{"num_neighbors": 15 if model in STEPWISE else 0, **of_loader},
+        )
+        table = self.model.embedding
+        if spectral:
+            spectral_(table.weight, self.loader.adj_t, data.num_users)
+        if table.sparse:
+            self.optimizer = RowAdam(self.model.parameters(), lr=lr)
+        else:
+            self.optimizer = torch.optim.Adam(
+                self.model.parameters(), lr=lr, fused=True
+            )
+        self.seconds += time.perf_counter() - start
+
+    def epoch(self, name: str) -> float:
+        """Trains for an epoch; returns the mean loss."""
+        start, total = time.perf_counter(), 0.0
+        self.model.refresh(self.loader.adj_t)
+        for batch in tqdm(self.loader, name, leave=False, disable=None):
+            self.optimizer.zero_grad()
+            value = self.model.loss(batch)
+            value.backward()
+            self.optimizer.step()
+            total += float(value.detach())
+        self.seconds += time.perf_counter() - start
+        return total / len(self.loader)
+
+    def evaluate(self, pairs: Tensor) -> dict[str, float]:
+        """The metrics of some pairs."""
+        with torch.no_grad():
+            return evaluate(self.model.get_embedding(), pairs, **self.train_on)
+
+
+def baseline(name: str, data: Any, pairs: Tensor, train: Tensor) -> dict[str, float]:
+    """A ranking without training: by popularity, or by the singular vectors."""
+    adj_t = normalized_adj(data.edge_index, num_nodes=data.num_nodes)
+    degree = torch.bincount(train[1], minlength=data.num_nodes).float().view(-1, 1)
+    degree[: data.num_users] = 1.0
+    z = degree
+    if name == "svd":
+        torch.manual_seed(args.seed)
+        z = spectral_(torch.empty(data.num_nodes, 64), adj_t, data.num_users)
+        value = (propagate(adj_t, z) * z).sum(0) / z.square().sum(0)
+        z = z * degree.sqrt()
+        z[: data.num_users] *= value
+    return evaluate(z, pairs, num_users=data.num_users, exclude_edge_index=train)
+
+
+def choose(settings: Settings) -> tuple[Run, int, list[dict[str, Any]], Any]:
+    """Trains on a part, to find the best epoch on the other."""
+    data, split = load(val_ratio=0.1)
+    run = Run(settings, data, split.train)
+    curve: list[dict[str, Any]] = []
+    best, state = -1, None
+    for epoch in range(1, args.epochs + 1):
+        mean_loss = run.epoch(f"Epoch {epoch}")
+        if epoch % args.eval_every and epoch < args.epochs:
+            continue
+        row = {"epoch": epoch, "seconds": round(run.seconds, 1), "loss": mean_loss}
+        curve.append({**row, **run.evaluate(split.val)})
+        print(curve[-1], flush=True)
+        if best < 0 or curve[-1][RECALL] > curve[best][RECALL]:
+            best = len(curve) - 1
+            state = copy.deepcopy(run.model.state_dict())
+        elif len(curve) - 1 - best >= args.patience:
+            break
+    run.model.load_state_dict(state)
+    return run, best, curve, split
+
+
+def main() -> None:
+    """Runs the recipe under the protocol."""
+    torch.set_num_threads(args.threads)
+    settings = settings_of(args.recipe)
+    result: dict[str, Any] = {
+        "dataset": args.dataset, "recipe": args.recipe, "changed": args.set,
+        "protocol": args.protocol, "seed": args.seed, "threads": args.threads,
+    }  # fmt: skip
+    curve: list[dict[str, Any]] = []
+    if settings["model"] in ("popularity", "svd"):
+        start = time.perf_counter()
+        data, split = load(val_ratio=0.1)
+        result["valid"] = baseline(settings["model"], data, split.val, split.train)
+        if args.protocol != "validation":
+            data, split = load(val_ratio=0.0)
+            result |= baseline(settings["model"], data, split.test, split.train)
+        result |= {"epochs": 0, "train_seconds": round(time.perf_counter() - start, 1)}
+    else:
+        epochs = args.epochs
+        if args.protocol != "paper":
+            run, best, curve, split = choose(settings)
+            epochs, result["valid"] = curve[best]["epoch"], curve[best]
+            result["validation_seconds"] = round(run.seconds, 1)
+        if args.protocol in ("refit", "paper"):
+            data, split = load(val_ratio=0.0)
+            run = Run(settings, data, split.train)
+            for epoch in range(1, epochs + 1):
+                run.epoch(f"Refit, epoch {epoch}")
+        if args.protocol != "validation":
+            result |= run.evaluate(split.test)
+        result |= {"epochs": epochs, "train_seconds": round(run.seconds, 1)}
+    print(json.dumps(result, indent=1))
+    if args.json is not None:
+        args.json.write_text(json.dumps({**result, "curve": curve}) + "\n")
+    if args.curve is not None and curve:
+        with open(args.curve, "w", newline="") as file:
+            writer = csv.DictWriter(file, list(curve[0]))
+            writer.writeheader()
+            writer.writerows(curve)
+
+
+main()
