@@ -10,6 +10,7 @@ from ltgnn_pyg.nn.loss import (
     BPRLoss,
     CosineContrastiveLoss,
     DirectAULoss,
+    HardNegatives,
     MarginLoss,
     SoftmaxLoss,
 )
@@ -189,8 +190,28 @@ def test_single_pair(loss):
     assert math.isfinite(value.detach()) and z.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("kind", NEGATIVES)
+@pytest.mark.parametrize("cosine", [True, False])
+def test_hard_negatives(z, kind, cosine):
+    num = 1 if kind == "one" else 2
+    terms = [
+        -torch.log(torch.sigmoid(pos - s))
+        for _, pos, neg in pairs(z, kind, cosine)
+        # Never the pair's own item, which a shared candidate may be.
+        for s in neg[neg != pos].unique().sort(descending=True).values[:num]
+    ]
+    loss = HardNegatives(BPRLoss(cosine), 2)
+    assert loss.cosine == cosine
+    check(loss, z, kind, torch.stack(terms).mean())
+    loss.num_hard = 0  # All of them.
+    expected = BPRLoss(cosine)(z, SRC, POS, NEGATIVES[kind])
+    torch.testing.assert_close(loss(z, SRC, POS, NEGATIVES[kind]), expected)
+
+
 def test_bad_arguments():
     with pytest.raises(ValueError, match="positive 'temperature'"):
         SoftmaxLoss(0.0)
     with pytest.raises(ValueError, match="positive 'pos_temperature'"):
         BilateralSoftmaxLoss(pos_temperature=0.0)
+    with pytest.raises(ValueError, match="'num_hard'"):
+        HardNegatives(BPRLoss(), -1)

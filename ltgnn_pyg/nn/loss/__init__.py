@@ -13,6 +13,7 @@ from ltgnn_pyg.nn.loss.bilateral_softmax_loss import BilateralSoftmaxLoss
 from ltgnn_pyg.nn.loss.bpr_loss import BPRLoss
 from ltgnn_pyg.nn.loss.cosine_contrastive_loss import CosineContrastiveLoss
 from ltgnn_pyg.nn.loss.direct_au_loss import DirectAULoss
+from ltgnn_pyg.nn.loss.hard_negatives import HardNegatives
 from ltgnn_pyg.nn.loss.margin_loss import MarginLoss
 from ltgnn_pyg.nn.loss.softmax_loss import SoftmaxLoss
 
@@ -22,6 +23,7 @@ __all__ = [
     "BilateralSoftmaxLoss",
     "CosineContrastiveLoss",
     "DirectAULoss",
+    "HardNegatives",
     "MarginLoss",
     "SoftmaxLoss",
 ]

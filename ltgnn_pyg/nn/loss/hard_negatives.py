@@ -1,0 +1,89 @@
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn import Module
+
+from ltgnn_pyg.nn.loss.ranking_loss import gather
+
+
+class HardNegatives(Module):
+    r"""Hands an objective the hardest of the negatives only.
+
+    Those that score highest under the embeddings as they are: dynamic negative
+    sampling, from `"Optimizing Top-N Collaborative Filtering via Dynamic Negative
+    Item Sampling" <https://doi.org/10.1145/2484028.2484126>`_, of the candidates
+    that the batch brings. These may be drawn for each pair, shared by the batch, or
+    the batch's other items. A curriculum as in `PinSage
+    <https://arxiv.org/abs/1806.01973>`_, random negatives first and then ever
+    harder ones, raises :attr:`num_hard` from 0, which hands on all candidates,
+    between epochs:
+
+    .. code-block:: python
+
+        loss_fn = HardNegatives(BPRLoss(), num_hard=0)
+        for epoch in range(20):
+            loss_fn.num_hard = 0 if epoch < 10 else 5
+
+    The hardest negatives are often false ones, items the user has taken or will
+    take. Those in the training pairs are left out if the loader draws the candidates
+    with :obj:`reject_seen`; among the batch's items only the pair's own is.
+
+    Args:
+        loss_fn (torch.nn.Module): The objective.
+        num_hard (int): How many negatives of a pair are handed on; 0 for all.
+
+    Raises:
+        ValueError: If :obj:`num_hard` is negative.
+
+    *Cost:* O(batch_size x num_candidates x dim) time, O(batch_size x
+    num_candidates) memory.
+    """
+
+    def __init__(self, loss_fn: Module, num_hard: int) -> None:
+        super().__init__()
+        if num_hard < 0:
+            raise ValueError(f"Expected 'num_hard' to be at least 0 (got {num_hard})")
+        self.loss_fn = loss_fn
+        self.num_hard = num_hard
+
+    @property
+    def cosine(self) -> bool:
+        """Whether the objective scores by cosine."""
+        return bool(getattr(self.loss_fn, "cosine", False))
+
+    def forward(
+        self,
+        z: Tensor,
+        src_index: Tensor,
+        dst_pos_index: Tensor,
+        dst_neg_index: Tensor | None = None,
+        log_q: Tensor | None = None,
+    ) -> Tensor:
+        """Returns the mean loss of the batch, a scalar."""
+        if self.num_hard > 0:
+            with torch.no_grad():
+                dst_neg_index = self._hardest(
+                    z, src_index, dst_pos_index, dst_neg_index
+                )
+        return self.loss_fn(z, src_index, dst_pos_index, dst_neg_index, log_q)
+
+    def _hardest(
+        self, z: Tensor, src_index: Tensor, pos: Tensor, neg: Tensor | None
+    ) -> Tensor:
+        z = F.normalize(z, dim=-1) if self.cosine else z
+        if neg is not None and (neg.dim() == 1 or neg.size(0) > 1):  # Of each pair.
+            neg = neg.view(pos.numel(), -1)
+            src, rows = gather(z, src_index, neg.reshape(-1))
+            score = torch.einsum("bd,bnd->bn", src, rows.view(*neg.size(), -1))
+        else:
+            neg = pos.unique() if neg is None else neg.view(-1).unique()
+            src, rows = gather(z, src_index, neg)
+            score = src @ rows.t()
+            score.masked_fill_(pos.unsqueeze(1) == neg, float("-inf"))
+            neg = neg.expand_as(score)
+        num = min(self.num_hard, max(int((score > float("-inf")).sum(1).min()), 1))
+        return neg.gather(1, score.topk(num, dim=1).indices)
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        return f"num_hard={self.num_hard}"
