@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import mean, pstdev
 from typing import Any
 
 Row = dict[str, Any]
@@ -130,6 +131,49 @@ def scaling(rows: list[Row]) -> str:
     return table("Time and memory against interactions", points, columns)
 
 
+def quality(rows: list[Row]) -> str:
+    """The lists of each recipe, over seeds, and how fast they become good."""
+    out = []
+    for dataset, lines in group(rows, "dataset").items():
+        table_rows = []
+        for recipe, runs in group(lines, "recipe").items():
+            row = {"recipe": recipe, "seeds": len(runs)}
+            for key in ("recall@20", "ndcg@20", "epochs", "train_seconds"):
+                values = column(runs, key)
+                row[key], row[f"{key} spread"] = mean(values), pstdev(values)
+            row["valid"] = mean(run["valid"]["recall@20"] for run in runs)
+            table_rows.append(row)
+        columns = {
+            "Recipe": "{recipe}",
+            "Recall@20": "{recall@20:.4f} ± {recall@20 spread:.4f}",
+            "NDCG@20": "{ndcg@20:.4f} ± {ndcg@20 spread:.4f}",
+            "Validation recall@20": "{valid:.4f}",
+            "Epochs": "{epochs:.0f}",
+            "Training (s)": "{train_seconds:.0f}",
+            "Seeds": "{seeds}",
+        }
+        table_rows.sort(key=lambda row: -row["recall@20"])
+        out.append(table(f"Quality, {dataset}", table_rows, columns))
+        with figure(f"quality_{dataset}", "seconds of training", RECALL) as ax:
+            for recipe, runs in group(lines, "recipe").items():
+                if curve := runs[0]["curve"]:
+                    x, y = column(curve, "seconds"), column(curve, "recall@20")
+                    ax.plot(x, y, "o-", label=recipe)
+            ax.set_xscale("log")
+    return "\n".join(out)
+
+
+def gradient(rows: list[Row]) -> str:
+    """The gradient estimates against the exact gradient."""
+    columns = {
+        "Epoch": "{epoch}",
+        "Estimate": "{gradient}",
+        "Cosine": "{cosine:.3f}",
+        "Norm, over the exact one": "{norm_ratio:.3f}",
+    }
+    return table("Gradient estimates against the exact gradient", rows, columns)
+
+
 def history(rows: list[Row]) -> str:
     """The error of the history over training."""
     y_label = "relative error of the history"
@@ -222,6 +266,8 @@ TRAINED = {"Recall@20": "{recall@20:.4f}", "Seconds": "{train_seconds}"}
 QUESTIONS = (
     (speed, list({row["dataset"]: row for row in read("speed")}.values())),
     (scaling, read("scaling")),
+    (quality, [row for row in read("quality") if row["protocol"] == "refit"]),
+    (gradient, read("gradient")),
     (history, section("history", "refresh_steps", "epoch")),
     (variance, section("variance", "num_neighbors")),
     (solver, section("solver", "num_interactions", "alpha")),

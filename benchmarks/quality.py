@@ -9,9 +9,9 @@ of interactions. --recipe names the settings below; --set changes single ones, a
 
 - refit (the default): a tenth of the training interactions, drawn with the seed, is
   the validation part. Train on the rest, stop after --patience evaluations without a
-  better recall there, choose the filter of inference there where the recipe asks for
-  it; then train anew on all training interactions for the best number of epochs, and
-  look at the test part, once.
+  better recall there; choose there, of the recipe's "filters", the steps of
+  propagation to take after training, if any; then train anew on all training
+  interactions for the best number of epochs, and look at the test part, once.
 - validation: the first half of that; the test part is never read. To tune with.
 - holdout: the best epoch of the first half is tested; no refit.
 - paper: train on all training interactions for --epochs and test the last epoch, as
@@ -33,7 +33,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ltgnn_pyg import LTGNN, ItemNegativeSampling, VRNeighborLoader, normalized_adj
+from ltgnn_pyg import (
+    LTGNN,
+    ItemNegativeSampling,
+    LTConv,
+    VRNeighborLoader,
+    normalized_adj,
+)
 from ltgnn_pyg.adjacency import propagate
 from ltgnn_pyg.datasets import (
     Gowalla,
@@ -58,14 +64,17 @@ DEFAULT: Settings = {
     "spectral": True,
 }
 LOCAL = {"gradient": "local", "lr": 0.001}
+MF = {"model": "MatrixFactorization", "lr": 0.001}
+FILTERS = [(alpha, K) for alpha in (0.1, 0.2, 0.4, 0.6) for K in (1, 2, 3, 6)]
 BPR = {"loss": "BPRLoss", "negatives": 1}
 RECIPES: dict[str, Settings] = {
     "default": {},
     "local": LOCAL,
-    "mf": {"model": "MatrixFactorization", "lr": 0.001},
+    "mf": MF,
+    "mf-filtered": {**MF, "filters": FILTERS},
     "lightgcn": {"model": "LightGCN", "lr": 0.001},
     "bpr": BPR,
-    "bpr-mf": {**BPR, "model": "MatrixFactorization", "lr": 0.001},
+    "bpr-mf": {**MF, **BPR},
     "released": {"model": "LTGNN.released", "spectral": False, "lr": 0.0015,
                  "batch_size": 2048, "user_balanced": True, "negatives": 1,
                  "reject_seen": True, "add_self_loops": True},
@@ -135,6 +144,7 @@ class Run:
         self.seconds = 0.0
         start = time.perf_counter()
         lr, spectral = settings.pop("lr"), settings.pop("spectral")
+        self.filters, self.filter = settings.pop("filters", []), None
         of_loader = {k: settings.pop(k) for k in OF_LOADER if k in settings}
         amount = settings.pop("negatives", 0)
         of_negatives = {
@@ -192,7 +202,20 @@ class Run:
     def evaluate(self, pairs: Tensor) -> dict[str, float]:
         """The metrics of some pairs."""
         with torch.no_grad():
-            return evaluate(self.model.get_embedding(), pairs, **self.train_on)
+            z = self.model.get_embedding()
+            if self.filter is not None:
+                alpha, K = self.filter
+                z = LTConv(alpha, K, normalize=False)(z, self.loader.adj_t)
+            return evaluate(z, pairs, **self.train_on)
+
+    def choose_filter(self, pairs: Tensor) -> dict[str, float]:
+        """Takes the steps after training that are best on some pairs."""
+        found = {None: self.evaluate(pairs)}
+        for each in self.filters:
+            self.filter = each
+            found[each] = self.evaluate(pairs)
+        self.filter = max(found, key=lambda key: found[key][RECALL])
+        return found[self.filter]
 
 
 def baseline(name: str, data: Any, pairs: Tensor, train: Tensor) -> dict[str, float]:
@@ -210,7 +233,7 @@ def baseline(name: str, data: Any, pairs: Tensor, train: Tensor) -> dict[str, fl
     return evaluate(z, pairs, num_users=data.num_users, exclude_edge_index=train)
 
 
-def choose(settings: Settings) -> tuple[Run, int, list[dict[str, Any]], Any]:
+def choose(settings: Settings) -> tuple[Run, int, list[dict[str, Any]], Split]:
     """Trains on a part, to find the best epoch on the other."""
     data, split = load(val_ratio=0.1)
     run = Run(settings, data, split.train)
@@ -250,14 +273,16 @@ def main() -> None:
             result |= baseline(settings["model"], data, split.test, split.train)
         result |= {"epochs": 0, "train_seconds": round(time.perf_counter() - start, 1)}
     else:
-        epochs = args.epochs
+        epochs, chosen = args.epochs, None
         if args.protocol != "paper":
             run, best, curve, split = choose(settings)
-            epochs, result["valid"] = curve[best]["epoch"], curve[best]
+            epochs, result["valid"] = curve[best]["epoch"], run.choose_filter(split.val)
+            result["filter"] = chosen = run.filter
             result["validation_seconds"] = round(run.seconds, 1)
         if args.protocol in ("refit", "paper"):
             data, split = load(val_ratio=0.0)
             run = Run(settings, data, split.train)
+            run.filter = chosen
             for epoch in range(1, epochs + 1):
                 run.epoch(f"Refit, epoch {epoch}")
         if args.protocol != "validation":

@@ -50,7 +50,7 @@ def normalized_adj(
     Returns:
         A :obj:`torch.sparse_csr` matrix :obj:`[num_nodes, num_nodes]`,
         :obj:`float32` unless the weights have another type, with :obj:`int32`
-        indices where they suffice.
+        indices where they suffice. The columns of a row are sorted.
 
     Raises:
         ValueError: If an index is out of range, a weight is negative or not
@@ -103,25 +103,23 @@ def normalized_adj(
             torch.stack([source, target]), edge_weight, 1.0, num_nodes
         )
     inv_sqrt = inv_sqrt_degree(target, edge_weight, num_nodes)
-    if edge_weight is None:
-        # One sort of packed pairs, in place: half the memory of a permutation, and
-        # neighbours come out in the order of their rows.
-        key = target.long() * num_nodes
-        key += source
-        del source, target
-        if key.is_cuda:
-            key = key.sort().values
-        else:
-            key.numpy().sort()
-        row = torch.arange(num_nodes + 1, device=key.device)
-        rowptr = torch.searchsorted(key, row.mul_(num_nodes))
-        source = key.remainder_(num_nodes)
-        del key
+    # One sort of packed pairs, where there are no weights to permute in place: half
+    # the memory. Neighbours come out in the order of their rows.
+    key = target.long() * num_nodes
+    key += source
+    del source, target
+    if edge_weight is not None:
+        key, perm = index_sort(key, max_value=num_nodes**2)
+        edge_weight = edge_weight[perm]
+        del perm
+    elif key.is_cuda:
+        key = key.sort().values
     else:
-        target, perm = index_sort(target, max_value=num_nodes)
-        source, edge_weight = source[perm], edge_weight[perm]
-        rowptr = torch._convert_indices_from_coo_to_csr(target, num_nodes)
-        del target, perm
+        key.numpy().sort()
+    row = torch.arange(num_nodes + 1, device=key.device)
+    rowptr = torch.searchsorted(key, row.mul_(num_nodes))
+    source = key.remainder_(num_nodes)
+    del key
     if max(num_nodes, source.numel()) < 2**31:
         rowptr, source = rowptr.int(), source.int()
     value = inv_sqrt.repeat_interleave(rowptr.diff())
@@ -157,6 +155,40 @@ def inv_sqrt_degree(index: Tensor, edge_weight: OptTensor, num_nodes: int) -> Te
     else:
         deg = scatter(edge_weight, index, dim=0, dim_size=num_nodes, reduce="sum")
     return deg.pow(-0.5).masked_fill(deg == 0, 0.0)
+
+
+def without(adj_t: Tensor, edge_index: Tensor) -> Tensor:
+    r"""The matrix with the entries of some edges, both directions, set to zero.
+
+    The degrees that it is normalised by stay those of all edges.
+
+    Args:
+        adj_t (torch.Tensor): The matrix, sparse CSR with sorted columns, as made by
+            :func:`normalized_adj`.
+        edge_index (torch.Tensor): The edges :obj:`[2, num_edges]`; what is no entry
+            of the matrix is passed over.
+
+    *Cost:* O(num_edges x log(degree)) time, and a copy of the values.
+    """
+    rowptr, col = adj_t.crow_indices(), adj_t.col_indices()
+    row, other = torch.cat([edge_index, edge_index.flip(0)], dim=1).to(rowptr.dtype)
+    low, high = rowptr[row], rowptr[row + 1]
+    end, last = high, col.numel() - 1
+    for _ in range(int((high - low).max()).bit_length() if row.numel() else 0):
+        middle = (low + high) // 2
+        right = (col[middle.clamp(max=last)] < other) & (low < high)
+        low, high = (
+            torch.where(right, middle + 1, low),
+            torch.where(right, high, middle),
+        )
+    found = (low < end) & (col[low.clamp(max=last)] == other)
+    value = adj_t.values().clone()
+    value[low[found]] = 0.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.sparse_csr_tensor(
+            rowptr, col, value, adj_t.size(), check_invariants=False
+        )
 
 
 def aggregate(table: Tensor, index: Tensor, weight: Tensor, ptr: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ class PairBatchSampler(Sampler[list[int]]):
     Raises:
         ValueError: If there is no pair or :obj:`batch_size` is not positive.
 
-    *Cost:* 4 bytes a pair (8 from 2^31 pairs on) while an epoch lasts.
+    *Cost:* 4 bytes a pair (8 from 2^31 pairs on, or balanced) while an epoch lasts.
     """
 
     def __init__(
@@ -62,20 +62,18 @@ class PairBatchSampler(Sampler[list[int]]):
         return (self.num_pairs + extra) // self.batch_size
 
     def __iter__(self) -> Iterator[list[int]]:
-        if self.shuffle and not self.user_balanced:
-            dtype = torch.int32 if self.num_pairs < 2**31 else torch.int64
-            perm = torch.randperm(self.num_pairs, dtype=dtype, generator=self.generator)
+        order = self.order = self._order()
         for i in range(len(self)):
-            low = i * self.batch_size
-            high = min(low + self.batch_size, self.num_pairs)
-            if self.user_balanced:
-                yield self._draw(high - low).tolist()
-            elif self.shuffle:
-                yield perm[low:high].tolist()
-            else:
-                yield list(range(low, high))
+            yield order[i * self.batch_size : (i + 1) * self.batch_size].tolist()
 
-    def _draw(self, num: int) -> Tensor:
-        user = torch.randint(self._count.numel(), (num,), generator=self.generator)
-        u = torch.rand(num, dtype=torch.double, generator=self.generator)
-        return self._perm[self._start[user] + (u * self._count[user]).long()]
+    def _order(self) -> Tensor:
+        """The pairs of an epoch, one after the other."""
+        num, generator = self.num_pairs, self.generator
+        if self.user_balanced:
+            user = torch.randint(self._count.numel(), (num,), generator=generator)
+            u = torch.rand(num, dtype=torch.double, generator=generator)
+            return self._perm[self._start[user] + (u * self._count[user]).long()]
+        dtype = torch.int32 if num < 2**31 else torch.int64
+        if self.shuffle:
+            return torch.randperm(num, dtype=dtype, generator=generator)
+        return torch.arange(num, dtype=dtype)

@@ -1,4 +1,5 @@
 import copy
+import itertools
 import warnings
 from collections.abc import Callable
 from typing import Any, cast
@@ -56,6 +57,9 @@ class VRNeighborLoader(LinkLoader):
       the visits of :math:`j` over those of :math:`r` if it counts visits;
     * :obj:`log_q` :obj:`[num_seeds]`: the logarithm of the probability with which
       the node is drawn as a negative, unless that is the same for all items;
+    * :obj:`round_edge_index` :obj:`[2, num_round_pairs]`, only on the first batch of a
+      round and only for a history without a control variate: all pairs of the
+      round, node ids, users first;
     * :obj:`input_id`: which pairs of :obj:`edge_label_index` the batch holds;
     * what else lies on :obj:`data`, filtered as PyG does.
 
@@ -89,6 +93,8 @@ class VRNeighborLoader(LinkLoader):
             (default: :obj:`None`)
         add_self_loops (bool, optional): Propagates over :math:`A + I`, as the
             model must too. (default: :obj:`False`)
+        rounds (int, optional): In how many rounds an epoch comes, for a history
+            without a control variate. (default: :obj:`40`)
         shuffle (bool, optional): Draws the order of the pairs anew each epoch.
             (default: :obj:`True`)
         user_balanced (bool, optional): Draws users first, then one of their pairs.
@@ -124,6 +130,7 @@ class VRNeighborLoader(LinkLoader):
         sampler: BaseSampler | None = None,
         *,
         add_self_loops: bool = False,
+        rounds: int = 40,
         shuffle: bool = True,
         user_balanced: bool = False,
         drop_last: bool = False,
@@ -161,8 +168,11 @@ class VRNeighborLoader(LinkLoader):
             self.adj_t = sampler.adj_t
         else:
             self.adj_t = normalized_adj(edge_index, weight, num_nodes, add_self_loops)
+        if rounds < 1:
+            raise ValueError(f"Expected a positive 'rounds' (got {rounds})")
+        self.rounds = 0
         if history is not None and "difference" not in history:
-            num_neighbors = 0  # There is nothing to sample.
+            num_neighbors, self.rounds = 0, rounds  # There is nothing to sample.
         if sampler is None:
             sampler = StratifiedNeighborSampler(self.adj_t, num_neighbors, generator)
         if not ours:
@@ -215,6 +225,29 @@ class VRNeighborLoader(LinkLoader):
         )
         # PyG has copied the pairs; these are views of the caller's.
         self.input_data.row, self.input_data.col = edge_label_index.cpu()
+
+    def _get_iterator(self) -> Any:
+        """The batches of an epoch, numbered if they come in rounds."""
+        iterator = super()._get_iterator()
+        if self.rounds > 0:
+            number = itertools.count()
+            iterator.transform_fn = lambda out: self._mark(
+                self.filter_fn(out), next(number)
+            )
+        return iterator
+
+    def _mark(self, batch: Data, number: int) -> Data:
+        """Tells the first batch of a round the pairs of the round."""
+        num_batches = len(self)
+        rounds = min(self.rounds, num_batches)
+        part = number * rounds // num_batches  # The round this batch is of.
+        first, end = (-(-r * num_batches // rounds) for r in (part, part + 1))
+        if number == first:
+            size = self.batch_sampler.batch_size
+            pair = self.batch_sampler.order[first * size : end * size]
+            pairs = torch.stack([self.input_data.row[pair], self.input_data.col[pair]])
+            batch.round_edge_index = pairs.to(batch.n_id)
+        return batch
 
     def filter_fn(self, out: SamplerOutput) -> Data:
         """Makes a batch of a sampler output: pulls the rows of its seeds."""

@@ -43,7 +43,7 @@ def sample_links(
         return edge_sample(
             index, sample_fn, num_nodes, disjoint=False, neg_sampling=neg_sampling
         )
-    src, dst = index.row.to(device), index.col.to(device)
+    src, dst = index.row.to(device).long(), index.col.to(device).long()
     neg = neg_sampling.sample_for(src)
     seed, position = torch.cat([src, dst, neg.view(-1)]).unique(return_inverse=True)
     src_index, dst_pos_index, dst_neg_index = position.split(

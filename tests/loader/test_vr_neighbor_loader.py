@@ -367,3 +367,30 @@ def test_without_control_variate(graph):
     history = History(graph.num_nodes, 4, control_variate=False)
     for batch in VRNeighborLoader(graph, history, 3, batch_size=5):
         assert batch.n_id.numel() == batch.num_seeds and "aggregate" not in batch
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("user_balanced", [False, True])
+@pytest.mark.parametrize("rounds", [1, 3, 99])
+def test_rounds(graph, pairs, num_workers, user_balanced, rounds):
+    """A round's first batch tells the pairs of the round, in their order."""
+    history = History(graph.num_nodes, 4, control_variate=False)
+    loader = VRNeighborLoader(
+        graph,
+        history,
+        edge_label_index=pairs.int(),
+        batch_size=3,
+        rounds=rounds,
+        user_balanced=user_balanced,
+        num_workers=num_workers,
+    )
+    for _ in range(2):
+        told, seen = [], []
+        for batch in loader:
+            if "round_edge_index" in batch:
+                told.append(batch.round_edge_index)
+            seen.append(batch.n_id[torch.stack([batch.src_index, batch.dst_pos_index])])
+        assert len(told) == min(rounds, len(loader))
+        assert torch.equal(torch.cat(told, 1), torch.cat(seen, 1))
+    with pytest.raises(ValueError, match="positive 'rounds'"):
+        VRNeighborLoader(graph, history, rounds=0)

@@ -8,6 +8,7 @@ from torch.nn import Module
 from torch_geometric.data import Data
 from torch_geometric.typing import OptTensor
 
+from ltgnn_pyg.adjacency import without
 from ltgnn_pyg.history import History
 from ltgnn_pyg.nn.conv import LTConv
 from ltgnn_pyg.nn.loss import BPRLoss
@@ -41,9 +42,9 @@ class LTGNN(Recommender):
         z = model.get_embedding()
 
     By default the output gradients of many batches are gathered first and then
-    propagated exactly, :obj:`rounds` times an epoch (:obj:`gradient="delayed"`). The
-    table has a gradient, a dense one, after the last batch of a round only; dense
-    optimizers of torch leave it alone in between, and the loop stays as it is. With
+    propagated exactly, 40 times an epoch (:obj:`gradient="delayed"`). The table has a
+    gradient, a dense one, after the last batch of a round only; dense optimizers of
+    torch leave it alone in between, and the loop stays as it is. With
     the gradients of the paper, taken in each batch (:obj:`"local"`,
     :obj:`"history"`), the gradient of the table is sparse, of the rows of the batch's
     seeds, so that a row-wise optimizer (:class:`~ltgnn_pyg.optim.RowAdam`) touches
@@ -68,9 +69,10 @@ class LTGNN(Recommender):
               round the seeds' rows are those of :math:`K` exact steps from the
               :math:`X` of its start, and their :math:`\mathbf{g}` are gathered in a
               table; at its end the same :math:`K` steps lead from that table to
-              :math:`\partial L / \partial X` (:math:`\hat{A}` is symmetric). With
-              :obj:`rounds` fixed an epoch stays linear. No neighbours are sampled;
-              :math:`X` must be a table;
+              :math:`\partial L / \partial X` (:math:`\hat{A}` is symmetric). The
+              loader says how many :obj:`rounds` an epoch has; with their number
+              fixed it stays linear. No neighbours are sampled; :math:`X` must be a
+              table;
             * :obj:`"local"`: :math:`\alpha \mathbf{g}_r`, exact for the step with
               its history held fixed;
             * :obj:`"history"`: :math:`\alpha \mathbf{g}_r + (1 - \alpha) \sum_j
@@ -85,8 +87,9 @@ class LTGNN(Recommender):
             Scaling the loss (as mixed precision does) scales what the gradient
             history holds. If :obj:`None`, :obj:`"delayed"` with a table and
             :obj:`"local"` without. (default: :obj:`None`)
-        rounds (int, optional): Rounds an epoch of :obj:`gradient="delayed"`.
-            (default: :obj:`40`)
+        leave_out (bool, optional): With :obj:`gradient="delayed"`, takes the pairs of
+            a round out of the graph that their scores are computed over, so that no
+            edge helps to predict itself. (default: :obj:`True`)
         weight_decay (float, optional): :math:`\lambda` of
             :math:`\frac{\lambda}{2B} \sum_b (\| \mathbf{x}_{u_b} \|^2 + \|
             \mathbf{x}_{i_b} \|^2 + \sum_m \| \mathbf{x}_{j_{bm}} \|^2)`, the
@@ -135,7 +138,7 @@ class LTGNN(Recommender):
         K: int = 3,
         loss_fn: Module | None = None,
         gradient: Gradient | None = None,
-        rounds: int = 40,
+        leave_out: bool = True,
         weight_decay: float = 0.0,
         residual: float = 0.0,
         add_self_loops: bool = False,
@@ -171,8 +174,6 @@ class LTGNN(Recommender):
                 "Expected a table for gradient='delayed' (got 'embedding=False'); "
                 "pass gradient='local'"
             )
-        if rounds < 1:
-            raise ValueError(f"Expected a positive 'rounds' (got {rounds})")
         if not 0.0 <= residual < 1.0:
             raise ValueError(f"Expected 'residual' in [0, 1) (got {residual})")
         on_history = gradient in ("local", "history", "corrected")
@@ -187,13 +188,12 @@ class LTGNN(Recommender):
                 f"{init_steps} and {refresh_steps})"
             )
         self.gradient = gradient
-        self.rounds = rounds
+        self.leave_out = leave_out
         self.residual = residual
         self.init_steps = init_steps
         self.refresh_steps = refresh_steps
         self.warm_start = on_history if warm_start is None else warm_start
-        self.num_gathered = 0  # Pairs, in the round under way.
-        self._fresh = False  # Whether the history is that of the table as it is.
+        self._round: OptTensor = None  # The graph of the round under way.
         self.conv = LTConv(alpha, K, normalize=False)
         if gradient != "unroll":
             self.history = History(
@@ -270,7 +270,7 @@ class LTGNN(Recommender):
         if adj_t is not self._adj_t:
             super().refresh(adj_t)
             self._check_self_loops(adj_t)
-        self._fresh = False
+        self._round = None
         if self.history is None or self.gradient == "delayed":
             return
         history, x = self.history, self._rows(x)
@@ -321,13 +321,27 @@ class LTGNN(Recommender):
         """The seeds' rows of this round, and their rows of X."""
         history, weight = self.history, self._table().weight
         assert history is not None
-        if not self._fresh:  # A round starts.
-            with torch.no_grad():
-                output = self._embed(self._adj_t, weight)
-            history.refresh(self._graph(self._adj_t), output)
-            self._fresh = True
-        z = _Gather.apply(weight, history.pull("output", seed), seed, batch, self)
+        if self.training and "round_edge_index" in batch:
+            self._start_round(batch.round_edge_index)
+        elif self._round is None:  # Batches of another loader: each one is a round.
+            pairs = batch.n_id[torch.stack([batch.src_index, batch.dst_pos_index])]
+            self._start_round(pairs)
+        z = history.pull("output", seed)
+        if self.training:
+            z = _Gather.apply(weight, z, seed, batch, self)
         return z, weight.detach().index_select(0, seed)
+
+    @torch.no_grad()
+    def _start_round(self, pairs: Tensor) -> None:
+        history, adj_t = self.history, self._graph(self._adj_t)
+        assert history is not None
+        if self.leave_out:
+            adj_t = without(adj_t, pairs)
+        self._round, self._num_left = adj_t, pairs.size(1)
+        self._num_pairs = pairs.size(1)
+        history.refresh(adj_t, self._embed(adj_t, self._table().weight))
+        for name in {"gradient", "visits"} & set(history._buffers):
+            history.get_buffer(name).zero_()
 
     def _gather(self, grad: Tensor, seed: Tensor, batch: Data) -> OptTensor:
         """Adds to the gradients of a round; at its end, what they make for X."""
@@ -340,22 +354,16 @@ class LTGNN(Recommender):
                 index.append(batch.dst_neg_index.reshape(-1))
             visits = torch.bincount(torch.cat(index), minlength=seed.numel())
             history.push("visits", seed, visits.view(-1, 1), accumulate=True)
-        self.num_gathered += src.numel()
-        num_edges = self._graph(self._adj_t).values().numel()
-        if self.add_self_loops:
-            num_edges -= self.num_nodes
-        if 2 * self.rounds * self.num_gathered < num_edges:
+        self._num_left -= src.numel()
+        if self._num_left > 0:
             return None
         total = history.get_buffer("gradient").to(weight)
-        out = self._embed(self._adj_t, total)  # Symmetric, hence its own adjoint.
+        out = self._embed(self._round, total)  # Symmetric, hence its own adjoint.
         if "visits" in history:
             visits = history.get_buffer("visits").to(weight)
             out.addcmul_(weight.detach(), visits, value=self.weight_decay)
-        out /= self.num_gathered
-        for name in {"gradient", "visits"} & set(history._buffers):
-            history.get_buffer(name).zero_()
-        self.num_gathered, self._fresh = 0, False
-        return out
+        self._round = None
+        return out.div_(self._num_pairs)
 
     def _step(self, batch: Data, seed: Tensor, x: Tensor) -> Tensor:
         """One step for the seeds; leaves their rows in the history."""
@@ -398,13 +406,8 @@ class LTGNN(Recommender):
                 "says (got the opposite); say the same to the loader"
             )
 
-    def get_extra_state(self) -> dict[str, int]:
-        """How many pairs the round under way has gathered."""
-        return {"num_gathered": self.num_gathered}
-
-    def set_extra_state(self, state: dict[str, int]) -> None:
-        """Restores what :meth:`get_extra_state` returned."""
-        self.num_gathered = state["num_gathered"]
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_round": None}
 
     def __repr__(self) -> str:
         return (
