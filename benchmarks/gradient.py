@@ -27,7 +27,7 @@ parser.add_argument(
 )
 parser.add_argument("--root", default="data")
 parser.add_argument("--epochs", type=int, nargs="+", default=[0, 1, 4])
-parser.add_argument("--alpha", type=float, default=0.1)
+parser.add_argument("--alpha", type=float, default=0.05)
 parser.add_argument("--exact-steps", type=int, default=60)
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--threads", type=int, default=2)
@@ -43,22 +43,27 @@ else:
     data, split = dataset.split(val_ratio=0.1, seed=args.seed)
 
 
-def loader_of(model: LTGNN) -> VRNeighborLoader:
+def loader_of(model: LTGNN, rounds: int = 80) -> VRNeighborLoader:
     """The same batches of pairs for every model."""
     generator = torch.Generator().manual_seed(args.seed)
     return VRNeighborLoader(
-        data, model.history, edge_label_index=split.train, generator=generator
+        data,
+        model.history,
+        edge_label_index=split.train,
+        rounds=rounds,
+        generator=generator,
     )
 
 
 def estimate(x: Tensor, passes: int, **settings: object) -> Tensor:
     """The mean gradient of the table over an epoch's batches."""
-    model = LTGNN(data.num_users, data.num_items, alpha=args.alpha, **settings)
+    settings = {"alpha": args.alpha, "leave_out": False, **settings}
+    model = LTGNN(data.num_users, data.num_items, **settings)
     total = torch.zeros_like(x)
     with torch.no_grad():
         model.embedding.weight.copy_(x)
     for _ in range(passes):
-        loader = loader_of(model)
+        loader = loader_of(model, rounds=1)  # A round an epoch, all of its batches.
         model.refresh(loader.adj_t)
         total.zero_()
         for batch in tqdm(loader, str(settings), leave=False, disable=None):
@@ -68,8 +73,8 @@ def estimate(x: Tensor, passes: int, **settings: object) -> Tensor:
             if grad is not None and grad.is_sparse:
                 share = batch.src_index.numel() / split.train.size(1)
                 total.add_(grad, alpha=share)
-            elif grad is not None:  # Of all the batches of its round.
-                total.add_(grad, alpha=1 / model.rounds)
+            elif grad is not None:
+                total.add_(grad)
     return total
 
 
@@ -77,12 +82,12 @@ model = LTGNN(data.num_users, data.num_items)
 loader = loader_of(model)
 x = model.embedding.weight
 spectral_(x, loader.adj_t, data.num_users)
-optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
+optimizer = torch.optim.Adam(model.parameters(), lr=0.007, fused=True)
 rows = []
 for epoch in range(max(args.epochs) + 1):
     if epoch in args.epochs:
         now = x.detach().clone()
-        exact = estimate(now, 1, rounds=1, K=args.exact_steps)
+        exact = estimate(now, 1, K=args.exact_steps)
         for gradient in ("delayed", "local", "history", "corrected"):
             passes = 1 if gradient == "delayed" else 2
             found = estimate(

@@ -59,11 +59,11 @@ Settings = dict[str, Any]
 DEFAULT: Settings = {
     "model": "LTGNN",
     "loss": "SoftmaxLoss",
-    "lr": 0.01,
+    "lr": 0.007,
     "batch_size": 1024,
     "spectral": True,
 }
-LOCAL = {"gradient": "local", "lr": 0.001}
+LOCAL = {"gradient": "local", "alpha": 0.2, "lr": 0.001}
 MF = {"model": "MatrixFactorization", "lr": 0.001}
 FILTERS = [(alpha, K) for alpha in (0.1, 0.2, 0.4, 0.6) for K in (1, 2, 3, 6)]
 BPR = {"loss": "BPRLoss", "negatives": 1}
@@ -81,7 +81,13 @@ RECIPES: dict[str, Settings] = {
     "popularity": {"model": "popularity"},
     "svd": {"model": "svd"},
 }  # fmt: skip
-OF_LOADER = ("batch_size", "num_neighbors", "user_balanced", "add_self_loops")
+OF_LOADER = (
+    "batch_size",
+    "num_neighbors",
+    "rounds",
+    "user_balanced",
+    "add_self_loops",
+)
 MODELS = {"LTGNN": LTGNN, "MatrixFactorization": MatrixFactorization,
           "LightGCN": LightGCN, "LTGNN.released": LTGNN.released}  # fmt: skip
 

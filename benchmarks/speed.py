@@ -8,7 +8,7 @@ and are timed over whole epochs; the LightGCNs over a few steps, times the steps
 an epoch.
 
 - ltgnn: ltgnn_pyg.nn.LTGNN with the paper's step, gradient="local".
-- delayed: the same with its default, gradient="delayed", 40 exact rounds an epoch.
+- delayed: the same with its default, gradient="delayed", 80 exact rounds an epoch.
 - mf: ltgnn_pyg.nn.MatrixFactorization, no neighbours sampled.
 - csr_lightgcn: ltgnn_pyg.nn.LightGCN, three layers, one product with a matrix
   normalised once for each, the backward likewise; dense Adam. The product is torch's

@@ -69,7 +69,7 @@ loader = VRNeighborLoader(
     data, model.history, edge_label_index=split.train, generator=generator
 )
 spectral_(model.embedding.weight, loader.adj_t, data.num_users)
-optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
+optimizer = torch.optim.Adam(model.parameters(), lr=0.007, fused=True)
 state = {"model": model, "optimizer": optimizer, "generator": generator}
 train_on = {"num_users": data.num_users, "exclude_edge_index": split.train}
 

@@ -94,7 +94,7 @@ class VRNeighborLoader(LinkLoader):
         add_self_loops (bool, optional): Propagates over :math:`A + I`, as the
             model must too. (default: :obj:`False`)
         rounds (int, optional): In how many rounds an epoch comes, for a history
-            without a control variate. (default: :obj:`40`)
+            without a control variate. (default: :obj:`80`)
         shuffle (bool, optional): Draws the order of the pairs anew each epoch.
             (default: :obj:`True`)
         user_balanced (bool, optional): Draws users first, then one of their pairs.
@@ -130,7 +130,7 @@ class VRNeighborLoader(LinkLoader):
         sampler: BaseSampler | None = None,
         *,
         add_self_loops: bool = False,
-        rounds: int = 40,
+        rounds: int = 80,
         shuffle: bool = True,
         user_balanced: bool = False,
         drop_last: bool = False,

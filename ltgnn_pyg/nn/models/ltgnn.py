@@ -32,7 +32,7 @@ class LTGNN(Recommender):
 
         model = LTGNN(data.num_users, data.num_items)
         loader = VRNeighborLoader(data, model.history, edge_label_index=train)
-        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.007)
         for epoch in range(10):
             model.refresh(loader.adj_t)
             for batch in loader:
@@ -42,7 +42,7 @@ class LTGNN(Recommender):
         z = model.get_embedding()
 
     By default the output gradients of many batches are gathered first and then
-    propagated exactly, 40 times an epoch (:obj:`gradient="delayed"`). The table has a
+    propagated exactly, 80 times an epoch (:obj:`gradient="delayed"`). The table has a
     gradient, a dense one, after the last batch of a round only; dense optimizers of
     torch leave it alone in between, and the loop stays as it is. With
     the gradients of the paper, taken in each batch (:obj:`"local"`,
@@ -56,7 +56,7 @@ class LTGNN(Recommender):
         embedding_dim (int, optional): The size of an embedding.
             (default: :obj:`64`)
         alpha (float, optional): Teleport probability in :math:`[0, 1]`; 1 is
-            matrix factorisation. (default: :obj:`0.1`)
+            matrix factorisation. (default: :obj:`0.05`)
         K (int, optional): Steps of :meth:`get_embedding`. (default: :obj:`3`)
         loss_fn (torch.nn.Module, optional): The objective, see
             :mod:`ltgnn_pyg.nn.loss`. If :obj:`None`,
@@ -134,7 +134,7 @@ class LTGNN(Recommender):
         num_items: int,
         embedding_dim: int = 64,
         *,
-        alpha: float = 0.1,
+        alpha: float = 0.05,
         K: int = 3,
         loss_fn: Module | None = None,
         gradient: Gradient | None = None,
