@@ -10,8 +10,8 @@ from ltgnn_pyg.datasets import k_core, synthetic_interactions
 ROOT = Path(__file__).parents[1]
 
 
-def run(script, *args):
-    command = [sys.executable, ROOT / "examples" / script, *map(str, args)]
+def run(script, *args, folder="examples"):
+    command = [sys.executable, ROOT / folder / script, *map(str, args)]
     out = subprocess.run(command, capture_output=True, text=True)
     assert out.returncode == 0, out.stderr
     return out.stdout
@@ -81,3 +81,39 @@ def test_amazon_large_reads_reviews(tmp_path):
     core = k_core(data, k=10)
     assert 0 < core.num_items < data.num_items
     assert f"{core.num_users:,} users, {core.num_items:,} items" in text
+
+
+def test_quality_on_a_folder_of_lightgcn_text(tmp_path):
+    data = synthetic_interactions(300, 200, 4000)
+    for name, part in (("train", slice(0, None, 2)), ("test", slice(1, None, 2))):
+        rows: dict[int, list[str]] = {}
+        for u, i in zip(
+            data.user[part].tolist(), data.item[part].tolist(), strict=True
+        ):
+            rows.setdefault(u, []).append(str(i))
+        lines = [f"{u} {' '.join(items)}" for u, items in sorted(rows.items())]
+        (tmp_path / f"{name}.txt").write_text("\n".join(lines))
+
+    def result(*args):
+        out = tmp_path / "out.json"
+        base = ["--dataset", tmp_path, "--epochs", 3, "--json", out]
+        run("quality.py", *base, *args, folder="benchmarks")
+        return json.loads(out.read_text())
+
+    curve = tmp_path / "curve.csv"
+    refit = result("--recipe", "default", "--curve", curve)
+    keys = {"recipe", "seed", "epochs", "train_seconds", "valid"}
+    assert keys | {"recall@20", "ndcg@20"} <= refit.keys()
+    assert len(curve.read_text().splitlines()) == len(refit["curve"]) + 1
+    for args in (
+        ["--recipe", "popularity"],
+        ["--recipe", "svd"],
+        ["--recipe", "released", "--protocol", "paper"],
+        ["--recipe", "mf-filtered", "--protocol", "holdout"],
+    ):
+        assert 0 < result(*args)["recall@20"] < 1
+    tuned = result("--protocol", "validation", "--set", "alpha=0.3", "loss=BPRLoss")
+    assert "recall@20" not in tuned and tuned["changed"] == [
+        "alpha=0.3",
+        "loss=BPRLoss",
+    ]
