@@ -27,7 +27,7 @@ parser.add_argument(
 )
 parser.add_argument("--root", default="data")
 parser.add_argument("--epochs", type=int, nargs="+", default=[0, 1, 4])
-parser.add_argument("--alpha", type=float, default=0.05)
+parser.add_argument("--alpha", type=float, default=0.1)
 parser.add_argument("--exact-steps", type=int, default=60)
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--threads", type=int, default=2)

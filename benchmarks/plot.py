@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import mean, pstdev
+from statistics import mean, stdev
 from typing import Any
 
 Row = dict[str, Any]
@@ -131,16 +131,25 @@ def scaling(rows: list[Row]) -> str:
     return table("Time and memory against interactions", points, columns)
 
 
+def named(row: Row) -> tuple[str, ...]:
+    """A recipe and what was changed of it."""
+    return row["recipe"], *row["changed"]
+
+
 def quality(rows: list[Row]) -> str:
     """The lists of each recipe, over seeds, and how fast they become good."""
     out = []
     for dataset, lines in group(rows, "dataset").items():
         table_rows = []
+        lines = list({(*named(r), r["seed"]): r for r in lines}.values())
+        for line in lines:
+            line["recipe"] = " ".join(named(line))
         for recipe, runs in group(lines, "recipe").items():
             row = {"recipe": recipe, "seeds": len(runs)}
             for key in ("recall@20", "ndcg@20", "epochs", "train_seconds"):
                 values = column(runs, key)
-                row[key], row[f"{key} spread"] = mean(values), pstdev(values)
+                spread = stdev(values) if len(values) > 1 else 0.0
+                row[key], row[f"{key} spread"] = mean(values), spread
             row["valid"] = mean(run["valid"]["recall@20"] for run in runs)
             table_rows.append(row)
         columns = {

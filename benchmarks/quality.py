@@ -7,11 +7,13 @@
 of interactions. --recipe names the settings below; --set changes single ones, as in
 --set alpha=0.2 lr=0.02. The protocols:
 
-- refit (the default): a tenth of the training interactions, drawn with the seed, is
-  the validation part. Train on the rest, stop after --patience evaluations without a
-  better recall there; choose there, of the recipe's "filters", the steps of
-  propagation to take after training, if any; then train anew on all training
-  interactions for the best number of epochs, and look at the test part, once.
+- refit (the default): a tenth of each user's training interactions is the validation
+  part: of a published split the last ones, as its lines are in order of time and its
+  test part continues them, of other data random ones. Train on the rest, stop after
+  --patience evaluations without a better recall there; choose there, of the recipe's
+  "filters", the steps of propagation to take after training, if any; then train anew
+  on all training interactions for the best number of epochs, and look at the test
+  part, once.
 - validation: the first half of that; the test part is never read. To tune with.
 - holdout: the best epoch of the first half is tested; no refit.
 - paper: train on all training interactions for --epochs and test the last epoch, as
@@ -92,6 +94,7 @@ MODELS = {"LTGNN": LTGNN, "MatrixFactorization": MatrixFactorization,
           "LightGCN": LightGCN, "LTGNN.released": LTGNN.released}  # fmt: skip
 
 RECALL = "recall@20"
+SOFT = (loss.SoftmaxLoss, loss.BilateralSoftmaxLoss)
 STEPWISE = (LTGNN, LTGNN.released)
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -126,7 +129,7 @@ def settings_of(recipe: str) -> Settings:
 
 def load(val_ratio: float) -> tuple[Any, Split]:
     """The graph of the training interactions, and the parts."""
-    cut = {"val_ratio": val_ratio, "seed": args.seed}
+    cut = {"val_ratio": val_ratio, "seed": None}
     if args.dataset in ("gowalla", "yelp2018"):
         cls = {"gowalla": Gowalla, "yelp2018": Yelp2018}[args.dataset]
         return cls(args.root).split(**cut)
@@ -172,6 +175,7 @@ class Run:
         model = MODELS[settings.pop("model")]
         if model != LTGNN.released:
             settings["loss_fn"] = objective(**of_loss)
+            settings.setdefault("popularity", float(not amount and objective in SOFT))
             settings["add_self_loops"] = of_loader.get("add_self_loops", False)
         self.model: Recommender = model(data.num_users, data.num_items, **settings)
         self.loader = VRNeighborLoader(

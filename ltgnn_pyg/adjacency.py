@@ -181,9 +181,12 @@ def without(adj_t: Tensor, edge_index: Tensor) -> Tensor:
             torch.where(right, middle + 1, low),
             torch.where(right, high, middle),
         )
-    found = (low < end) & (col[low.clamp(max=last)] == other)
     value = adj_t.values().clone()
-    value[low[found]] = 0.0
+    while low.numel() > 0:  # Again for edges that stand there more than once.
+        found = (low < end) & (col[low.clamp(max=last)] == other)
+        low, end, other = low[found], end[found], other[found]
+        value[low] = 0.0
+        low = low + 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         return torch.sparse_csr_tensor(

@@ -16,6 +16,11 @@ def test_without(graph, pairs):
             without(adj_t, torch.cat([out, absent], 1)).to_dense(), expected
         )
         assert torch.equal(without(adj_t, out[:, :0]).to_dense(), adj_t.to_dense())
+        twice = torch.cat([graph.edge_index] * 2, 1)
+        adj_t = normalized_adj(twice, None, graph.num_nodes)
+        again = without(adj_t, out).to_dense()
+        assert torch.equal(again == 0, expected == 0)
+        adj_t = normalized_adj(graph.edge_index, edge_weight, graph.num_nodes)
         everything = without(adj_t, pairs)
         assert everything.values().count_nonzero() == 0
 

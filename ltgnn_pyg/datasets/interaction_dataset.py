@@ -115,14 +115,15 @@ class InteractionDataset(InMemoryDataset):
             for name in self.raw_file_names
         ]
 
-    def split(self, val_ratio: float = 0.0, seed: int = 0) -> tuple[Data, Split]:
+    def split(self, val_ratio: float = 0.0, seed: int | None = 0) -> tuple[Data, Split]:
         r"""The graph of the training interactions and the published split, by
         :func:`split_given`.
 
         Args:
             val_ratio (float, optional): The share of each user's training
                 interactions to validate on. (default: :obj:`0.0`)
-            seed (int, optional): The seed of the validation part.
+            seed (int, optional): The seed of the validation part. :obj:`None` takes
+                the last interactions of each user, in the order of the file.
                 (default: :obj:`0`)
         """
         data, split = split_given(

@@ -38,14 +38,15 @@ def split_given(
     train: Interactions,
     test: Interactions,
     val_ratio: float = 0.0,
-    seed: int = 0,
+    seed: int | None = 0,
     duplicates: str = "error",
 ) -> tuple[Data, Split]:
     r"""Keeps a published split into training and test interactions.
 
     Of a user's :math:`d` training interactions,
-    :math:`\min(\lfloor \text{val\_ratio} \cdot d + 1/2 \rfloor, d - 1)` random
-    ones move to validation, so that each user keeps a training edge.
+    :math:`\min(\lfloor \text{val\_ratio} \cdot d + 1/2 \rfloor, d - 1)` move to
+    validation, so that each user keeps a training edge: random ones, or the last
+    ones.
 
     Args:
         train (Interactions): The training interactions.
@@ -53,8 +54,9 @@ def split_given(
             :func:`align_ids`.
         val_ratio (float, optional): The share of each user's training
             interactions to validate on. (default: :obj:`0.0`)
-        seed (int, optional): The seed of the validation part.
-            (default: :obj:`0`)
+        seed (int, optional): The seed of the validation part. :obj:`None` takes the
+            last interactions of each user, in the order of :obj:`train`: closer to
+            the test part where the files are in order of time. (default: :obj:`0`)
         duplicates (str, optional): If :obj:`"error"`, a repeated pair is an
             error; if :obj:`"drop"`, its first occurrence stays, hence a test pair
             that repeats a training pair leaves the test part.
@@ -86,7 +88,8 @@ def split_given(
         both, part = both[keep], part[keep]
     if val_ratio > 0:
         user = both.user[part == TRAIN]
-        rank, degree = _rank_within_user(user, both.num_users, seed)
+        order = torch.arange(user.numel()) if seed is None else None
+        rank, degree = _rank_within_user(user, both.num_users, seed or 0, order)
         part[: user.numel()][rank < _share(degree, val_ratio)[user]] = VAL
     return _cut(both, part)
 

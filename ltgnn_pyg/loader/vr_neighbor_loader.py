@@ -1,7 +1,6 @@
 import copy
-import itertools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import torch
@@ -116,7 +115,7 @@ class VRNeighborLoader(LinkLoader):
             negatives and graph differ in size.
 
     *Cost:* O(batch_size x num_neighbors x dim) time a batch, whatever the size
-    of the graph.
+    of the graph; O(batch_size) for a history without a control variate.
     """
 
     def __init__(
@@ -230,26 +229,28 @@ class VRNeighborLoader(LinkLoader):
         """The batches of an epoch, numbered if they come in rounds."""
         iterator = super()._get_iterator()
         if self.rounds > 0:
-            number = itertools.count()
-            iterator.transform_fn = lambda out: self._mark(
-                self.filter_fn(out), next(number)
-            )
+            starts = self._round_starts()
+            iterator.transform_fn = lambda out: self.filter_fn(out, next(starts))
         return iterator
 
-    def _mark(self, batch: Data, number: int) -> Data:
-        """Tells the first batch of a round the pairs of the round."""
-        num_batches = len(self)
-        rounds = min(self.rounds, num_batches)
-        part = number * rounds // num_batches  # The round this batch is of.
-        first, end = (-(-r * num_batches // rounds) for r in (part, part + 1))
-        if number == first:
-            size = self.batch_sampler.batch_size
-            pair = self.batch_sampler.order[first * size : end * size]
-            pairs = torch.stack([self.input_data.row[pair], self.input_data.col[pair]])
-            batch.round_edge_index = pairs.to(batch.n_id)
-        return batch
+    def _round_starts(self) -> Iterator[Tensor | None]:
+        """For each batch of an epoch that starts a round, the pairs of the round."""
+        sampler, num_batches = cast(PairBatchSampler, self.batch_sampler), len(self)
+        rounds, size, order = min(self.rounds, num_batches), sampler.batch_size, None
+        for number in range(num_batches):
+            order = sampler.order if order is None else order
+            part = number * rounds // num_batches  # The round this batch is of.
+            first, end = (-(-r * num_batches // rounds) for r in (part, part + 1))
+            if number == first:
+                pair = order[first * size : end * size]
+                row, col = self.input_data.row[pair], self.input_data.col[pair]
+                yield torch.stack([row, col])
+            else:
+                yield None
 
-    def filter_fn(self, out: SamplerOutput) -> Data:
+    def filter_fn(
+        self, out: SamplerOutput, round_edge_index: Tensor | None = None
+    ) -> Data:
         """Makes a batch of a sampler output: pulls the rows of its seeds."""
         batch = super().filter_fn(out)
         batch.edge_index = torch.stack([out.row, out.col])
@@ -263,6 +264,8 @@ class VRNeighborLoader(LinkLoader):
         else:
             neighbor, weight, ptr = self._weigh(batch, seed)
         batch.edge_weight = weight
+        if round_edge_index is not None:
+            batch.round_edge_index = round_edge_index.to(seed)
         if self._log_q is not None:
             batch.log_q = self._log_q[seed]
         if self.history is not None and "difference" in self.history:

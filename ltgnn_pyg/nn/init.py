@@ -13,7 +13,8 @@ def spectral_(
     For the normalised interactions :math:`R = D_U^{-1/2} B D_I^{-1/2} \approx P S
     Q^{\top}`, a truncated singular value decomposition, the rows of users are those
     of :math:`P` and the rows of items those of :math:`Q`: the smoothest signals on
-    the graph, the eigenvectors of the largest eigenvalues of :math:`\hat{A}`. The
+    the graph, the eigenvectors of the largest eigenvalues of :math:`\hat{A}`. Nodes
+    without an edge get random rows. The
     decomposition is randomised (`"Finding Structure with Randomness"
     <https://arxiv.org/abs/0909.4061>`_) and draws from torch's global generator.
 
@@ -62,4 +63,7 @@ def spectral_(
     rank = min(dim + 16, num_users, num_items)  # More than asked for: more exact.
     user, _, item = torch.svd_lowrank(matrix, q=rank, niter=3)
     tensor[:num_users], tensor[num_users:] = user[:, :dim], item[:, :dim]
-    return tensor.mul_(std / tensor.square().mean().sqrt())
+    tensor.mul_(std / tensor.square().mean().sqrt())
+    alone = adj_t.crow_indices().diff() == 0  # Rows of zeros have no direction.
+    tensor[alone] = std * torch.randn_like(tensor[alone])
+    return tensor

@@ -185,3 +185,18 @@ def test_ratios_out_of_range(interactions):
         split_given(interactions[:9], interactions[9:], val_ratio=1.0)
     with pytest.raises(ValueError, match="duplicates='error' or 'drop'"):
         split_given(interactions[:9], interactions[9:], duplicates="keep")
+
+
+def test_given_split_validates_on_the_last_of_each_user():
+    user = torch.tensor([0, 0, 0, 0, 1, 1, 2])
+    item = torch.tensor([4, 2, 3, 0, 1, 0, 2])
+    train = Interactions(user, item, 3, 5)
+    test = Interactions(torch.tensor([0]), torch.tensor([1]), 3, 5)
+    _, split = split_given(train, test, val_ratio=0.3, seed=None)
+    assert (split.val - torch.tensor([[0], [3]])).t().tolist() == [[0, 0], [1, 0]]
+    _, again = split_given(train, test, val_ratio=0.5, seed=None)
+    assert (again.val - torch.tensor([[0], [3]])).t().tolist() == [
+        [0, 3],
+        [0, 0],
+        [1, 0],
+    ]

@@ -23,6 +23,12 @@ def test_spectral_spans_the_leading_singular_vectors(graph, loops):
         torch.testing.assert_close(overlap, torch.eye(3), atol=1e-3, rtol=0.0)
 
 
+def test_spectral_of_nodes_without_an_edge(graph):
+    adj_t = normalized_adj(graph.edge_index, None, graph.num_nodes + 2)
+    table = spectral_(torch.empty(graph.num_nodes + 2, 3), adj_t, graph.num_users)
+    assert (table.norm(dim=1) > 0).all()
+
+
 def test_spectral_refuses_what_does_not_fit(graph):
     adj_t = normalized_adj(graph.edge_index, None, graph.num_nodes)
     with pytest.raises(ValueError, match="sparse CSR matrix of size"):

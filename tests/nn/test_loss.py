@@ -103,9 +103,9 @@ def test_softmax(z, log_q, kind, cosine, corrected):
     for b, (_, pos, neg) in enumerate(pairs(z, kind, cosine, 0.5, q)):
         pos = pos - (log_q[POS[b]] if corrected else 0.0)
         terms.append(-torch.cat([pos.view(1), neg]).log_softmax(0)[0])
-    loss = SoftmaxLoss(0.5, cosine)
+    loss = SoftmaxLoss(0.5, cosine, log_q=True)
     check(loss, z, kind, torch.stack(terms).mean(), q)
-    ignores = SoftmaxLoss(0.5, cosine, log_q=False)
+    ignores = SoftmaxLoss(0.5, cosine)
     neg = NEGATIVES[kind]
     plain = loss(z, SRC, POS, neg)
     torch.testing.assert_close(ignores(z, SRC, POS, neg, log_q), plain)
@@ -132,7 +132,7 @@ def test_corrected_softmax_estimates_the_full_one():
     count = torch.tensor([1, 2, 3])
     draws = torch.repeat_interleave(torch.arange(2, 5), count).unsqueeze(0)
     log_q = torch.cat([torch.zeros(2), count.log()]).double()
-    loss, src, pos = SoftmaxLoss(0.5), torch.tensor([0]), torch.tensor([2])
+    loss, src, pos = SoftmaxLoss(0.5, log_q=True), torch.tensor([0]), torch.tensor([2])
     neg = draws[:, draws[0] != 2]
     every = loss(z, src, pos, torch.tensor([[3, 4]]))
     torch.testing.assert_close(loss(z, src, pos, neg, log_q), every)
@@ -181,7 +181,14 @@ def test_direct_au(z):
 
 
 @pytest.mark.parametrize(
-    "loss", [BPRLoss(), SoftmaxLoss(), BilateralSoftmaxLoss(), DirectAULoss()]
+    "loss",
+    [
+        BPRLoss(),
+        SoftmaxLoss(),
+        BilateralSoftmaxLoss(),
+        DirectAULoss(),
+        HardNegatives(BCELoss(), 3),
+    ],
 )
 def test_single_pair(loss):
     z = torch.randn(2, 3, requires_grad=True)
@@ -215,3 +222,12 @@ def test_bad_arguments():
         BilateralSoftmaxLoss(pos_temperature=0.0)
     with pytest.raises(ValueError, match="'num_hard'"):
         HardNegatives(BPRLoss(), -1)
+
+
+def test_softmax_under_autocast(z):
+    z = z.detach().float().requires_grad_()
+    expected = SoftmaxLoss()(z, SRC, POS)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = SoftmaxLoss()(z, SRC, POS)
+    loss.backward()
+    torch.testing.assert_close(loss, expected)

@@ -35,8 +35,8 @@ class HardNegatives(Module):
     Raises:
         ValueError: If :obj:`num_hard` is negative.
 
-    *Cost:* O(batch_size x num_candidates x dim) time, O(batch_size x
-    num_candidates) memory.
+    *Cost:* O(batch_size x num_candidates x dim) time, and memory of as much for
+    candidates of each pair, O(batch_size x num_candidates) for shared ones.
     """
 
     def __init__(self, loss_fn: Module, num_hard: int) -> None:
@@ -68,8 +68,9 @@ class HardNegatives(Module):
         return self.loss_fn(z, src_index, dst_pos_index, dst_neg_index, log_q)
 
     def _hardest(
-        self, z: Tensor, src_index: Tensor, pos: Tensor, neg: Tensor | None
-    ) -> Tensor:
+        self, z: Tensor, src_index: Tensor, pos: Tensor, given: Tensor | None
+    ) -> Tensor | None:
+        neg = given
         z = F.normalize(z, dim=-1) if self.cosine else z
         if neg is not None and (neg.dim() == 1 or neg.size(0) > 1):  # Of each pair.
             neg = neg.view(pos.numel(), -1)
@@ -81,7 +82,9 @@ class HardNegatives(Module):
             score = src @ rows.t()
             score.masked_fill_(pos.unsqueeze(1) == neg, float("-inf"))
             neg = neg.expand_as(score)
-        num = min(self.num_hard, max(int((score > float("-inf")).sum(1).min()), 1))
+        num = min(self.num_hard, int((score > float("-inf")).sum(1).min()))
+        if num == 0:  # Some pair has no candidate.
+            return given
         return neg.gather(1, score.topk(num, dim=1).indices)
 
     def extra_repr(self) -> str:

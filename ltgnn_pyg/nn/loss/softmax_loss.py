@@ -23,15 +23,17 @@ class SoftmaxLoss(RankingLoss):
     <https://doi.org/10.1145/3298689.3346996>`_: :math:`q_i` is how often item
     :math:`i` is drawn as a negative. It makes the scores estimate how likely the
     user takes the item; without it, in a batch whose items serve as negatives as
-    often as they are popular, they estimate that over the item's popularity.
+    often as they are popular, they estimate that over the item's popularity, which
+    can be made good when items are scored
+    (:class:`~ltgnn_pyg.nn.models.Recommender`, :obj:`popularity`).
 
     Args:
-        temperature (float, optional): :math:`\tau`. (default: :obj:`0.1`)
+        temperature (float, optional): :math:`\tau`. (default: :obj:`0.12`)
         cosine (bool, optional): Scores by cosine; otherwise by inner product.
             (default: :obj:`True`)
         log_q (bool, optional): Corrects for :math:`q` where the batch tells it, as
             those of :class:`~ltgnn_pyg.VRNeighborLoader` do.
-            (default: :obj:`True`)
+            (default: :obj:`False`)
 
     Raises:
         ValueError: If :obj:`temperature` is not positive.
@@ -42,7 +44,7 @@ class SoftmaxLoss(RankingLoss):
     """
 
     def __init__(
-        self, temperature: float = 0.1, cosine: bool = True, log_q: bool = True
+        self, temperature: float = 0.12, cosine: bool = True, log_q: bool = False
     ) -> None:
         super().__init__(cosine, temperature, log_q)
 
@@ -63,7 +65,10 @@ class SoftmaxLoss(RankingLoss):
         if self.cosine:
             z = F.normalize(z, dim=-1)
         src, dst = gather(z, src_index, dst_pos_index)
-        return _InBatchSoftmax.apply(src / self.temperature, dst, dst_pos_index, shift)
+        with torch.autocast(src.device.type, enabled=False):
+            return _InBatchSoftmax.apply(
+                src / self.temperature, dst, dst_pos_index, shift
+            )
 
     def compare(self, pos: Tensor, neg: Tensor, src_index: Tensor) -> Tensor:
         """Returns the mean loss, a scalar."""

@@ -44,7 +44,8 @@ class LTGNN(Recommender):
     By default the output gradients of many batches are gathered first and then
     propagated exactly, 80 times an epoch (:obj:`gradient="delayed"`). The table has a
     gradient, a dense one, after the last batch of a round only; dense optimizers of
-    torch leave it alone in between, and the loop stays as it is. With
+    torch leave it alone in between (their :obj:`zero_grad` must set it to
+    :obj:`None`, as is its default), and the loop stays as it is. With
     the gradients of the paper, taken in each batch (:obj:`"local"`,
     :obj:`"history"`), the gradient of the table is sparse, of the rows of the batch's
     seeds, so that a row-wise optimizer (:class:`~ltgnn_pyg.optim.RowAdam`) touches
@@ -56,7 +57,7 @@ class LTGNN(Recommender):
         embedding_dim (int, optional): The size of an embedding.
             (default: :obj:`64`)
         alpha (float, optional): Teleport probability in :math:`[0, 1]`; 1 is
-            matrix factorisation. (default: :obj:`0.05`)
+            matrix factorisation. (default: :obj:`0.1`)
         K (int, optional): Steps of :meth:`get_embedding`. (default: :obj:`3`)
         loss_fn (torch.nn.Module, optional): The objective, see
             :mod:`ltgnn_pyg.nn.loss`. If :obj:`None`,
@@ -85,7 +86,8 @@ class LTGNN(Recommender):
               whole graph, O(K x E x dim) *for each batch* and dense; a reference.
 
             Scaling the loss (as mixed precision does) scales what the gradient
-            history holds. If :obj:`None`, :obj:`"delayed"` with a table and
+            history holds, and its scaler must pass by the batches that leave no
+            gradient. If :obj:`None`, :obj:`"delayed"` with a table and
             :obj:`"local"` without. (default: :obj:`None`)
         leave_out (bool, optional): With :obj:`gradient="delayed"`, takes the pairs of
             a round out of the graph that their scores are computed over, so that no
@@ -93,7 +95,8 @@ class LTGNN(Recommender):
         weight_decay (float, optional): :math:`\lambda` of
             :math:`\frac{\lambda}{2B} \sum_b (\| \mathbf{x}_{u_b} \|^2 + \|
             \mathbf{x}_{i_b} \|^2 + \sum_m \| \mathbf{x}_{j_{bm}} \|^2)`, the
-            convention of LightGCN's reference code. (default: :obj:`0.0`)
+            convention of LightGCN's reference code. With :obj:`gradient="delayed"` its
+            gradient does not follow a scaling of the loss. (default: :obj:`0.0`)
         residual (float, optional): :math:`\rho`; scores :math:`(Z - \rho X) /
             (1 - \rho)` in place of :math:`Z`. (default: :obj:`0.0`)
         add_self_loops (bool, optional): Propagates over :math:`A + I`; tell the
@@ -110,6 +113,9 @@ class LTGNN(Recommender):
             (default: :obj:`0.005`)
         normalize (bool, optional): :meth:`get_embedding` returns rows of length 1.
             If :obj:`None`, as the objective scores. (default: :obj:`None`)
+        popularity (float, optional): :math:`\gamma`; the score of an item gains
+            :math:`\gamma \tau \ln d_i`, see
+            :class:`~ltgnn_pyg.nn.models.Recommender`. (default: :obj:`None`)
         embedding (bool, optional): Makes a table; otherwise the rows are given as
             :obj:`x` in each call, by an encoder of content features.
             (default: :obj:`True`)
@@ -121,11 +127,11 @@ class LTGNN(Recommender):
     Raises:
         ValueError: If an argument is out of its range.
 
-    *Cost:* O(E x dim) time an epoch: O(batch_size x dim) a batch and :math:`2 K`
-    sparse products a round with :obj:`gradient="delayed"`, O(batch_size x
-    num_neighbors x dim) a batch otherwise. Memory of 3 N x dim numbers, plus 2 for
-    the optimizer and 2 while a round ends; of 4 N x dim, plus 2 for the optimizer,
-    with :obj:`"local"`, and one more with :obj:`"history"`.
+    *Cost:* Beside the objective, O(E x dim) time an epoch: O(batch_size x dim) a
+    batch and :math:`2 K` sparse products a round with :obj:`gradient="delayed"`,
+    O(batch_size x num_neighbors x dim) a batch otherwise. Memory of 3 N x dim
+    numbers, plus 2 for the optimizer and 2 while a round ends; of 4 N x dim, plus 2
+    for the optimizer, with :obj:`"local"`, and one more with :obj:`"history"`.
     """
 
     def __init__(
@@ -134,7 +140,7 @@ class LTGNN(Recommender):
         num_items: int,
         embedding_dim: int = 64,
         *,
-        alpha: float = 0.05,
+        alpha: float = 0.1,
         K: int = 3,
         loss_fn: Module | None = None,
         gradient: Gradient | None = None,
@@ -147,6 +153,7 @@ class LTGNN(Recommender):
         warm_start: bool | None = None,
         init_std: float = 0.005,
         normalize: bool | None = None,
+        popularity: float | None = None,
         embedding: bool = True,
         history_device: torch.device | str | None = None,
         history_dtype: torch.dtype | None = None,
@@ -161,6 +168,7 @@ class LTGNN(Recommender):
             weight_decay=weight_decay,
             init_std=init_std,
             normalize=normalize,
+            popularity=popularity,
             add_self_loops=add_self_loops,
             sparse=gradient not in ("delayed", "unroll"),
             embedding=embedding,
@@ -246,6 +254,11 @@ class LTGNN(Recommender):
         }
         return cls(num_users, num_items, embedding_dim, **{**settings, **kwargs})
 
+    def reset_parameters(self) -> None:
+        """Draws the table anew and empties the history, if there is one."""
+        super().reset_parameters()
+        self._round = None
+
     @torch.no_grad()
     def refresh(self, adj_t: Tensor, x: OptTensor = None) -> None:
         r"""Renews the history over the graph. Call it at the start of each epoch.
@@ -253,7 +266,9 @@ class LTGNN(Recommender):
         The first call fills the history by :attr:`init_steps` exact steps from
         :math:`X`, later ones take :attr:`refresh_steps` from the history itself;
         then its snapshot and the exact aggregate are renewed
-        (:meth:`History.refresh <ltgnn_pyg.History.refresh>`).
+        (:meth:`History.refresh <ltgnn_pyg.History.refresh>`). With
+        :obj:`gradient="delayed"` the history is renewed at the start of each round,
+        and only the graph is taken note of here.
 
         Args:
             adj_t (torch.Tensor): The normalised adjacency that neighbours are
@@ -321,14 +336,15 @@ class LTGNN(Recommender):
         """The seeds' rows of this round, and their rows of X."""
         history, weight = self.history, self._table().weight
         assert history is not None
-        if self.training and "round_edge_index" in batch:
+        if not (self.training and torch.is_grad_enabled()):  # Nothing to gather.
+            z = self._embed(self._adj_t, weight)
+            return z.index_select(0, seed), weight.detach().index_select(0, seed)
+        if "round_edge_index" in batch:
             self._start_round(batch.round_edge_index)
         elif self._round is None:  # Batches of another loader: each one is a round.
             pairs = batch.n_id[torch.stack([batch.src_index, batch.dst_pos_index])]
             self._start_round(pairs)
-        z = history.pull("output", seed)
-        if self.training:
-            z = _Gather.apply(weight, z, seed, batch, self)
+        z = _Gather.apply(weight, history.pull("output", seed), seed, batch, self)
         return z, weight.detach().index_select(0, seed)
 
     @torch.no_grad()

@@ -31,7 +31,8 @@ class Recommender(Module, ABC):
             (default: :obj:`64`)
         loss_fn (torch.nn.Module, optional): The objective, see
             :mod:`ltgnn_pyg.nn.loss`. If :obj:`None`,
-            :class:`~ltgnn_pyg.nn.SoftmaxLoss`. (default: :obj:`None`)
+            :class:`~ltgnn_pyg.nn.SoftmaxLoss` over the items of the batch.
+            (default: :obj:`None`)
         weight_decay (float, optional): :math:`\lambda` of
             :math:`\frac{\lambda}{2B} \sum_b (\| \mathbf{x}_{u_b} \|^2 + \|
             \mathbf{x}_{i_b} \|^2 + \sum_m \| \mathbf{x}_{j_{bm}} \|^2)`, the
@@ -41,6 +42,13 @@ class Recommender(Module, ABC):
         normalize (bool, optional): :meth:`get_embedding` returns rows of length 1,
             whose inner product is the cosine. If :obj:`None`, as the objective
             scores (:obj:`loss_fn.cosine`). (default: :obj:`None`)
+        popularity (float, optional): :math:`\gamma`; the score of an item gains
+            :math:`\gamma \tau \ln d_i`, with :math:`d_i` its degree in the graph and
+            :math:`\tau` the temperature of the objective. Where the items of a batch
+            serve as its negatives, as often as they are popular, what softmax learns
+            is :math:`\ln (p(i | u) / p(i))`, and 1 makes :math:`\ln p(i | u)` of it.
+            If :obj:`None`, 1 with the default objective, 0 with another.
+            (default: :obj:`None`)
         add_self_loops (bool, optional): Propagates over :math:`A + I`; tell the
             loader too. (default: :obj:`False`)
         sparse (bool, optional): The gradient of the table is sparse, of the rows
@@ -64,6 +72,7 @@ class Recommender(Module, ABC):
         weight_decay: float = 0.0,
         init_std: float = 0.005,
         normalize: bool | None = None,
+        popularity: float | None = None,
         add_self_loops: bool = False,
         sparse: bool = True,
         embedding: bool = True,
@@ -87,6 +96,9 @@ class Recommender(Module, ABC):
         self.add_self_loops = add_self_loops
         self.loss_fn = SoftmaxLoss() if loss_fn is None else loss_fn
         self._normalize = normalize
+        if popularity is None:
+            popularity = 1.0 if loss_fn is None else 0.0
+        self.popularity = popularity
         self.embedding: Embedding | None = None
         if embedding:
             self.embedding = Embedding(self.num_nodes, embedding_dim, sparse=sparse)
@@ -136,7 +148,8 @@ class Recommender(Module, ABC):
                 a table. (default: :obj:`None`)
 
         Returns:
-            :obj:`[num_users + num_items, dim]`.
+            :obj:`[num_users + num_items, dim]`, with one more column if
+            :attr:`popularity` is not zero.
 
         Raises:
             ValueError: If there is neither a graph given nor one refreshed over,
@@ -151,7 +164,14 @@ class Recommender(Module, ABC):
                 edge_index, edge_weight, self.num_nodes, self.add_self_loops
             )
         z = self._embed(adj_t, self._rows(x))
-        return F.normalize(z, dim=-1) if self.normalize else z
+        z = F.normalize(z, dim=-1) if self.normalize else z
+        if self.popularity == 0.0:
+            return z
+        degree = self._graph(adj_t).crow_indices().diff().clamp(min=1)
+        scale = self.popularity * getattr(self.loss_fn, "temperature", 1.0)
+        bias = scale * degree.to(z).log()
+        bias[: self.num_users] = 1.0  # What a user's row multiplies it by.
+        return torch.cat([z, bias.view(-1, 1)], dim=1)
 
     @abstractmethod
     def _embed(self, adj_t: OptTensor, x: Tensor) -> Tensor:

@@ -81,7 +81,7 @@ def test_contract(graph, pairs, name):
     grad = model.embedding.weight.grad
     assert grad is None or grad.is_sparse == model.embedding.sparse
     z = model.get_embedding()
-    assert z.shape == (graph.num_nodes, 4)
+    assert z.shape == (graph.num_nodes, 4 + (model.popularity != 0))
     torch.testing.assert_close(model.get_embedding(graph.edge_index), z)
     before = model.embedding.weight.clone()
     model.reset_parameters()
@@ -91,12 +91,16 @@ def test_contract(graph, pairs, name):
 
 
 def test_matrix_factorization_ignores_the_graph(graph):
-    model = MatrixFactorization(graph.num_users, graph.num_items, 4, normalize=False)
+    model = MatrixFactorization(
+        graph.num_users, graph.num_items, 4, normalize=False, popularity=0.0
+    )
     assert model.get_embedding() is model.embedding.weight
 
 
 def test_light_gcn_equals_its_equation(graph, pairs):
-    model = LightGCN(graph.num_users, graph.num_items, 4, normalize=False)
+    model = LightGCN(
+        graph.num_users, graph.num_items, 4, normalize=False, popularity=0.0
+    )
     loader = VRNeighborLoader(graph, None, 2, pairs, 6, "triplet")
     model.refresh(loader.adj_t)
     batch = next(iter(loader))
@@ -108,6 +112,20 @@ def test_light_gcn_equals_its_equation(graph, pairs):
     index = (batch.src_index, batch.dst_pos_index, batch.dst_neg_index)
     SoftmaxLoss()(z, *(batch.n_id[i] for i in index)).backward()
     torch.testing.assert_close(model.embedding.weight.grad, x.grad)
+
+
+def test_popularity(graph, pairs):
+    """A score is the cosine, plus what the item's degree adds."""
+    model = LTGNN(graph.num_users, graph.num_items, 4, popularity=0.7)
+    plain = LTGNN(graph.num_users, graph.num_items, 4, popularity=0.0)
+    plain.embedding.load_state_dict(model.embedding.state_dict())
+    z, rows = (m.get_embedding(graph.edge_index) for m in (model, plain))
+    U, degree = graph.num_users, torch.bincount(pairs[1])[graph.num_users :]
+    expected = rows[:U] @ rows[U:].t() + 0.7 * 0.12 * degree.log()
+    torch.testing.assert_close(z[:U] @ z[U:].t(), expected)
+    assert (
+        LTGNN(2, 3).popularity == 1.0 and LTGNN(2, 3, loss_fn=BPRLoss()).popularity == 0
+    )
 
 
 def test_recommend(graph, pairs):
