@@ -64,8 +64,8 @@ def train(kind: str, cap_mb: int, folder: Path) -> None:
         return mapped if kind == "mapped" else mapped.clone()
 
     adj_t = torch.sparse_csr_tensor(
-        load("adj.crow", num_nodes + 1, torch.long),
-        load("adj.col", meta["nnz"], torch.long),
+        load("adj.crow", num_nodes + 1, torch.int32),
+        load("adj.col", meta["nnz"], torch.int32),
         load("adj.value", meta["nnz"], torch.float),
         (num_nodes, num_nodes),
         check_invariants=False,
