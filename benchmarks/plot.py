@@ -104,7 +104,8 @@ def speed(rows: list[Row]) -> str:
 
 def scaling(rows: list[Row]) -> str:
     """Time and memory against interactions."""
-    points = [point for point in rows[-1]["points"] if point["seconds_per_epoch"]]
+    points = rows[-1]["points"] + [p for r in read("scaling_100m") for p in r["points"]]
+    points = [point for point in points if point["seconds_per_epoch"]]
     log = {"xscale": "log", "yscale": "log"}
     with figure("scaling", "interactions", "seconds an epoch", 2, **log) as axes:
         time, memory = axes
