@@ -67,7 +67,7 @@ if args.dataset == "synthetic":
     data, split = split_ratio(interactions, val_ratio=0.1, seed=args.seed)
 else:
     dataset = {"gowalla": Gowalla, "yelp2018": Yelp2018}[args.dataset](args.root)
-    data, split = dataset.split(val_ratio=0.1, seed=args.seed)
+    data, split = dataset.split(val_ratio=0.1, seed=None)
 
 
 class Training:
@@ -118,9 +118,10 @@ class Training:
     @torch.no_grad()
     def recall(self, embedding: Tensor | None = None) -> float:
         """Recall@20 of the validation part."""
-        embedding = self.model.get_embedding() if embedding is None else embedding
+        rows = self.model.get_embedding()
+        if embedding is not None:  # Scored as the model scores its own.
+            rows[:, :-1] = F.normalize(embedding, dim=-1)
         train_on = {"num_users": data.num_users, "exclude_edge_index": split.train}
-        rows = F.normalize(embedding, dim=-1)  # As the objective scores.
         return evaluate(rows, split.val, **train_on)["recall@20"]
 
 

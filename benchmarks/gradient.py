@@ -40,7 +40,7 @@ if args.dataset == "synthetic":
     data, split = split_ratio(synthetic_interactions(seed=args.seed), seed=args.seed)
 else:
     dataset = {"gowalla": Gowalla, "yelp2018": Yelp2018}[args.dataset](args.root)
-    data, split = dataset.split(val_ratio=0.1, seed=args.seed)
+    data, split = dataset.split(val_ratio=0.1, seed=None)
 
 
 def loader_of(model: LTGNN, rounds: int = 80) -> VRNeighborLoader:
