@@ -10,8 +10,9 @@ import argparse
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from math import log10
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import linear_regression, mean, stdev
 from typing import Any
 
 Row = dict[str, Any]
@@ -106,15 +107,18 @@ def scaling(rows: list[Row]) -> str:
     """Time and memory against interactions."""
     points = rows[-1]["points"] + [p for r in read("scaling_100m") for p in r["points"]]
     points = [point for point in points if point["seconds_per_epoch"]]
-    log = {"xscale": "log", "yscale": "log"}
-    with figure("scaling", "interactions", "seconds an epoch", 2, **log) as axes:
+    scales = {"xscale": "log", "yscale": "log"}
+    with figure("scaling", "interactions", "seconds an epoch", 2, **scales) as axes:
         time, memory = axes
         memory.set_ylabel("peak resident memory (MB)")
         for model, line in group(points, "model").items():
             x, style = column(line, "num_interactions"), {"color": COLORS[model]}
-            slope, name = rows[-1][f"exponent_{model}"], NAMES[model]
-            label = name if slope is None else f"{name}, slope {slope:.2f}"
-            time.plot(x, column(line, "seconds_per_epoch"), "o-", label=label, **style)
+            seconds, name = column(line, "seconds_per_epoch"), NAMES[model]
+            label = name
+            if len(line) > 1:
+                fit = linear_regression([*map(log10, x)], [*map(log10, seconds)])
+                label += f", slope {fit.slope:.2f}"
+            time.plot(x, seconds, "o-", label=label, **style)
             memory.plot(x, column(line, "peak_rss_mb"), "o-", label=name, **style)
             memory.plot(x, column(line, "budget_mb"), ":", **style)
         memory.plot([], [], "k:", label="budget")
