@@ -212,11 +212,12 @@ class Run:
     def evaluate(self, pairs: Tensor) -> dict[str, float]:
         """The metrics of some pairs."""
         with torch.no_grad():
-            z = self.model.get_embedding()
-            if self.filter is not None:
+            x = None
+            if self.filter is not None:  # Of the table, before it is scored.
                 alpha, K = self.filter
-                z = LTConv(alpha, K, normalize=False)(z, self.loader.adj_t)
-            return evaluate(z, pairs, **self.train_on)
+                conv = LTConv(alpha, K, normalize=False)
+                x = conv(self.model.embedding.weight, self.loader.adj_t)
+            return evaluate(self.model.get_embedding(x=x), pairs, **self.train_on)
 
     def choose_filter(self, pairs: Tensor) -> dict[str, float]:
         """Takes the steps after training that are best on some pairs."""

@@ -356,8 +356,9 @@ class LTGNN(Recommender):
         self._round, self._num_left = adj_t, pairs.size(1)
         self._num_pairs = pairs.size(1)
         history.refresh(adj_t, self._embed(adj_t, self._table().weight))
-        for name in {"gradient", "visits"} & set(history._buffers):
-            history.get_buffer(name).zero_()
+        for name in ("gradient", "visits"):
+            if name in history:
+                history.get_buffer(name).zero_()
 
     def _gather(self, grad: Tensor, seed: Tensor, batch: Data) -> OptTensor:
         """Adds to the gradients of a round; at its end, what they make for X."""
