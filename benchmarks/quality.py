@@ -68,18 +68,28 @@ DEFAULT: Settings = {
 LOCAL = {"gradient": "local", "alpha": 0.2, "lr": 0.001}
 MF = {"model": "MatrixFactorization", "lr": 0.001}
 FILTERS = [(alpha, K) for alpha in (0.1, 0.2, 0.4, 0.6) for K in (1, 2, 3, 6)]
+
+
+def distilled(temperature: float) -> Settings:
+    """Learn from a model four times as wide, trained before."""
+    wide = {"temperature": temperature, "embedding_dim": 256}
+    return {"temperature": temperature, "teacher": wide, "teacher_weight": 0.8}
+
+
 BPR = {"loss": "BPRLoss", "negatives": 1}
 RECIPES: dict[str, Settings] = {
     "default": {},
     "local": LOCAL,
     "mf": MF,
     "mf-filtered": {**MF, "filters": FILTERS},
-    "lightgcn": {"model": "LightGCN", "lr": 0.001},
+    "lightgcn": {"model": "LightGCN", "lr": 0.005, "batch_size": 4096},
     "bpr": BPR,
     "bpr-mf": {**MF, **BPR},
-    "released": {"model": "LTGNN.released", "spectral": False, "lr": 0.0015,
-                 "batch_size": 2048, "user_balanced": True, "negatives": 1,
-                 "reject_seen": True, "add_self_loops": True},
+    "released": {"model": "LTGNN.released", "loss": "BPRLoss", "spectral": False,
+                 "lr": 0.0015, "batch_size": 2048, "user_balanced": True,
+                 "negatives": 1, "reject_seen": True, "add_self_loops": True},
+    "gowalla": distilled(temperature=0.1),
+    "yelp2018": distilled(temperature=0.12),
     "popularity": {"model": "popularity"},
     "svd": {"model": "svd"},
 }  # fmt: skip
@@ -113,6 +123,8 @@ parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--json", type=Path)
 parser.add_argument("--curve", type=Path)
 args = parser.parse_args()
+if min(args.epochs, args.eval_every, args.patience) < 1:
+    parser.error("expected --epochs, --eval-every and --patience to be at least 1")
 
 
 def settings_of(recipe: str) -> Settings:
@@ -146,11 +158,17 @@ def load(val_ratio: float) -> tuple[Any, Split]:
 class Run:
     """A model in training on some pairs."""
 
-    def __init__(self, settings: Settings, data: Any, train: Tensor) -> None:
+    def __init__(
+        self, settings: Settings, data: Any, train: Tensor, teacher: "Run | None"
+    ) -> None:
         settings = copy.deepcopy(settings)
+        if teacher is not None:
+            data = copy.copy(data)
+            data.teacher = teacher.rows()
         torch.manual_seed(args.seed)
         self.train_on = {"num_users": data.num_users, "exclude_edge_index": train}
-        self.seconds = 0.0
+        self.seconds = 0.0 if teacher is None else teacher.seconds
+        self.num_epochs = 0
         start = time.perf_counter()
         lr, spectral = settings.pop("lr"), settings.pop("spectral")
         self.filters, self.filter = settings.pop("filters", []), None
@@ -171,12 +189,14 @@ class Run:
             )
         objective = getattr(loss, settings.pop("loss"))
         names = objective.__init__.__code__.co_varnames
-        of_loss = {k: settings.pop(k) for k in list(settings) if k in names}
+        loss_fn = objective(**{k: settings.pop(k) for k in [*settings] if k in names})
+        self.num_hard = settings.pop("num_hard", [])
+        if self.num_hard:
+            loss_fn = loss.HardNegatives(loss_fn, 0)
         model = MODELS[settings.pop("model")]
-        if model != LTGNN.released:
-            settings["loss_fn"] = objective(**of_loss)
-            settings.setdefault("popularity", float(not amount and objective in SOFT))
-            settings["add_self_loops"] = of_loader.get("add_self_loops", False)
+        settings["loss_fn"] = loss_fn
+        settings.setdefault("popularity", float(not amount and objective in SOFT))
+        settings["add_self_loops"] = of_loader.get("add_self_loops", False)
         self.model: Recommender = model(data.num_users, data.num_items, **settings)
         self.loader = VRNeighborLoader(
             data,
@@ -199,6 +219,10 @@ class Run:
     def epoch(self, name: str) -> float:
         """Trains for an epoch; returns the mean loss."""
         start, total = time.perf_counter(), 0.0
+        if self.num_hard:  # An entry an epoch; the last one for all that follow.
+            last = len(self.num_hard) - 1
+            self.model.loss_fn.num_hard = self.num_hard[min(self.num_epochs, last)]
+        self.num_epochs += 1
         self.model.refresh(self.loader.adj_t)
         for batch in tqdm(self.loader, name, leave=False, disable=None):
             self.optimizer.zero_grad()
@@ -208,6 +232,12 @@ class Run:
             total += float(value.detach())
         self.seconds += time.perf_counter() - start
         return total / len(self.loader)
+
+    @torch.no_grad()
+    def rows(self) -> Tensor:
+        """What the objective was trained on, to teach another model."""
+        self.model.popularity = 0.0
+        return self.model.get_embedding()
 
     def evaluate(self, pairs: Tensor) -> dict[str, float]:
         """The metrics of some pairs."""
@@ -244,10 +274,11 @@ def baseline(name: str, data: Any, pairs: Tensor, train: Tensor) -> dict[str, fl
     return evaluate(z, pairs, num_users=data.num_users, exclude_edge_index=train)
 
 
-def choose(settings: Settings) -> tuple[Run, int, list[dict[str, Any]], Split]:
+def choose(
+    settings: Settings, data: Any, split: Split, teacher: Run | None
+) -> tuple[Run, list[dict[str, Any]], int]:
     """Trains on a part, to find the best epoch on the other."""
-    data, split = load(val_ratio=0.1)
-    run = Run(settings, data, split.train)
+    run = Run(settings, data, split.train, teacher)
     curve: list[dict[str, Any]] = []
     best, state = -1, None
     for epoch in range(1, args.epochs + 1):
@@ -263,7 +294,38 @@ def choose(settings: Settings) -> tuple[Run, int, list[dict[str, Any]], Split]:
         elif len(curve) - 1 - best >= args.patience:
             break
     run.model.load_state_dict(state)
-    return run, best, curve, split
+    return run, curve, best
+
+
+def train(settings: Settings) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Trains a model, after its teacher if it has one, under the protocol."""
+    result: dict[str, Any] = {}
+    curve: list[dict[str, Any]] = []
+    teacher, chosen = settings.pop("teacher", None), None
+    each = [settings] if teacher is None else [{**DEFAULT, **teacher}, settings]
+    epochs, run = [args.epochs] * len(each), None
+    if args.protocol != "paper":
+        data, split = load(val_ratio=0.1)
+        for number, of_model in enumerate(each):
+            run, curve, best = choose(of_model, data, split, run)
+            epochs[number] = curve[best]["epoch"]
+        result["valid"] = run.choose_filter(split.val)
+        result["filter"] = chosen = run.filter
+        result["validation_seconds"] = round(run.seconds, 1)
+    if args.protocol in ("refit", "paper"):
+        data, split = load(val_ratio=0.0)
+        run = None
+        for num, of_model in zip(epochs, each, strict=True):
+            run = Run(of_model, data, split.train, run)
+            for epoch in range(1, num + 1):
+                run.epoch(f"Refit, epoch {epoch}")
+        run.filter = chosen
+    if args.protocol != "validation":
+        result |= run.evaluate(split.test)
+    if teacher is not None:
+        result["teacher_epochs"] = epochs[0]
+    result |= {"epochs": epochs[-1], "train_seconds": round(run.seconds, 1)}
+    return result, curve
 
 
 def main() -> None:
@@ -284,21 +346,8 @@ def main() -> None:
             result |= baseline(settings["model"], data, split.test, split.train)
         result |= {"epochs": 0, "train_seconds": round(time.perf_counter() - start, 1)}
     else:
-        epochs, chosen = args.epochs, None
-        if args.protocol != "paper":
-            run, best, curve, split = choose(settings)
-            epochs, result["valid"] = curve[best]["epoch"], run.choose_filter(split.val)
-            result["filter"] = chosen = run.filter
-            result["validation_seconds"] = round(run.seconds, 1)
-        if args.protocol in ("refit", "paper"):
-            data, split = load(val_ratio=0.0)
-            run = Run(settings, data, split.train)
-            run.filter = chosen
-            for epoch in range(1, epochs + 1):
-                run.epoch(f"Refit, epoch {epoch}")
-        if args.protocol != "validation":
-            result |= run.evaluate(split.test)
-        result |= {"epochs": epochs, "train_seconds": round(run.seconds, 1)}
+        of_training, curve = train(settings)
+        result |= of_training
     print(json.dumps(result, indent=1))
     if args.json is not None:
         args.json.write_text(json.dumps({**result, "curve": curve}) + "\n")

@@ -208,7 +208,7 @@ def test_hard_negatives(z, kind, cosine):
         for s in neg[neg != pos].unique().sort(descending=True).values[:num]
     ]
     loss = HardNegatives(BPRLoss(cosine), 2)
-    assert loss.cosine == cosine
+    assert loss.cosine == cosine and loss.temperature == 1.0
     check(loss, z, kind, torch.stack(terms).mean())
     loss.num_hard = 0  # All of them.
     expected = BPRLoss(cosine)(z, SRC, POS, NEGATIVES[kind])
@@ -231,3 +231,43 @@ def test_softmax_under_autocast(z):
         loss = SoftmaxLoss()(z, SRC, POS)
     loss.backward()
     torch.testing.assert_close(loss, expected)
+
+
+@pytest.mark.parametrize("cosine", [True, False])
+def test_softmax_with_a_teacher(z, log_q, cosine):
+    teacher = torch.randn(7, 5, dtype=torch.double)
+    both = zip(
+        pairs(z, "batch", cosine, 0.5, log_q),
+        pairs(teacher, "batch", cosine, 0.5, log_q),
+        strict=True,
+    )
+    terms = []
+    for b, ((_, pos, neg), (_, teacher_pos, teacher_neg)) in enumerate(both):
+        shift = log_q[POS[b]]
+        score = torch.cat([pos.view(1) - shift, neg])
+        target = torch.cat([teacher_pos.view(1) - shift, teacher_neg]).softmax(0)
+        target = 0.7 * target + 0.3 * torch.eye(len(target), dtype=z.dtype)[0]
+        terms.append(-(target * score.log_softmax(0)).sum())
+    loss = SoftmaxLoss(0.5, cosine, log_q=True, teacher_weight=0.7)
+
+    def forward(z):
+        return loss(z, SRC, POS, None, log_q, teacher)
+
+    torch.testing.assert_close(forward(z), torch.stack(terms).mean())
+    assert gradcheck(forward, z)
+
+
+def test_a_teacher_of_the_same_rows_asks_for_nothing(z):
+    loss = SoftmaxLoss(teacher_weight=1.0)
+    loss(z, SRC, POS, teacher=z.detach()).backward()
+    torch.testing.assert_close(z.grad, torch.zeros_like(z))
+
+
+def test_softmax_needs_the_teacher_it_weighs(z):
+    loss = SoftmaxLoss(teacher_weight=0.5)
+    with pytest.raises(ValueError, match="a teacher's rows"):
+        loss(z, SRC, POS)
+    with pytest.raises(ValueError, match="or negatives"):
+        loss(z, SRC, POS, NEGATIVES["one"], teacher=z.detach())
+    with pytest.raises(ValueError, match="teacher_weight"):
+        SoftmaxLoss(teacher_weight=1.5)

@@ -51,6 +51,11 @@ class HardNegatives(Module):
         """Whether the objective scores by cosine."""
         return bool(getattr(self.loss_fn, "cosine", False))
 
+    @property
+    def temperature(self) -> float:
+        """What the objective divides the scores by."""
+        return float(getattr(self.loss_fn, "temperature", 1.0))
+
     def forward(
         self,
         z: Tensor,

@@ -225,7 +225,10 @@ class Recommender(Module, ABC):
     def _objective(self, z: Tensor, x: Tensor, batch: Data) -> Tensor:
         """The objective of the seeds' scored rows, and the decay of their own."""
         src, pos, neg = batch.src_index, batch.dst_pos_index, batch.get("dst_neg_index")
-        loss = self.loss_fn(z, src, pos, neg, batch.get("log_q"))
+        extra = {}
+        if "teacher" in batch and getattr(self.loss_fn, "teacher_weight", 0.0) > 0.0:
+            extra["teacher"] = batch.teacher[: batch.num_seeds]
+        loss = self.loss_fn(z, src, pos, neg, batch.get("log_q"), **extra)
         if self.weight_decay > 0.0:
             norm = x.square().sum(-1)
             total = norm[src].sum() + norm[pos].sum()

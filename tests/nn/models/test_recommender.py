@@ -1,5 +1,7 @@
 """What every model must do, on graphs whose answer is known."""
 
+import copy
+
 import pytest
 import torch
 from torch_geometric.data import Data
@@ -155,3 +157,23 @@ def test_bad_arguments(cls):
         cls(2, 3, weight_decay=-1.0)
     with pytest.raises(ValueError, match="'num_layers'"):
         LightGCN(2, 3, num_layers=0)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_rows_of_a_teacher_reach_the_objective(graph, pairs, name):
+    cls, kwargs = MODELS[name]
+    loss_fn = SoftmaxLoss(teacher_weight=0.5)
+    model = cls(graph.num_users, graph.num_items, 4, loss_fn=loss_fn, **kwargs)
+    model.refresh(VRNeighborLoader(graph, model.history, 2, pairs, 5).adj_t)
+    with pytest.raises(ValueError, match="teacher"):
+        model.loss(next(iter(VRNeighborLoader(graph, model.history, 2, pairs, 5))))
+    teacher = torch.randn(model.num_nodes, 6)
+    data = copy.copy(graph)
+    data.teacher = teacher
+    batch = next(iter(VRNeighborLoader(data, model.history, 2, pairs, 5)))
+    seed, given = batch.n_id[: batch.num_seeds], []
+    model.loss_fn.register_forward_hook(
+        lambda *args: given.append(args[2]["teacher"]), with_kwargs=True
+    )
+    model.loss(batch)
+    assert torch.equal(given[0], teacher[seed])
