@@ -76,7 +76,7 @@ def distilled(temperature: float) -> Settings:
     return {"temperature": temperature, "teacher": wide, "teacher_weight": 0.8}
 
 
-BPR = {"loss": "BPRLoss", "negatives": 1}
+BPR = {"loss": "BPRLoss", "cosine": True, "temperature": 0.08, "popularity": 1.1}
 RECIPES: dict[str, Settings] = {
     "default": {},
     "local": LOCAL,
@@ -341,8 +341,9 @@ def main() -> None:
         start = time.perf_counter()
         data, split = load(val_ratio=0.1)
         result["valid"] = baseline(settings["model"], data, split.val, split.train)
-        if args.protocol != "validation":
+        if args.protocol in ("refit", "paper"):
             data, split = load(val_ratio=0.0)
+        if args.protocol != "validation":
             result |= baseline(settings["model"], data, split.test, split.train)
         result |= {"epochs": 0, "train_seconds": round(time.perf_counter() - start, 1)}
     else:

@@ -13,17 +13,24 @@ def test_code_in_readme_runs(tmp_path, monkeypatch, capsys):
     lines = ["user_id,item_id", *(f"u{u},i{i}" for u, i in rows)]
     (tmp_path / "ratings.csv").write_text("\n".join(lines) + "\n")
     monkeypatch.chdir(tmp_path)
-    first, second = re.findall(r"```python\n(.*?)```", README, re.S)
+    first, distillation, layer = re.findall(r"```python\n(.*?)```", README, re.S)
     scope: dict = {}
     exec(first, scope)
     assert "recall@20" in capsys.readouterr().out
     assert scope["raw_ids"].shape == (2, 10)
+    scope["wide"] = scope["model"]
+    exec(distillation, scope)
+    assert scope["data"].teacher.shape == (scope["data"].num_nodes, 64)
+    student = scope["model"]
+    loader = VRNeighborLoader(scope["data"], student.history)
+    student.refresh(loader.adj_t)
+    assert student.loss(next(iter(loader))).isfinite()
     history = History(scope["data"].num_nodes, 64)
     loader = VRNeighborLoader(scope["data"], history, 15)
     batch = next(iter(loader))
     scope |= {"batch": batch, "seed": batch.n_id[: batch.num_seeds]}
     scope |= {"x": scope["model"].embedding.weight}
     scope |= {"edge_index": scope["data"].edge_index}
-    exec(second, scope)
+    exec(layer, scope)
     assert scope["z"].shape == (batch.num_seeds, 64)
     assert scope["report"].converged
