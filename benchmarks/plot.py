@@ -153,22 +153,24 @@ def quality(rows: list[Row]) -> str:
             row = {"recipe": recipe, "seeds": len(runs)}
             for key in ("recall@20", "ndcg@20", "epochs", "train_seconds"):
                 values = column(runs, key)
-                spread = stdev(values) if len(values) > 1 else 0.0
-                row[key], row[f"{key} spread"] = mean(values), spread
+                row[key] = mean(values)
+                spread = f" ± {stdev(values):.4f}" if len(values) > 1 else ""
+                row[f"{key} spread"] = spread
             row["valid"] = mean(run["valid"]["recall@20"] for run in runs)
             table_rows.append(row)
         columns = {
             "Recipe": "{recipe}",
-            "Recall@20": "{recall@20:.4f} ± {recall@20 spread:.4f}",
-            "NDCG@20": "{ndcg@20:.4f} ± {ndcg@20 spread:.4f}",
+            "Recall@20": "{recall@20:.4f}{recall@20 spread}",
+            "NDCG@20": "{ndcg@20:.4f}{ndcg@20 spread}",
             "Validation recall@20": "{valid:.4f}",
             "Epochs": "{epochs:.0f}",
             "Training (s)": "{train_seconds:.0f}",
             "Seeds": "{seeds}",
         }
         table_rows.sort(key=lambda row: -row["recall@20"])
-        out.append(table(f"Quality, {dataset}", table_rows, columns))
-        with figure(f"quality_{dataset}", "seconds of training", RECALL) as ax:
+        name = Path(dataset).stem
+        out.append(table(f"Quality, {name}", table_rows, columns))
+        with figure(f"quality_{name}", "seconds of training", RECALL) as ax:
             for recipe, runs in group(lines, "recipe").items():
                 if curve := runs[0]["curve"]:
                     x, y = column(curve, "seconds"), column(curve, "recall@20")

@@ -70,10 +70,10 @@ MF = {"model": "MatrixFactorization", "lr": 0.001}
 FILTERS = [(alpha, K) for alpha in (0.1, 0.2, 0.4, 0.6) for K in (1, 2, 3, 6)]
 
 
-def distilled(temperature: float) -> Settings:
-    """Learn from a model four times as wide, trained before."""
-    wide = {"temperature": temperature, "embedding_dim": 256}
-    return {"temperature": temperature, "teacher": wide, "teacher_weight": 0.8}
+def distilled(temperature: float, dim: int, weight: float) -> Settings:
+    """Learn from a wider model, trained before."""
+    wide = {"temperature": temperature, "embedding_dim": dim}
+    return {"temperature": temperature, "teacher": wide, "teacher_weight": weight}
 
 
 BPR = {"loss": "BPRLoss", "cosine": True, "temperature": 0.08, "popularity": 1.1}
@@ -88,8 +88,8 @@ RECIPES: dict[str, Settings] = {
     "released": {"model": "LTGNN.released", "loss": "BPRLoss", "spectral": False,
                  "lr": 0.0015, "batch_size": 2048, "user_balanced": True,
                  "negatives": 1, "reject_seen": True, "add_self_loops": True},
-    "gowalla": distilled(temperature=0.1),
-    "yelp2018": distilled(temperature=0.12),
+    "gowalla": distilled(temperature=0.1, dim=128, weight=0.7),
+    "yelp2018": distilled(temperature=0.12, dim=256, weight=0.8),
     "popularity": {"model": "popularity"},
     "svd": {"model": "svd"},
 }  # fmt: skip
