@@ -5,7 +5,10 @@
 
 --dataset is gowalla, yelp2018, synthetic, a folder in LightGCN's text form, or a file
 of interactions. --recipe names the settings below; --set changes single ones, as in
---set alpha=0.2 lr=0.02. The protocols:
+--set alpha=0.2 lr=0.02. With num_hard=[0,0,4] a pair keeps the hardest of its negatives
+only, an entry an epoch and the last one for the rest (0: all); with average=0.98 the
+table is averaged over updates; with teacher={...} a model of those settings is trained
+first, and teaches. The protocols:
 
 - refit (the default): a tenth of each user's training interactions is the validation
   part: of a published split the last ones, as its lines are in order of time and its
@@ -70,10 +73,10 @@ MF = {"model": "MatrixFactorization", "lr": 0.001}
 FILTERS = [(alpha, K) for alpha in (0.1, 0.2, 0.4, 0.6) for K in (1, 2, 3, 6)]
 
 
-def distilled(temperature: float, dim: int, weight: float) -> Settings:
+def distilled(weight: float, dim: int, **settings: Any) -> Settings:
     """Learn from a wider model, trained before."""
-    wide = {"temperature": temperature, "embedding_dim": dim}
-    return {"temperature": temperature, "teacher": wide, "teacher_weight": weight}
+    teacher = {**settings, "embedding_dim": dim}
+    return {**settings, "teacher_weight": weight, "teacher": teacher}
 
 
 BPR = {"loss": "BPRLoss", "cosine": True, "temperature": 0.08, "popularity": 1.1}
@@ -88,8 +91,8 @@ RECIPES: dict[str, Settings] = {
     "released": {"model": "LTGNN.released", "loss": "BPRLoss", "spectral": False,
                  "lr": 0.0015, "batch_size": 2048, "user_balanced": True,
                  "negatives": 1, "reject_seen": True, "add_self_loops": True},
-    "gowalla": distilled(temperature=0.1, dim=128, weight=0.7),
-    "yelp2018": distilled(temperature=0.12, dim=256, weight=0.8),
+    "gowalla": distilled(0.7, dim=128, temperature=0.1, average=0.98),
+    "yelp2018": distilled(0.8, dim=256, temperature=0.12),
     "popularity": {"model": "popularity"},
     "svd": {"model": "svd"},
 }  # fmt: skip
@@ -172,6 +175,7 @@ class Run:
         start = time.perf_counter()
         lr, spectral = settings.pop("lr"), settings.pop("spectral")
         self.filters, self.filter = settings.pop("filters", []), None
+        self.decay, self.num_updates = settings.pop("average", 0.0), 0
         of_loader = {k: settings.pop(k) for k in OF_LOADER if k in settings}
         amount = settings.pop("negatives", 0)
         of_negatives = {
@@ -214,6 +218,7 @@ class Run:
             self.optimizer = torch.optim.Adam(
                 self.model.parameters(), lr=lr, fused=True
             )
+        self.average = torch.zeros_like(table.weight) if self.decay else None
         self.seconds += time.perf_counter() - start
 
     def epoch(self, name: str) -> float:
@@ -229,25 +234,48 @@ class Run:
             value = self.model.loss(batch)
             value.backward()
             self.optimizer.step()
+            self.update_average()
             total += float(value.detach())
         self.seconds += time.perf_counter() - start
         return total / len(self.loader)
 
     @torch.no_grad()
+    def update_average(self) -> None:
+        """Adds the table to its running average, whenever it has moved."""
+        weight = self.model.embedding.weight
+        if self.average is not None and weight.grad is not None:
+            self.average.lerp_(weight, 1.0 - self.decay)
+            self.num_updates += 1
+
+    def table(self) -> Tensor:
+        """The table, or its average over the last updates."""
+        if self.average is None:
+            return self.model.embedding.weight
+        return self.average / (1.0 - self.decay**self.num_updates)
+
+    def state(self) -> Any:
+        """What an epoch leaves behind."""
+        return copy.deepcopy((self.model.state_dict(), self.average, self.num_updates))
+
+    def load_state(self, state: Any) -> None:
+        """Goes back to what an epoch left behind."""
+        of_model, self.average, self.num_updates = state
+        self.model.load_state_dict(of_model)
+
+    @torch.no_grad()
     def rows(self) -> Tensor:
         """What the objective was trained on, to teach another model."""
         self.model.popularity = 0.0
-        return self.model.get_embedding()
+        return self.model.get_embedding(x=self.table())
 
+    @torch.no_grad()
     def evaluate(self, pairs: Tensor) -> dict[str, float]:
         """The metrics of some pairs."""
-        with torch.no_grad():
-            x = None
-            if self.filter is not None:  # Of the table, before it is scored.
-                alpha, K = self.filter
-                conv = LTConv(alpha, K, normalize=False)
-                x = conv(self.model.embedding.weight, self.loader.adj_t)
-            return evaluate(self.model.get_embedding(x=x), pairs, **self.train_on)
+        x = self.table()
+        if self.filter is not None:  # Before it is scored.
+            alpha, K = self.filter
+            x = LTConv(alpha, K, normalize=False)(x, self.loader.adj_t)
+        return evaluate(self.model.get_embedding(x=x), pairs, **self.train_on)
 
     def choose_filter(self, pairs: Tensor) -> dict[str, float]:
         """Takes the steps after training that are best on some pairs."""
@@ -290,10 +318,10 @@ def choose(
         print(curve[-1], flush=True)
         if best < 0 or curve[-1][RECALL] > curve[best][RECALL]:
             best = len(curve) - 1
-            state = copy.deepcopy(run.model.state_dict())
+            state = run.state()
         elif len(curve) - 1 - best >= args.patience:
             break
-    run.model.load_state_dict(state)
+    run.load_state(state)
     return run, curve, best
 
 
