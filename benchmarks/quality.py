@@ -8,7 +8,8 @@ of interactions. --recipe names the settings below; --set changes single ones, a
 --set alpha=0.2 lr=0.02. With num_hard=[0,0,4] a pair keeps the hardest of its negatives
 only, an entry an epoch and the last one for the rest (0: all); with average=0.98 the
 table is averaged over updates; with teacher={...} a model of those settings is trained
-first, and teaches. The protocols:
+first, and teaches, as much as teacher_weight says (--set changes the pupil only). The
+protocols:
 
 - refit (the default): a tenth of each user's training interactions is the validation
   part: of a published split the last ones, as its lines are in order of time and its
@@ -265,8 +266,8 @@ class Run:
     @torch.no_grad()
     def rows(self) -> Tensor:
         """What the objective was trained on, to teach another model."""
-        self.model.popularity = 0.0
-        return self.model.get_embedding(x=self.table())
+        z = self.model.get_embedding(x=self.table())
+        return z[:, : self.model.embedding_dim]  # Without popularity.
 
     @torch.no_grad()
     def evaluate(self, pairs: Tensor) -> dict[str, float]:
@@ -330,6 +331,8 @@ def train(settings: Settings) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     result: dict[str, Any] = {}
     curve: list[dict[str, Any]] = []
     teacher, chosen = settings.pop("teacher", None), None
+    if teacher is not None and settings.get("teacher_weight", 0.0) <= 0.0:
+        parser.error("expected a positive teacher_weight beside a teacher")
     each = [settings] if teacher is None else [{**DEFAULT, **teacher}, settings]
     epochs, run = [args.epochs] * len(each), None
     if args.protocol != "paper":

@@ -21,8 +21,7 @@ def test_code_in_readme_runs(tmp_path, monkeypatch, capsys):
     scope["wide"] = scope["model"]
     exec(distillation, scope)
     assert scope["data"].teacher.shape == (scope["data"].num_nodes, 64)
-    student = scope["model"]
-    loader = VRNeighborLoader(scope["data"], student.history)
+    student, loader = scope["model"], scope["loader"]
     student.refresh(loader.adj_t)
     assert student.loss(next(iter(loader))).isfinite()
     history = History(scope["data"].num_nodes, 64)

@@ -56,6 +56,8 @@ class VRNeighborLoader(LinkLoader):
       the visits of :math:`j` over those of :math:`r` if it counts visits;
     * :obj:`log_q` :obj:`[num_seeds]`: the logarithm of the probability with which
       the node is drawn as a negative, unless that is the same for all items;
+    * :obj:`teacher` :obj:`[num_seeds, any_dim]`: the rows of :obj:`data.teacher`, one
+      for each node, if there are any; see :class:`~ltgnn_pyg.nn.loss.SoftmaxLoss`;
     * :obj:`round_edge_index` :obj:`[2, num_round_pairs]`, only on the first batch of a
       round and only for a history without a control variate: all pairs of the
       round, node ids, users first;
@@ -112,7 +114,7 @@ class VRNeighborLoader(LinkLoader):
     Raises:
         ValueError: If :obj:`num_users` is missing, the pairs do not lead from
             users to items, a direction of the graph is missing, or history,
-            negatives and graph differ in size.
+            negatives, teacher and graph differ in size.
 
     *Cost:* O(batch_size x num_neighbors x dim) time a batch, whatever the size
     of the graph; O(batch_size) for a history without a control variate.
@@ -192,6 +194,14 @@ class VRNeighborLoader(LinkLoader):
         data = copy.copy(data)
         data.num_nodes = num_nodes
         data.pop("adj_t", None)
+        self._teacher = data.pop("teacher", None)
+        if self._teacher is not None:
+            if self._teacher.size(0) != num_nodes:
+                raise ValueError(
+                    f"Expected 'data.teacher' with a row for each of {num_nodes} nodes "
+                    f"(got {list(self._teacher.size())})"
+                )
+            self._teacher = self._teacher.to(self.adj_t.device)
         if ours:  # The matrix holds all of it.
             data.pop("edge_index", None)
             data.pop("edge_weight", None)
@@ -268,6 +278,8 @@ class VRNeighborLoader(LinkLoader):
             batch.round_edge_index = round_edge_index.to(seed)
         if self._log_q is not None:
             batch.log_q = self._log_q[seed]
+        if self._teacher is not None:
+            batch.teacher = self._teacher[seed]
         if self.history is not None and "difference" in self.history:
             self._pull(batch, seed, neighbor, weight, ptr)
         return batch if self.batch_transform is None else self.batch_transform(batch)

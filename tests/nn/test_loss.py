@@ -267,7 +267,9 @@ def test_softmax_needs_the_teacher_it_weighs(z):
     loss = SoftmaxLoss(teacher_weight=0.5)
     with pytest.raises(ValueError, match="a teacher's rows"):
         loss(z, SRC, POS)
-    with pytest.raises(ValueError, match="or negatives"):
+    with pytest.raises(ValueError, match="the batch's items as negatives"):
         loss(z, SRC, POS, NEGATIVES["one"], teacher=z.detach())
     with pytest.raises(ValueError, match="teacher_weight"):
         SoftmaxLoss(teacher_weight=1.5)
+    with pytest.raises(ValueError, match="without a teacher"):
+        HardNegatives(loss, 1)

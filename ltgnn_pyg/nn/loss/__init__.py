@@ -5,7 +5,9 @@ dst_neg_index, log_q) -> Tensor`.
 indices :obj:`[batch_size]` point into it. Negatives come as :obj:`[batch_size]`,
 :obj:`[batch_size, amount]`, :obj:`[1, amount]` shared by the batch, or
 :obj:`None`: then the other positive items of the batch serve. :obj:`log_q`
-:obj:`[num_nodes]`, optional, tells how often each row is drawn as a negative.
+:obj:`[num_nodes]`, optional, tells how often each row is drawn as a negative. An
+objective with a positive :obj:`teacher_weight` is given the rows of a teacher too, as
+:obj:`teacher`.
 """
 
 from ltgnn_pyg.nn.loss.bce_loss import BCELoss

@@ -33,7 +33,7 @@ class HardNegatives(Module):
         num_hard (int): How many negatives of a pair are handed on; 0 for all.
 
     Raises:
-        ValueError: If :obj:`num_hard` is negative.
+        ValueError: If :obj:`num_hard` is negative, or the objective has a teacher.
 
     *Cost:* O(batch_size x num_candidates x dim) time, and memory of as much for
     candidates of each pair, O(batch_size x num_candidates) for shared ones.
@@ -43,6 +43,11 @@ class HardNegatives(Module):
         super().__init__()
         if num_hard < 0:
             raise ValueError(f"Expected 'num_hard' to be at least 0 (got {num_hard})")
+        if getattr(loss_fn, "teacher_weight", 0.0) > 0.0:
+            raise ValueError(
+                "Expected an objective without a teacher, which needs all items of the "
+                f"batch (got {loss_fn}); pass 'teacher_weight=0'"
+            )
         self.loss_fn = loss_fn
         self.num_hard = num_hard
 

@@ -31,13 +31,14 @@ class SoftmaxLoss(RankingLoss):
     the Knowledge in a Neural Network" <https://arxiv.org/abs/1503.02531>`_): the
     target is no longer the pair's item alone but
     :math:`(1 - \lambda) \, \delta_{i i_b} + \lambda \, p^{T}_b(i)`, with
-    :math:`p^{T}_b` the same softmax of the teacher's rows. They are those of
-    :obj:`data.teacher`, of all nodes, which the loader hands on batch by batch:
+    :math:`p^{T}_b` the same softmax, at the same temperature, of the teacher's rows.
+    They are those of :obj:`data.teacher`, of all nodes, which the loader hands on
+    batch by batch:
 
     .. code-block:: python
 
-        teacher.popularity = 0.0  # Rows as they were trained.
-        data.teacher = teacher.get_embedding().detach()
+        with torch.no_grad():  # Without the column of popularity.
+            data.teacher = teacher.get_embedding()[:, : teacher.embedding_dim]
         student = LTGNN(num_users, num_items, loss_fn=SoftmaxLoss(teacher_weight=0.8))
 
     Args:
@@ -85,11 +86,17 @@ class SoftmaxLoss(RankingLoss):
         """Returns the mean loss of the batch, a scalar; :obj:`teacher` holds the
         teacher's rows of the same nodes as :obj:`z`.
         """
-        if self.teacher_weight > 0.0 and (teacher is None or dst_neg_index is not None):
+        if self.teacher_weight == 0.0:
+            teacher = None
+        elif teacher is None:
             raise ValueError(
-                f"Expected a teacher's rows for teacher_weight={self.teacher_weight}, "
-                "and the batch's items as negatives (got no rows, or negatives); set "
-                "'data.teacher' before the loader is built, without 'neg_sampling'"
+                f"Expected a teacher's rows for teacher_weight={self.teacher_weight} "
+                "(got none); set 'data.teacher' before the loader is built"
+            )
+        elif dst_neg_index is not None:
+            raise ValueError(
+                "Expected the batch's items as negatives beside a teacher (got drawn "
+                "ones); build the loader without 'neg_sampling'"
             )
         shift = log_q[dst_pos_index] if self.log_q and log_q is not None else None
         if dst_neg_index is not None:
@@ -97,7 +104,7 @@ class SoftmaxLoss(RankingLoss):
             pos = pos if shift is None else pos - shift
             return self.compare(pos, neg, src_index)
         sides: list[Tensor | None] = []
-        for rows in (z, teacher if self.teacher_weight > 0.0 else None):
+        for rows in (z, teacher):
             if rows is None:
                 sides += [None, None]
                 continue
@@ -108,6 +115,10 @@ class SoftmaxLoss(RankingLoss):
             return _InBatchSoftmax.apply(
                 *sides, self.teacher_weight, dst_pos_index, shift
             )
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        return f"{super().extra_repr()}, teacher_weight={self.teacher_weight}"
 
     def compare(self, pos: Tensor, neg: Tensor, src_index: Tensor) -> Tensor:
         """Returns the mean loss, a scalar."""
@@ -162,7 +173,7 @@ class _InBatchSoftmax(torch.autograd.Function):
 
 
 def _scores(src: Tensor, dst: Tensor, shift: Tensor | None, same: Tensor) -> Tensor:
-    """The logits of the items of a batch, without those of the pair's own item."""
+    """The logits of the batch's items, but where a pair's own stands again."""
     score = src @ dst.t()
     if shift is not None:
         score -= shift

@@ -47,7 +47,8 @@ class Recommender(Module, ABC):
             :math:`\tau` the temperature of the objective. Where the items of a batch
             serve as its negatives, as often as they are popular, what softmax learns
             is :math:`\ln (p(i | u) / p(i))`, and 1 makes :math:`\ln p(i | u)` of it.
-            If :obj:`None`, 1 with the default objective, 0 with another.
+            If :obj:`None`, 1 with the default objective or one with a teacher, 0
+            with another.
             (default: :obj:`None`)
         add_self_loops (bool, optional): Propagates over :math:`A + I`; tell the
             loader too. (default: :obj:`False`)
@@ -97,7 +98,8 @@ class Recommender(Module, ABC):
         self.loss_fn = SoftmaxLoss() if loss_fn is None else loss_fn
         self._normalize = normalize
         if popularity is None:
-            popularity = 1.0 if loss_fn is None else 0.0
+            taught = getattr(loss_fn, "teacher_weight", 0.0) > 0.0
+            popularity = float(loss_fn is None or taught)
         self.popularity = popularity
         self.embedding: Embedding | None = None
         if embedding:
@@ -227,7 +229,7 @@ class Recommender(Module, ABC):
         src, pos, neg = batch.src_index, batch.dst_pos_index, batch.get("dst_neg_index")
         extra = {}
         if "teacher" in batch and getattr(self.loss_fn, "teacher_weight", 0.0) > 0.0:
-            extra["teacher"] = batch.teacher[: batch.num_seeds]
+            extra["teacher"] = batch.teacher
         loss = self.loss_fn(z, src, pos, neg, batch.get("log_q"), **extra)
         if self.weight_decay > 0.0:
             norm = x.square().sum(-1)

@@ -177,3 +177,7 @@ def test_rows_of_a_teacher_reach_the_objective(graph, pairs, name):
     )
     model.loss(batch)
     assert torch.equal(given[0], teacher[seed])
+    assert model.popularity == 1.0
+    data.teacher = teacher[1:]
+    with pytest.raises(ValueError, match="a row for each"):
+        VRNeighborLoader(data, model.history, 2, pairs, 5)
