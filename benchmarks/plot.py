@@ -175,7 +175,6 @@ def quality(rows: list[Row]) -> str:
                 if curve := runs[0]["curve"]:
                     x, y = column(curve, "seconds"), column(curve, "recall@20")
                     ax.plot(x, y, "o-", label=recipe)
-            ax.set_xscale("log")
     return "\n".join(out)
 
 
