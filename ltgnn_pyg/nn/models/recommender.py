@@ -47,8 +47,8 @@ class Recommender(Module, ABC):
             :math:`\tau` the temperature of the objective. Where the items of a batch
             serve as its negatives, as often as they are popular, what softmax learns
             is :math:`\ln (p(i | u) / p(i))`, and 1 makes :math:`\ln p(i | u)` of it.
-            If :obj:`None`, 1 with the default objective or one with a teacher, 0
-            with another.
+            If :obj:`None`, 1 with the default objective or one with a teacher that
+            does not correct for :math:`q`, 0 with another.
             (default: :obj:`None`)
         add_self_loops (bool, optional): Propagates over :math:`A + I`; tell the
             loader too. (default: :obj:`False`)
@@ -99,7 +99,8 @@ class Recommender(Module, ABC):
         self._normalize = normalize
         if popularity is None:
             taught = getattr(loss_fn, "teacher_weight", 0.0) > 0.0
-            popularity = float(loss_fn is None or taught)
+            corrected = getattr(loss_fn, "log_q", False)
+            popularity = float(loss_fn is None or (taught and not corrected))
         self.popularity = popularity
         self.embedding: Embedding | None = None
         if embedding:

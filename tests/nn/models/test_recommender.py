@@ -178,6 +178,8 @@ def test_rows_of_a_teacher_reach_the_objective(graph, pairs, name):
     model.loss(batch)
     assert torch.equal(given[0], teacher[seed])
     assert model.popularity == 1.0
+    corrected = SoftmaxLoss(log_q=True, teacher_weight=0.5)
+    assert cls(3, 4, 2, loss_fn=corrected, **kwargs).popularity == 0.0
     data.teacher = teacher[1:]
     with pytest.raises(ValueError, match="a row for each"):
         VRNeighborLoader(data, model.history, 2, pairs, 5)
