@@ -93,7 +93,7 @@ RECIPES: dict[str, Settings] = {
                  "lr": 0.0015, "batch_size": 2048, "user_balanced": True,
                  "negatives": 1, "reject_seen": True, "add_self_loops": True},
     "gowalla": distilled(0.7, dim=128, temperature=0.1, average=0.98),
-    "yelp2018": distilled(0.8, dim=256, temperature=0.12),
+    "yelp2018": distilled(0.8, dim=256, temperature=0.12, average=0.98),
     "popularity": {"model": "popularity"},
     "svd": {"model": "svd"},
 }  # fmt: skip
