@@ -12,6 +12,7 @@ from ltgnn_pyg.datasets.lightgcn_text import (
     Yelp2018,
 )
 from ltgnn_pyg.datasets.read_interactions import read_interactions
+from ltgnn_pyg.datasets.recency import recency_weight
 from ltgnn_pyg.datasets.split import (
     Split,
     split_given,
@@ -34,6 +35,7 @@ __all__ = [
     "align_ids",
     "k_core",
     "read_interactions",
+    "recency_weight",
     "split_given",
     "split_leave_one_out",
     "split_ratio",

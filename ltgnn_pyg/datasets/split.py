@@ -89,7 +89,7 @@ def split_given(
     if val_ratio > 0:
         user = both.user[part == TRAIN]
         order = torch.arange(user.numel()) if seed is None else None
-        rank, degree = _rank_within_user(user, both.num_users, seed or 0, order)
+        rank, degree = rank_within_user(user, both.num_users, seed or 0, order)
         part[: user.numel()][rank < _share(degree, val_ratio)[user]] = VAL
     return _cut(both, part)
 
@@ -121,7 +121,7 @@ def split_ratio(
     """
     _check_ratio(test_ratio=test_ratio, val_ratio=val_ratio)
     user = interactions.user
-    rank, degree = _rank_within_user(user, interactions.num_users, seed)
+    rank, degree = rank_within_user(user, interactions.num_users, seed)
     num_test = _share(degree, test_ratio)
     return _cut_by_rank(
         interactions, rank, num_test, num_test + _share(degree, val_ratio, num_test)
@@ -151,7 +151,7 @@ def split_leave_one_out(
 
     *Cost:* :math:`O(E \log E)`.
     """
-    rank, degree = _rank_within_user(
+    rank, degree = rank_within_user(
         interactions.user, interactions.num_users, seed, interactions.time
     )
     num_test = (degree - 1).clamp(0, 1)
@@ -232,10 +232,12 @@ def _cut(interactions: Interactions, part: Tensor) -> tuple[Data, Split]:
     return train.to_data(), split
 
 
-def _rank_within_user(
+def rank_within_user(
     user: Tensor, num_users: int, seed: int, time: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    # The place of each interaction among its user's, latest first or shuffled.
+    """Places of the interactions among their user's, latest first or shuffled, and
+    the degrees of the users.
+    """
     generator = torch.Generator().manual_seed(seed)
     perm = torch.randperm(user.numel(), generator=generator).to(user.device)
     if time is not None:

@@ -68,6 +68,24 @@ def test_bpr(z, kind, cosine):
 
 
 @pytest.mark.parametrize("kind", NEGATIVES)
+def test_bpr_of_hard_negatives(z, kind):
+    loss, fixed = BPRLoss(True, 0.5, hardness=3.0), 0.0
+    for (_, pos, neg), (_, _, score) in zip(
+        pairs(z, kind, True, 0.5), pairs(z.detach(), kind, True, 0.5), strict=True
+    ):
+        weight = [math.exp(3.0 * s) for s in score.tolist()]
+        for w, s in zip(weight, neg, strict=True):
+            fixed = fixed - w / sum(weight) * torch.log(torch.sigmoid(pos - s)) / 4
+    total = loss(z, SRC, POS, NEGATIVES[kind])
+    torch.testing.assert_close(total, fixed)  # The weights are not differentiated.
+    grads = (torch.autograd.grad(value, z)[0] for value in (total, fixed))
+    torch.testing.assert_close(*grads)
+    limit = BPRLoss(hardness=1e-9)(z, SRC, POS, torch.tensor([[4, 5, 6]]))
+    plain = BPRLoss()(z, SRC, POS, torch.tensor([[4, 5, 6]]))
+    torch.testing.assert_close(limit, plain)
+
+
+@pytest.mark.parametrize("kind", NEGATIVES)
 def test_bce(z, kind):
     drawn = list(pairs(z, kind, False))
     one = torch.stack([-torch.log(torch.sigmoid(pos)) for _, pos, _ in drawn])
@@ -184,6 +202,7 @@ def test_direct_au(z):
     "loss",
     [
         BPRLoss(),
+        BPRLoss(hardness=2.0),
         SoftmaxLoss(),
         BilateralSoftmaxLoss(),
         DirectAULoss(),
@@ -222,6 +241,8 @@ def test_bad_arguments():
         BilateralSoftmaxLoss(pos_temperature=0.0)
     with pytest.raises(ValueError, match="'num_hard'"):
         HardNegatives(BPRLoss(), -1)
+    with pytest.raises(ValueError, match="'hardness'"):
+        BPRLoss(hardness=-1.0)
 
 
 def test_softmax_under_autocast(z):

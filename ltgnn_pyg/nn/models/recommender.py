@@ -7,8 +7,9 @@ from torch import Tensor
 from torch.nn import Embedding, Module
 from torch_geometric.data import Data
 from torch_geometric.typing import Adj, OptTensor
+from torch_geometric.utils import scatter
 
-from ltgnn_pyg.adjacency import normalized_adj
+from ltgnn_pyg.adjacency import normalized_adj, to_coo
 from ltgnn_pyg.history import History
 from ltgnn_pyg.nn.loss import SoftmaxLoss
 from ltgnn_pyg.retrieval import top_k
@@ -145,8 +146,10 @@ class Recommender(Module, ABC):
                 directions :obj:`[2, num_edges]` or a sparse matrix, which is
                 normalised first. If :obj:`None`, the graph of the last
                 :meth:`refresh`. (default: :obj:`None`)
-            edge_weight (torch.Tensor, optional): Edge weights :obj:`[num_edges]`.
-                (default: :obj:`None`)
+            edge_weight (torch.Tensor, optional): Edge weights :obj:`[num_edges]`, such
+                as those of :func:`~ltgnn_pyg.datasets.recency_weight`. The degrees of
+                :attr:`popularity` are then sums of weights, too; those of a
+                refreshed graph are numbers of edges. (default: :obj:`None`)
             x (torch.Tensor, optional): All rows of :math:`X`, for a model without
                 a table. (default: :obj:`None`)
 
@@ -161,18 +164,24 @@ class Recommender(Module, ABC):
         *Cost:* That of the model over the whole graph, and O(E log E) to normalise
         a graph given.
         """
-        adj_t = self._adj_t
+        adj_t, degree = self._adj_t, None
         if edge_index is not None:
             adj_t = normalized_adj(
                 edge_index, edge_weight, self.num_nodes, self.add_self_loops
             )
+            (_, target), weight = to_coo(edge_index, edge_weight)
+            if weight is not None:
+                degree = scatter(weight, target, dim_size=self.num_nodes)
         z = self._embed(adj_t, self._rows(x))
         z = F.normalize(z, dim=-1) if self.normalize else z
         if self.popularity == 0.0:
             return z
-        degree = self._graph(adj_t).crow_indices().diff().clamp(min=1)
+        if degree is None:
+            degree = self._graph(adj_t).crow_indices().diff()
+        degree = degree.to(z)
+        lowest = degree[self.num_users :].where(degree[self.num_users :] > 0, 1).min()
         scale = self.popularity * getattr(self.loss_fn, "temperature", 1.0)
-        bias = scale * degree.to(z).log()
+        bias = scale * degree.clamp(min=lowest).log()
         bias[: self.num_users] = 1.0  # What a user's row multiplies it by.
         return torch.cat([z, bias.view(-1, 1)], dim=1)
 

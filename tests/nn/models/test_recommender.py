@@ -130,6 +130,30 @@ def test_popularity(graph, pairs):
     )
 
 
+@pytest.mark.parametrize("form", ["edge_index", "matrix"])
+def test_weights_of_a_graph_given_weigh_popularity_too(graph, pairs, form):
+    model = LTGNN(graph.num_users, graph.num_items, 4)
+    plain = LTGNN(graph.num_users, graph.num_items, 4, popularity=0.0)
+    plain.embedding.load_state_dict(model.embedding.state_dict())
+    weight = torch.rand(pairs.size(1)) / 9
+    weight[pairs[1] == graph.num_nodes - 1] = 0.0  # As if it had no edge.
+    both = given = torch.cat([weight, weight])
+    edge_index = graph.edge_index
+    if form == "matrix":
+        source, target = edge_index
+        size = (graph.num_nodes, graph.num_nodes)
+        edge_index = torch.sparse_coo_tensor(torch.stack([target, source]), both, size)
+        edge_index, given = edge_index.to_sparse_csr(), None
+    z = model.get_embedding(edge_index, given)
+    torch.testing.assert_close(z[:, :-1], plain.get_embedding(edge_index, given))
+    degree = torch.zeros(graph.num_nodes)
+    for item, w in zip(pairs[1].tolist(), weight.tolist(), strict=True):
+        degree[item] += w
+    degree = degree[graph.num_users :]
+    degree[-1] = degree[:-1].min()
+    torch.testing.assert_close(z[graph.num_users :, -1], 0.12 * degree.log())
+
+
 def test_recommend(graph, pairs):
     model = LTGNN(graph.num_users, graph.num_items, 4, init_std=1.0)
     user = torch.tensor([5, 0])
