@@ -144,7 +144,9 @@ def named(row: Row) -> tuple[str, ...]:
 def quality(rows: list[Row]) -> str:
     """The lists of each recipe, over seeds, and how fast they become good."""
     out = []
-    for dataset, lines in group(rows, "dataset").items():
+    for row in rows:
+        row["set"] = Path(row["dataset"]).stem + "_in_order" * row.get("in_order", False)
+    for name, lines in group(rows, "set").items():
         table_rows = []
         lines = list({(*named(r), r["seed"]): r for r in lines}.values())
         for line in lines:
@@ -168,7 +170,6 @@ def quality(rows: list[Row]) -> str:
             "Seeds": "{seeds}",
         }
         table_rows.sort(key=lambda row: -row["recall@20"])
-        name = Path(dataset).stem
         out.append(table(f"Quality, {name}", table_rows, columns))
         with figure(f"quality_{name}", "seconds of training", RECALL) as ax:
             for recipe, runs in group(lines, "recipe").items():

@@ -98,9 +98,9 @@ def split_ratio(
     interactions: Interactions,
     test_ratio: float = 0.2,
     val_ratio: float = 0.1,
-    seed: int = 0,
+    seed: int | None = 0,
 ) -> tuple[Data, Split]:
-    r"""Splits each user's interactions at random.
+    r"""Splits each user's interactions at random, or in their order.
 
     Of a user's :math:`d` interactions, :math:`\lfloor r d + 1/2 \rfloor` go to
     each part of share :math:`r`, first to test, then to validation, as long as
@@ -112,7 +112,10 @@ def split_ratio(
             test on. (default: :obj:`0.2`)
         val_ratio (float, optional): The share of each user's interactions to
             validate on. (default: :obj:`0.1`)
-        seed (int, optional): The seed. (default: :obj:`0`)
+        seed (int, optional): The seed. :obj:`None` tests on the last of each user and
+            validates on those before, in the order of the interactions; sort them
+            first, :obj:`interactions[interactions.time.argsort(stable=True)]`.
+            (default: :obj:`0`)
 
     Raises:
         ValueError: If a pair is repeated or a share is out of range.
@@ -121,7 +124,8 @@ def split_ratio(
     """
     _check_ratio(test_ratio=test_ratio, val_ratio=val_ratio)
     user = interactions.user
-    rank, degree = rank_within_user(user, interactions.num_users, seed)
+    order = torch.arange(user.numel(), device=user.device) if seed is None else None
+    rank, degree = rank_within_user(user, interactions.num_users, seed or 0, order)
     num_test = _share(degree, test_ratio)
     return _cut_by_rank(
         interactions, rank, num_test, num_test + _share(degree, val_ratio, num_test)

@@ -127,6 +127,19 @@ def test_ratio(interactions, ratios):
     assert _degree(split.train).min() >= 1
 
 
+def test_ratio_in_order(interactions):
+    _, split = split_ratio(interactions, 0.2, 0.1, seed=None)
+    _, random = split_ratio(interactions, 0.2, 0.1)
+    for name in ("train", "val", "test"):
+        assert _degree(getattr(split, name)).equal(_degree(getattr(random, name)))
+    pairs = [tuple(pair) for pair in interactions.edge_label_index.t().tolist()]
+    parts = [_set(part) for part in (split.train, split.val, split.test)]
+    for user in range(interactions.num_users):  # Train, then validation, then test.
+        of_user = [pair for pair in pairs if pair[0] == user]
+        places = [[pair in part for part in parts].index(True) for pair in of_user]
+        assert places == sorted(places)
+
+
 def test_ratio_is_uniform():
     # Each of four items is the one tested on equally often.
     pairs = [(u, i) for u in range(4000) for i in range(4)]
