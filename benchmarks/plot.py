@@ -145,7 +145,8 @@ def quality(rows: list[Row]) -> str:
     """The lists of each recipe, over seeds, and how fast they become good."""
     out = []
     for row in rows:
-        row["set"] = Path(row["dataset"]).stem + "_in_order" * row.get("in_order", False)
+        suffix = "_in_order" if row.get("in_order") else ""
+        row["set"] = Path(row["dataset"]).stem + suffix
     for name, lines in group(rows, "set").items():
         table_rows = []
         lines = list({(*named(r), r["seed"]): r for r in lines}.values())
