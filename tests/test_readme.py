@@ -1,6 +1,8 @@
 import re
 from pathlib import Path
 
+import torch
+
 from ltgnn_pyg import History, VRNeighborLoader
 from ltgnn_pyg.datasets import synthetic_interactions
 
@@ -10,10 +12,11 @@ README = (Path(__file__).parents[1] / "README.md").read_text()
 def test_code_in_readme_runs(tmp_path, monkeypatch, capsys):
     data = synthetic_interactions(300, 200, 4000)
     rows = zip(data.user.tolist(), data.item.tolist(), strict=True)
-    lines = ["user_id,item_id", *(f"u{u},i{i}" for u, i in rows)]
+    rows = [f"u{u},i{i},{99_000 - b}" for b, (u, i) in enumerate(rows)]
+    lines = ["user_id,item_id,timestamp", *rows]
     (tmp_path / "ratings.csv").write_text("\n".join(lines) + "\n")
     monkeypatch.chdir(tmp_path)
-    first, distillation, layer = re.findall(r"```python\n(.*?)```", README, re.S)
+    first, distillation, recency, layer = re.findall(r"```python\n(.*?)```", README, re.S)
     scope: dict = {}
     exec(first, scope)
     assert "recall@20" in capsys.readouterr().out
@@ -24,6 +27,10 @@ def test_code_in_readme_runs(tmp_path, monkeypatch, capsys):
     student, loader = scope["model"], scope["loader"]
     student.refresh(loader.adj_t)
     assert student.loss(next(iter(loader))).isfinite()
+    exec(recency, scope)
+    assert scope["weight"].unique().numel() > 20 and scope["items"].shape == (2, 20)
+    plain = student.get_embedding(scope["data"].edge_index)
+    assert not torch.equal(plain, scope["z"])
     history = History(scope["data"].num_nodes, 64)
     loader = VRNeighborLoader(scope["data"], history, 15)
     batch = next(iter(loader))
