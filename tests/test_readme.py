@@ -16,7 +16,8 @@ def test_code_in_readme_runs(tmp_path, monkeypatch, capsys):
     lines = ["user_id,item_id,timestamp", *rows]
     (tmp_path / "ratings.csv").write_text("\n".join(lines) + "\n")
     monkeypatch.chdir(tmp_path)
-    first, distillation, recency, layer = re.findall(r"```python\n(.*?)```", README, re.S)
+    snippets = re.findall(r"```python\n(.*?)```", README, re.S)
+    first, distillation, recency, layer = snippets
     scope: dict = {}
     exec(first, scope)
     assert "recall@20" in capsys.readouterr().out
