@@ -145,9 +145,8 @@ def quality(rows: list[Row]) -> str:
     """The lists of each recipe, over seeds, and how fast they become good."""
     out = []
     for row in rows:
-        suffix = "_in_order" if row.get("in_order") else ""
-        row["set"] = Path(row["dataset"]).stem + suffix
-    for name, lines in group(rows, "set").items():
+        row["set"] = row["dataset"], row.get("in_order", False)
+    for (dataset, in_order), lines in group(rows, "set").items():
         table_rows = []
         lines = list({(*named(r), r["seed"]): r for r in lines}.values())
         for line in lines:
@@ -171,6 +170,7 @@ def quality(rows: list[Row]) -> str:
             "Seeds": "{seeds}",
         }
         table_rows.sort(key=lambda row: -row["recall@20"])
+        name = Path(dataset).stem + ("_in_order" if in_order else "")
         out.append(table(f"Quality, {name}", table_rows, columns))
         with figure(f"quality_{name}", "seconds of training", RECALL) as ax:
             for recipe, runs in group(lines, "recipe").items():

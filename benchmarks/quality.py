@@ -12,14 +12,14 @@ first, and teaches, as much as teacher_weight says (--set changes the pupil only
 half_life=0.12 the trained model is scored over a graph whose edges weigh the less the
 older they are, where the parts follow each other in time. The protocols:
 
-- refit (the default): a tenth of each user's training interactions is the validation
-  part: of a published split the last ones, as its lines are in order of time and its
-  test part continues them; of other data random ones, as is its test part, or with
-  --in-order the last ones by time, too. Train on the rest, stop after
-  --patience evaluations without a better recall there; choose there, of the recipe's
-  "filters", the steps of propagation to take after training, if any; then train anew
-  on all training interactions for the best number of epochs, and look at the test
-  part, once.
+- refit (the default): the validation part is a tenth of each user's interactions: of a
+  published split, or a folder, the last of the training ones, as its lines are in order
+  of time and its test part continues them; of a file, where another fifth is the test
+  part, both are random, or with --in-order the last by time. Train on the rest, stop
+  after --patience evaluations without a better recall there; choose there, of the
+  recipe's "filters", the steps of propagation to take after training, if any; then
+  train anew on all training interactions for the best number of epochs, and look at
+  the test part, once.
 - validation: the first half of that; the test part is never read. To tune with.
 - holdout: the best epoch of the first half is tested; no refit.
 - paper: train on all training interactions for --epochs and test the last epoch, as
@@ -85,7 +85,7 @@ def distilled(weight: float, dim: int, **settings: Any) -> Settings:
 
 GOWALLA = distilled(0.7, dim=128, temperature=0.1, average=0.98)
 YELP2018 = distilled(0.8, dim=256, temperature=0.12, average=0.98)
-RECENT = {"half_life": 0.12}  # The order of the lines, which the others leave unused.
+RECENT = {"half_life": 0.12}  # Scored by the order of the training pairs, too.
 BPR = {"loss": "BPRLoss", "cosine": True, "temperature": 0.5, "hardness": 4.0,
        "popularity": 0.25, "average": 0.98}  # fmt: skip
 RECIPES: dict[str, Settings] = {
@@ -107,6 +107,8 @@ RECIPES: dict[str, Settings] = {
     "popularity": {"model": "popularity"},
     "svd": {"model": "svd"},
 }  # fmt: skip
+PUBLISHED = {"gowalla": Gowalla, "yelp2018": Yelp2018}
+BASELINES = ("popularity", "svd")
 OF_LOADER = (
     "batch_size",
     "num_neighbors",
@@ -157,9 +159,8 @@ def settings_of(recipe: str) -> Settings:
 def load(val_ratio: float) -> tuple[Any, Split]:
     """The graph of the training interactions, and the parts."""
     cut = {"val_ratio": val_ratio, "seed": None}
-    if args.dataset in ("gowalla", "yelp2018"):
-        cls = {"gowalla": Gowalla, "yelp2018": Yelp2018}[args.dataset]
-        return cls(args.root).split(**cut)
+    if args.dataset in PUBLISHED:
+        return PUBLISHED[args.dataset](args.root).split(**cut)
     if Path(args.dataset).is_dir():
         return LightGCNText(args.dataset).split(**cut)
     if args.dataset == "synthetic":
@@ -384,16 +385,23 @@ def main() -> None:
     """Runs the recipe under the protocol."""
     torch.set_num_threads(args.threads)
     settings = settings_of(args.recipe)
-    ordered = args.in_order or args.dataset in ("gowalla", "yelp2018")
-    if "half_life" in settings and not (ordered or Path(args.dataset).is_dir()):
-        parser.error("expected data in order of time for 'half_life'; pass --in-order")
+    published = args.dataset in PUBLISHED
+    if args.in_order and (published or Path(args.dataset).is_dir()):
+        parser.error("expected a file for --in-order; the others are in order as it is")
+    if settings.get("half_life") is not None:
+        if not (args.in_order or published or Path(args.dataset).is_dir()):
+            parser.error("expected data in order of time for 'half_life': --in-order")
+        if settings["model"] in BASELINES:
+            parser.error(
+                f"expected a model for 'half_life', got {args.recipe}"
+            )
     result: dict[str, Any] = {
         "dataset": args.dataset, "in_order": args.in_order, "recipe": args.recipe,
         "changed": args.set, "protocol": args.protocol, "seed": args.seed,
-        "threads": args.threads,
+        "threads": args.threads, "settings": copy.deepcopy(settings),
     }  # fmt: skip
     curve: list[dict[str, Any]] = []
-    if settings["model"] in ("popularity", "svd"):
+    if settings["model"] in BASELINES:
         start = time.perf_counter()
         data, split = load(val_ratio=0.1)
         result["valid"] = baseline(settings["model"], data, split.val, split.train)

@@ -29,9 +29,14 @@ def test_code_in_readme_runs(tmp_path, monkeypatch, capsys):
     student.refresh(loader.adj_t)
     assert student.loss(next(iter(loader))).isfinite()
     exec(recency, scope)
-    assert scope["weight"].unique().numel() > 20 and scope["items"].shape == (2, 20)
+    interactions, split = scope["interactions"], scope["split"]
+    assert (interactions.time.diff() > 0).all()
+    assert split.train.equal(scope["data"].edge_index[:, : split.train.size(1)])
+    user, weight = split.train[0], scope["weight"]
+    for u in range(10):  # The later, the heavier.
+        assert (weight[user == u].diff() > 0).all()
     plain = student.get_embedding(scope["data"].edge_index)
-    assert not torch.equal(plain, scope["z"])
+    assert not torch.equal(plain, scope["z"]) and scope["items"].shape == (2, 20)
     history = History(scope["data"].num_nodes, 64)
     loader = VRNeighborLoader(scope["data"], history, 15)
     batch = next(iter(loader))

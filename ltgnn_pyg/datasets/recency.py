@@ -29,12 +29,11 @@ def recency_weight(
         z = model.get_embedding(data.edge_index, torch.cat([weight, weight]))
 
     Old interactions weigh exponentially less in `"Time Weight Collaborative Filtering"
-    <https://doi.org/10.1145/1099554.1099689>`_, too. It pays where lists are made for
-    the time after the last interaction, as in practice, and costs quality where the
-    test part is of any time, as in a random split.
+    <https://doi.org/10.1145/1099554.1099689>`_, too. This is for lists for the time to
+    come, and for parts that follow each other in time; not for random splits.
 
     Args:
-        user (torch.Tensor): The user of each interaction :obj:`[num]`, int64.
+        user (torch.Tensor): The user of each interaction :obj:`[num]`.
         time (torch.Tensor, optional): The time of each interaction :obj:`[num]`, in
             any unit; of the same time, the later in order is the later. If
             :obj:`None`, they are in order. (default: :obj:`None`)
@@ -52,7 +51,7 @@ def recency_weight(
 
     *Cost:* O(num x log(num)) time, O(num) memory.
     """
-    if half_life <= 0.0 or not 0.0 <= floor <= 1.0:
+    if not half_life > 0.0 or not 0.0 <= floor <= 1.0:
         raise ValueError(
             "expected a positive 'half_life' and 'floor' in [0, 1], got "
             f"{half_life} and {floor}"
@@ -62,9 +61,7 @@ def recency_weight(
             f"expected 'time' of size {list(user.size())}, got {list(time.size())}; "
             "give one value per interaction"
         )
-    order = torch.arange(user.numel(), device=user.device)
-    if time is not None:
-        order[time.sort(stable=True).indices] = order.clone()
-    num_later, degree = rank_within_user(user, 0, 0, order)
+    user = user.long()
+    num_later, degree = rank_within_user(user, 0, seed=None, time=time)
     age = (num_later + 0.5) / degree[user]
     return floor + (1.0 - floor) * torch.exp2(-age / half_life)

@@ -88,8 +88,7 @@ def split_given(
         both, part = both[keep], part[keep]
     if val_ratio > 0:
         user = both.user[part == TRAIN]
-        order = torch.arange(user.numel()) if seed is None else None
-        rank, degree = rank_within_user(user, both.num_users, seed or 0, order)
+        rank, degree = rank_within_user(user, both.num_users, seed)
         part[: user.numel()][rank < _share(degree, val_ratio)[user]] = VAL
     return _cut(both, part)
 
@@ -113,9 +112,8 @@ def split_ratio(
         val_ratio (float, optional): The share of each user's interactions to
             validate on. (default: :obj:`0.1`)
         seed (int, optional): The seed. :obj:`None` tests on the last of each user and
-            validates on those before, in the order of the interactions; sort them
-            first, :obj:`interactions[interactions.time.argsort(stable=True)]`.
-            (default: :obj:`0`)
+            validates on those before: by :obj:`interactions.time`, if there are times,
+            or else in the order of the interactions. (default: :obj:`0`)
 
     Raises:
         ValueError: If a pair is repeated or a share is out of range.
@@ -123,9 +121,8 @@ def split_ratio(
     *Cost:* :math:`O(E \log E)`.
     """
     _check_ratio(test_ratio=test_ratio, val_ratio=val_ratio)
-    user = interactions.user
-    order = torch.arange(user.numel(), device=user.device) if seed is None else None
-    rank, degree = rank_within_user(user, interactions.num_users, seed or 0, order)
+    user, time = interactions.user, interactions.time if seed is None else None
+    rank, degree = rank_within_user(user, interactions.num_users, seed, time)
     num_test = _share(degree, test_ratio)
     return _cut_by_rank(
         interactions, rank, num_test, num_test + _share(degree, val_ratio, num_test)
@@ -237,13 +234,18 @@ def _cut(interactions: Interactions, part: Tensor) -> tuple[Data, Split]:
 
 
 def rank_within_user(
-    user: Tensor, num_users: int, seed: int, time: Tensor | None = None
+    user: Tensor, num_users: int, seed: int | None, time: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Places of the interactions among their user's, latest first or shuffled, and
-    the degrees of the users.
+    """The place of each interaction among its user's, and the users' degrees.
+
+    Latest first if there are times; ties, or all without times, shuffled by the seed,
+    and without a seed last first.
     """
-    generator = torch.Generator().manual_seed(seed)
-    perm = torch.randperm(user.numel(), generator=generator).to(user.device)
+    if seed is None:
+        perm = torch.arange(user.numel(), device=user.device).flip(0)
+    else:
+        generator = torch.Generator().manual_seed(seed)
+        perm = torch.randperm(user.numel(), generator=generator).to(user.device)
     if time is not None:
         perm = perm[time[perm].sort(descending=True, stable=True).indices]
     perm = perm[user[perm].sort(stable=True).indices]

@@ -1,3 +1,6 @@
+from dataclasses import replace
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -127,17 +130,26 @@ def test_ratio(interactions, ratios):
     assert _degree(split.train).min() >= 1
 
 
-def test_ratio_in_order(interactions):
-    _, split = split_ratio(interactions, 0.2, 0.1, seed=None)
+@pytest.mark.parametrize("timed", [True, False])
+def test_ratio_in_order(interactions, timed):
+    interactions = replace(interactions, time=interactions.time if timed else None)
     _, random = split_ratio(interactions, 0.2, 0.1)
+    if timed:  # They come shuffled, and are split as if sorted.
+        shuffled = interactions[torch.randperm(len(interactions))]
+        _, split = split_ratio(shuffled, 0.2, 0.1, seed=None)
+    else:
+        _, split = split_ratio(interactions, 0.2, 0.1, seed=None)
     for name in ("train", "val", "test"):
         assert _degree(getattr(split, name)).equal(_degree(getattr(random, name)))
-    pairs = [tuple(pair) for pair in interactions.edge_label_index.t().tolist()]
+    time = interactions.time if timed else torch.arange(len(interactions))
+    pairs = map(tuple, interactions.edge_label_index.t().tolist())
+    time = dict(zip(pairs, time.tolist(), strict=True))
     parts = [_set(part) for part in (split.train, split.val, split.test)]
     for user in range(interactions.num_users):  # Train, then validation, then test.
-        of_user = [pair for pair in pairs if pair[0] == user]
-        places = [[pair in part for part in parts].index(True) for pair in of_user]
-        assert places == sorted(places)
+        times = [[time[pair] for pair in part if pair[0] == user] for part in parts]
+        times = [part for part in times if part]
+        for earlier, later in pairwise(times):
+            assert max(earlier) <= min(later)
 
 
 def test_ratio_is_uniform():

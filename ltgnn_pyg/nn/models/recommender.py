@@ -7,7 +7,6 @@ from torch import Tensor
 from torch.nn import Embedding, Module
 from torch_geometric.data import Data
 from torch_geometric.typing import Adj, OptTensor
-from torch_geometric.utils import scatter
 
 from ltgnn_pyg.adjacency import normalized_adj, to_coo
 from ltgnn_pyg.history import History
@@ -148,8 +147,9 @@ class Recommender(Module, ABC):
                 :meth:`refresh`. (default: :obj:`None`)
             edge_weight (torch.Tensor, optional): Edge weights :obj:`[num_edges]`, such
                 as those of :func:`~ltgnn_pyg.datasets.recency_weight`. The degrees of
-                :attr:`popularity` are then sums of weights, too; those of a
-                refreshed graph are numbers of edges. (default: :obj:`None`)
+                :attr:`popularity` are then sums of weights, or of the values of a
+                sparse matrix, too; those of a refreshed graph are numbers of edges.
+                (default: :obj:`None`)
             x (torch.Tensor, optional): All rows of :math:`X`, for a model without
                 a table. (default: :obj:`None`)
 
@@ -159,31 +159,38 @@ class Recommender(Module, ABC):
 
         Raises:
             ValueError: If there is neither a graph given nor one refreshed over,
-                for a model that needs one.
+                for a model that needs one, weights come without edges, or the graph is
+                none that :func:`~ltgnn_pyg.normalized_adj` takes.
 
         *Cost:* That of the model over the whole graph, and O(E log E) to normalise
         a graph given.
         """
-        adj_t, degree = self._adj_t, None
+        adj_t = self._adj_t
         if edge_index is not None:
             adj_t = normalized_adj(
                 edge_index, edge_weight, self.num_nodes, self.add_self_loops
             )
-            (_, target), weight = to_coo(edge_index, edge_weight)
-            if weight is not None:
-                degree = scatter(weight, target, dim_size=self.num_nodes)
+        elif edge_weight is not None:
+            raise ValueError(
+                "Expected 'edge_index' beside 'edge_weight' (got None); pass the edges "
+                "that the weights belong to"
+            )
         z = self._embed(adj_t, self._rows(x))
         z = F.normalize(z, dim=-1) if self.normalize else z
         if self.popularity == 0.0:
             return z
-        if degree is None:
+        if edge_index is None:
             degree = self._graph(adj_t).crow_indices().diff()
-        degree = degree.to(z)
-        lowest = degree[self.num_users :].where(degree[self.num_users :] > 0, 1).min()
+            degree = degree - int(self.add_self_loops)
+        else:
+            (_, target), weight = to_coo(edge_index, edge_weight)
+            degree = torch.bincount(target, weight, minlength=self.num_nodes)
+        degree = degree.to(z)[self.num_users :]
+        lowest = degree.where(degree > 0, 1.0).min()  # Stands in for no edge at all.
         scale = self.popularity * getattr(self.loss_fn, "temperature", 1.0)
-        bias = scale * degree.clamp(min=lowest).log()
-        bias[: self.num_users] = 1.0  # What a user's row multiplies it by.
-        return torch.cat([z, bias.view(-1, 1)], dim=1)
+        bias = z.new_ones(self.num_nodes, 1)  # What a user's row multiplies it by.
+        bias[self.num_users :, 0] = scale * degree.clamp(min=lowest).log()
+        return torch.cat([z, bias], dim=1)
 
     @abstractmethod
     def _embed(self, adj_t: OptTensor, x: Tensor) -> Tensor:

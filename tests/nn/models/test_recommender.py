@@ -154,6 +154,22 @@ def test_weights_of_a_graph_given_weigh_popularity_too(graph, pairs, form):
     torch.testing.assert_close(z[graph.num_users :, -1], 0.12 * degree.log())
 
 
+@pytest.mark.parametrize("add_self_loops", [True, False])
+def test_weights_of_one_are_no_weights(graph, add_self_loops):
+    model = LTGNN(graph.num_users, graph.num_items, 4, add_self_loops=add_self_loops)
+    loader = VRNeighborLoader(graph, None, 2, add_self_loops=add_self_loops)
+    model.refresh(loader.adj_t)
+    one = torch.ones(graph.edge_index.size(1))
+    z = model.get_embedding()
+    torch.testing.assert_close(model.get_embedding(graph.edge_index), z)
+    torch.testing.assert_close(model.get_embedding(graph.edge_index, one), z)
+    size = (graph.num_nodes, graph.num_nodes)
+    matrix = torch.sparse_coo_tensor(graph.edge_index, one, size)
+    torch.testing.assert_close(model.get_embedding(matrix), z)
+    with pytest.raises(ValueError, match="'edge_index' beside 'edge_weight'"):
+        model.get_embedding(edge_weight=one)
+
+
 def test_recommend(graph, pairs):
     model = LTGNN(graph.num_users, graph.num_items, 4, init_std=1.0)
     user = torch.tensor([5, 0])
