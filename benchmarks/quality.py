@@ -392,9 +392,7 @@ def main() -> None:
         if not (args.in_order or published or Path(args.dataset).is_dir()):
             parser.error("expected data in order of time for 'half_life': --in-order")
         if settings["model"] in BASELINES:
-            parser.error(
-                f"expected a model for 'half_life', got {args.recipe}"
-            )
+            parser.error(f"expected a model for 'half_life', got {args.recipe}")
     result: dict[str, Any] = {
         "dataset": args.dataset, "in_order": args.in_order, "recipe": args.recipe,
         "changed": args.set, "protocol": args.protocol, "seed": args.seed,
