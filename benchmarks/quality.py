@@ -388,7 +388,7 @@ def main() -> None:
     published = args.dataset in PUBLISHED
     if args.in_order and (published or Path(args.dataset).is_dir()):
         parser.error("expected a file for --in-order; the others are in order as it is")
-    if settings.get("half_life") is not None:
+    if settings.get("half_life"):
         if not (args.in_order or published or Path(args.dataset).is_dir()):
             parser.error("expected data in order of time for 'half_life': --in-order")
         if settings["model"] in BASELINES:
