@@ -174,7 +174,7 @@ def quality(rows: list[Row]) -> str:
         out.append(table(f"Quality, {name}", table_rows, columns))
         with figure(f"quality_{name}", "seconds of training", RECALL) as ax:
             for recipe, runs in group(lines, "recipe").items():
-                if curve := runs[0]["curve"]:
+                if (curve := runs[0]["curve"]) and not runs[0]["changed"]:
                     x, y = column(curve, "seconds"), column(curve, "recall@20")
                     ax.plot(x, y, "o-", label=recipe)
     return "\n".join(out)
