@@ -74,8 +74,10 @@ def figure(
         low, high = ax.get_ylim()
         if ylabel == RECALL and high - low < 0.01:  # Do not magnify noise.
             ax.set_ylim((low + high) / 2 - 0.005, (low + high) / 2 + 0.005)
-        if ax.get_legend_handles_labels()[0]:
-            ax.legend(frameon=False, fontsize=8)
+        if labels := ax.get_legend_handles_labels()[1]:
+            aside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+            many = aside if len(labels) > 6 else {}  # They would hide the lines.
+            ax.legend(frameon=False, fontsize=8, **many)
     fig.savefig(args.results / f"{name}.png", dpi=160)
     fig.savefig(args.results / f"{name}.svg", metadata={"Date": None})
     plt.close(fig)
