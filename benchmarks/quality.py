@@ -171,6 +171,7 @@ def load(val_ratio: float) -> tuple[Any, Split]:
     if args.in_order:
         if interactions.time is None:
             parser.error("expected interactions with times for --in-order")
+        # The pairs of a part are to be in order, too.
         interactions = interactions[interactions.time.argsort(stable=True)]
         seed = None
     return split_ratio(interactions, test_ratio=0.2, val_ratio=val_ratio, seed=seed)
@@ -385,11 +386,11 @@ def main() -> None:
     """Runs the recipe under the protocol."""
     torch.set_num_threads(args.threads)
     settings = settings_of(args.recipe)
-    published = args.dataset in PUBLISHED
-    if args.in_order and (published or Path(args.dataset).is_dir()):
+    given = args.dataset in PUBLISHED or Path(args.dataset).is_dir()  # Its parts are.
+    if args.in_order and given:
         parser.error("expected a file for --in-order; the others are in order as it is")
     if settings.get("half_life"):
-        if not (args.in_order or published or Path(args.dataset).is_dir()):
+        if not (args.in_order or given):
             parser.error("expected data in order of time for 'half_life': --in-order")
         if settings["model"] in BASELINES:
             parser.error(f"expected a model for 'half_life', got {args.recipe}")
