@@ -2,10 +2,12 @@
 
 from ltgnn_pyg.adjacency import normalized_adj
 from ltgnn_pyg.history import History
-from ltgnn_pyg.loader import VRNeighborLoader
+from ltgnn_pyg.loader import PairLoader, VRNeighborLoader
 from ltgnn_pyg.nn.conv import LTConv
 from ltgnn_pyg.nn.models import LTGNN
+from ltgnn_pyg.retrieval import Vectors
 from ltgnn_pyg.sampler import ItemNegativeSampling, StratifiedNeighborSampler
+from ltgnn_pyg.training import fit
 from ltgnn_pyg.version import __version__
 
 __all__ = [
@@ -13,8 +15,11 @@ __all__ = [
     "ItemNegativeSampling",
     "LTConv",
     "LTGNN",
+    "PairLoader",
     "StratifiedNeighborSampler",
     "VRNeighborLoader",
+    "Vectors",
+    "fit",
     "normalized_adj",
     "__version__",
 ]

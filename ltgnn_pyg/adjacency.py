@@ -1,7 +1,11 @@
 """The propagation matrix: one normalised adjacency, in CSR, for every product."""
 
+import math
+import time
 import warnings
+from collections.abc import Callable, Iterator
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -73,6 +77,9 @@ def normalized_adj(
             f"Expected 'edge_index' of shape [2, num_edges] (got "
             f"{list(edge_index.size())})"
         )
+    if not add_self_loops and _is_sorted_csr(edge_index):  # Nothing to sort.
+        rowptr, col = edge_index.crow_indices(), edge_index.col_indices()
+        return _normalized(rowptr, col, edge_index.values(), edge_index.size(0))
     (source, target), edge_weight = to_coo(edge_index, edge_weight)
     low, high = 0, -1
     for side in (source, target):
@@ -93,16 +100,10 @@ def normalized_adj(
             f"Expected 'edge_weight' of shape [{source.numel()}] (got "
             f"{list(edge_weight.size())})"
         )
-    elif not bool(((edge_weight >= 0) & edge_weight.isfinite()).all()):
-        raise ValueError(
-            "Expected finite, non-negative edge weights (got others): a square root "
-            "of the degree is taken"
-        )
     if add_self_loops:
         (source, target), edge_weight = add_remaining_self_loops(
             torch.stack([source, target]), edge_weight, 1.0, num_nodes
         )
-    inv_sqrt = inv_sqrt_degree(target, edge_weight, num_nodes)
     # One sort of packed pairs, where there are no weights to permute in place: half
     # the memory. Neighbours come out in the order of their rows.
     key = target.long() * num_nodes
@@ -120,17 +121,41 @@ def normalized_adj(
     rowptr = torch.searchsorted(key, row.mul_(num_nodes))
     source = key.remainder_(num_nodes)
     del key
-    if max(num_nodes, source.numel()) < 2**31:
-        rowptr, source = rowptr.int(), source.int()
-    value = inv_sqrt.repeat_interleave(rowptr.diff())
-    value *= inv_sqrt.index_select(0, source)
+    return _normalized(rowptr, source, edge_weight, num_nodes)
+
+
+def _is_sorted_csr(adj_t: Adj) -> bool:
+    """Whether a graph is a CSR matrix of torch whose rows are in order."""
+    if not isinstance(adj_t, Tensor) or adj_t.layout != torch.sparse_csr:
+        return False
+    rowptr, col = adj_t.crow_indices(), adj_t.col_indices()
+    descends = (col[1:] < col[:-1]).nonzero().view(-1) + 1  # Where a row must start.
+    return bool((rowptr[torch.searchsorted(rowptr, descends)] == descends).all())
+
+
+def _normalized(
+    rowptr: Tensor, col: Tensor, edge_weight: OptTensor, num_nodes: int
+) -> Tensor:
+    """The normalised matrix of one whose rows are sorted."""
+    if max(num_nodes, col.numel()) < 2**31:
+        rowptr, col = rowptr.int(), col.int()
+    degree = rowptr.diff().float()
+    if edge_weight is not None:
+        if not bool(((edge_weight >= 0) & edge_weight.isfinite()).all()):
+            raise ValueError(
+                "Expected finite, non-negative edge weights (got others): a square "
+                "root of the degree is taken"
+            )
+        row = torch.arange(num_nodes, device=col.device)
+        row = row.repeat_interleave(rowptr.diff(), output_size=col.numel())
+        degree = scatter(edge_weight, row, dim=0, dim_size=num_nodes, reduce="sum")
+        del row
+    inv_sqrt = degree.pow(-0.5).masked_fill(degree == 0, 0.0)
+    value = inv_sqrt.repeat_interleave(rowptr.diff(), output_size=col.numel())
+    value *= inv_sqrt.index_select(0, col)
     if edge_weight is not None:
         value *= edge_weight
-    with warnings.catch_warnings():  # "Sparse CSR tensor support is in beta state."
-        warnings.simplefilter("ignore", UserWarning)
-        return torch.sparse_csr_tensor(
-            rowptr, source, value, (num_nodes, num_nodes), check_invariants=False
-        )
+    return _csr(rowptr, col, value, num_nodes)
 
 
 def is_sparse(edge_index: Adj) -> bool:
@@ -157,6 +182,100 @@ def inv_sqrt_degree(index: Tensor, edge_weight: OptTensor, num_nodes: int) -> Te
     return deg.pow(-0.5).masked_fill(deg == 0, 0.0)
 
 
+def _csr(rowptr: Tensor, col: Tensor, value: Tensor, num_nodes: int) -> Tensor:
+    with warnings.catch_warnings():  # "Sparse CSR tensor support is in beta state."
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.sparse_csr_tensor(
+            rowptr, col, value, (num_nodes, num_nodes), check_invariants=False
+        )
+
+
+def degree(
+    edge_index: Adj, edge_weight: OptTensor = None, num_nodes: int | None = None
+) -> Tensor:
+    r"""The sum of the weights of the edges that point to each node, self-loops
+    apart: the popularity of items, one rule for every form of a graph.
+
+    Args:
+        edge_index (torch.Tensor or SparseTensor): The graph, as
+            :func:`normalized_adj` takes it, before it is normalised.
+        edge_weight (torch.Tensor, optional): Weights :obj:`[num_edges]`. If
+            :obj:`None`, ones. (default: :obj:`None`)
+        num_nodes (int, optional): The number of nodes. If :obj:`None`, the largest
+            index + 1. (default: :obj:`None`)
+
+    Returns:
+        :obj:`[num_nodes]`, :obj:`float32` unless the weights have another type.
+
+    *Cost:* O(E) time.
+    """
+    (source, target), weight = to_coo(edge_index, edge_weight)
+    if weight is None:
+        weight = torch.ones(target.numel(), device=target.device)
+    weight = weight.masked_fill(source == target, 0.0)
+    return scatter(weight, target, dim=0, dim_size=num_nodes, reduce="sum")
+
+
+def is_symmetric(adj_t: Tensor) -> bool:
+    r"""Whether a sparse CSR matrix equals its transpose, in pattern and values.
+
+    Compares :math:`\sum_e f(r_e) \, g(c_e) \, h(v_e)` with the same sum of the
+    transpose, for random functions :math:`f, g` into the integers modulo
+    :math:`2^{64}` (the fingerprint of `"Probabilistic Machines Can Use Less Running
+    Time" <https://mathscinet.ams.org/mathscinet-getitem?mr=483667>`_): no sort, no
+    copy, and no rounding. The answer is kept on the matrix.
+
+    *Cost:* O(E) time once a matrix; O(N) memory.
+    """
+    known = vars(adj_t).get("_symmetric")
+    if known is None:
+        rowptr, col, value = adj_t.crow_indices(), adj_t.col_indices(), adj_t.values()
+        num_nodes, device = adj_t.size(0), col.device
+        generator = torch.Generator(device).manual_seed(adj_t.size(0))
+        f, g = torch.randint(
+            -(2**63), 2**63 - 1, (2, num_nodes), generator=generator, device=device
+        )
+        total = torch.zeros((), dtype=torch.long, device=device)
+        for rows, entry in _row_blocks(adj_t):
+            row = torch.arange(rows.start, rows.stop, device=device)
+            row = row.repeat_interleave(
+                rowptr[rows.start : rows.stop + 1].diff(),
+                output_size=entry.stop - entry.start,
+            )
+            c = col[entry].long()
+            v = value[entry].double().view(torch.long) | 1
+            total += (v * (f[row] * g[c] - f[c] * g[row])).sum()
+        known = bool(total == 0)
+        vars(adj_t)["_symmetric"] = known
+    return known
+
+
+def _row_blocks(adj_t: Tensor) -> Iterator[tuple[slice, slice]]:
+    """Blocks of rows with about :obj:`BLOCK` entries, and where those stand."""
+    rowptr, num_rows = adj_t.crow_indices(), adj_t.size(0)
+    num_entries = adj_t.col_indices().numel()
+    start = torch.arange(0, max(num_entries, 1), BLOCK, device=rowptr.device)
+    row = torch.searchsorted(rowptr[:num_rows], start).unique()
+    blocks = zip(row.tolist(), rowptr[row].tolist(), strict=True)
+    for (low, first), (high, last) in pairwise([*blocks, (num_rows, num_entries)]):
+        yield slice(low, high), slice(first, last)
+
+
+def adjoint(adj_t: Tensor) -> Tensor:
+    """The transpose of a sparse CSR matrix, as sparse CSR; itself if symmetric.
+
+    *Cost:* O(1) for what is known to be symmetric; O(E log E) once for others, of
+    which the transpose is kept on the matrix.
+    """
+    if is_symmetric(adj_t):
+        return adj_t
+    out = vars(adj_t).get("_adjoint")
+    if out is None:
+        out = adj_t.transpose(0, 1).to_sparse_csr()
+        vars(adj_t)["_adjoint"] = out
+    return out
+
+
 def without(adj_t: Tensor, edge_index: Tensor) -> Tensor:
     r"""The matrix with the entries of some edges, both directions, set to zero.
 
@@ -171,27 +290,28 @@ def without(adj_t: Tensor, edge_index: Tensor) -> Tensor:
     *Cost:* O(num_edges x log(degree)) time, and a copy of the values.
     """
     rowptr, col = adj_t.crow_indices(), adj_t.col_indices()
-    row, other = torch.cat([edge_index, edge_index.flip(0)], dim=1).to(rowptr.dtype)
-    low, high = rowptr[row], rowptr[row + 1]
-    end, last = high, col.numel() - 1
-    for _ in range(int((high - low).max()).bit_length() if row.numel() else 0):
-        middle = (low + high) // 2
-        right = (col[middle.clamp(max=last)] < other) & (low < high)
-        low, high = (
-            torch.where(right, middle + 1, low),
-            torch.where(right, high, middle),
-        )
     value = adj_t.values().clone()
-    while low.numel() > 0:  # Again for edges that stand there more than once.
-        found = (low < end) & (col[low.clamp(max=last)] == other)
-        low, end, other = low[found], end[found], other[found]
-        value[low] = 0.0
-        low = low + 1
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        return torch.sparse_csr_tensor(
-            rowptr, col, value, adj_t.size(), check_invariants=False
-        )
+    if col.numel() > 0:
+        row, other = torch.cat([edge_index, edge_index.flip(0)], dim=1).to(rowptr.dtype)
+        low, high = rowptr[row], rowptr[row + 1]
+        end, last = high, col.numel() - 1
+        for _ in range(int((high - low).max()).bit_length() if row.numel() else 0):
+            middle = (low + high) // 2
+            right = (col[middle.clamp(max=last)] < other) & (low < high)
+            low, high = (
+                torch.where(right, middle + 1, low),
+                torch.where(right, high, middle),
+            )
+        while low.numel() > 0:  # Again for edges that stand there more than once.
+            found = (low < end) & (col[low.clamp(max=last)] == other)
+            low, end, other = low[found], end[found], other[found]
+            value[low] = 0.0
+            low = low + 1
+    out = _csr(rowptr, col, value, adj_t.size(0))
+    vars(out)["_symmetric"] = vars(adj_t).get(
+        "_symmetric"
+    )  # Both directions were taken.
+    return out
 
 
 def aggregate(table: Tensor, index: Tensor, weight: Tensor, ptr: Tensor) -> Tensor:
@@ -207,7 +327,8 @@ def aggregate(table: Tensor, index: Tensor, weight: Tensor, ptr: Tensor) -> Tens
         table (torch.Tensor): The rows :obj:`[num_rows, dim]`.
         index (torch.Tensor): The row of each entry :obj:`[num_entries]`.
         weight (torch.Tensor): The weight of each entry :obj:`[num_entries]`.
-        ptr (torch.Tensor): The segment boundaries :obj:`[num_segments + 1]`.
+        ptr (torch.Tensor): The segment boundaries :obj:`[num_segments + 1]`, of the
+            type of :obj:`index`.
 
     Returns:
         The sums :obj:`[num_segments, dim]`.
@@ -217,39 +338,140 @@ def aggregate(table: Tensor, index: Tensor, weight: Tensor, ptr: Tensor) -> Tens
     if table.dtype.itemsize < 4:
         if index.numel() < table.size(0):  # Widen only what is read.
             table = table.index_select(0, index)
-            index = torch.arange(index.numel(), device=index.device)
+            index = torch.arange(index.numel(), dtype=index.dtype, device=index.device)
         table = table.float()
     return F.embedding_bag(
-        index.long(),  # Its kernel for int32 is four times slower.
+        index,
         table,
-        ptr.long(),
+        ptr,
         mode="sum",
         per_sample_weights=weight.to(table.dtype),
         include_last_offset=True,
     )
 
 
+@torch.compiler.disable
 def propagate(adj_t: Tensor, x: Tensor, out: OptTensor = None) -> Tensor:
-    r"""The product :math:`\hat{A} X` of a CSR matrix and a dense table.
+    r"""The product :math:`\hat{A} X` of a CSR matrix and a dense table, the one
+    product of every layer, model and history.
+
+    Its gradient is the product with the transpose, :math:`\hat{A}^{\top} G`, which
+    is the same product for a symmetric matrix; the matrix itself gets none. Nothing is
+    kept for the backward pass but the matrix.
 
     Args:
         adj_t (torch.Tensor): The matrix, sparse CSR.
         x (torch.Tensor): The table :obj:`[num_nodes, dim]`.
-        out (torch.Tensor, optional): Where to write the product, not :obj:`x`.
-            If :obj:`None`, a new tensor. (default: :obj:`None`)
+        out (torch.Tensor, optional): Where to write the product, not :obj:`x`; for
+            tables without gradient. If :obj:`None`, a new tensor.
+            (default: :obj:`None`)
 
-    *Cost:* O(E x dim) time; O(dim) memory beside :obj:`out`, as it works by blocks
-    of rows with about :obj:`BLOCK` entries.
+    Returns:
+        :obj:`[num_rows, dim]`, :obj:`float32` for tables of less than 32 bits.
+
+    Raises:
+        ValueError: If :obj:`adj_t` is not sparse CSR or sizes do not fit.
+
+    *Cost:* O(E x dim) time, O(num_rows x dim) memory. Which kernel is the fastest
+    differs between processors by a factor of two either way, so the first large
+    product of each type and width measures them, a few milliseconds each.
     """
+    if adj_t.layout != torch.sparse_csr or adj_t.size(1) != x.size(0) or x.dim() != 2:
+        raise ValueError(
+            f"Expected a sparse CSR matrix and a table with a row for each of its "
+            f"columns (got {adj_t.layout} of size {tuple(adj_t.size())} and a table "
+            f"of size {tuple(x.size())}); see 'ltgnn_pyg.normalized_adj'"
+        )
+    if out is not None:
+        return _product(adj_t, x.detach(), out)
+    return _Propagate.apply(adj_t, x)
+
+
+class _Propagate(torch.autograd.Function):
+    """A linear map whose backward is the same map with the transposed matrix."""
+
+    @staticmethod
+    def forward(ctx: Any, adj_t: Tensor, x: Tensor) -> Tensor:
+        ctx.adj_t, ctx.dtype = adj_t, x.dtype
+        return _product(adj_t, x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
+        grad = _Propagate.apply(adjoint(ctx.adj_t), grad.contiguous())
+        return None, grad.to(ctx.dtype)
+
+
+def _product(adj_t: Tensor, x: Tensor, out: OptTensor = None) -> Tensor:
     rowptr, col, value = adj_t.crow_indices(), adj_t.col_indices(), adj_t.values()
     num_rows, num_entries = adj_t.size(0), col.numel()
+    x = x.contiguous()
+    if out is None and x.dtype.itemsize >= 4:
+        if num_entries == 0:
+            return x.new_zeros(num_rows, x.size(1))
+        return _kernel(adj_t, x)(adj_t, x)
     if out is None:
-        dtype = torch.promote_types(x.dtype, torch.float32)
-        out = x.new_empty(num_rows, x.size(1), dtype=dtype)
-    start = torch.arange(0, max(num_entries, 1), BLOCK, device=col.device)
-    row = torch.searchsorted(rowptr[:num_rows], start).unique()
-    blocks = zip(row.tolist(), rowptr[row].tolist(), strict=True)
-    for (low, first), (high, last) in pairwise([*blocks, (num_rows, num_entries)]):
-        ptr, entry = rowptr[low : high + 1] - first, slice(first, last)
-        out[low:high] = aggregate(x, col[entry], value[entry], ptr)
+        out = x.new_empty(num_rows, x.size(1), dtype=torch.float32)
+    for rows, entry in _row_blocks(adj_t):  # None is widened whole.
+        ptr = rowptr[rows.start : rows.stop + 1] - entry.start
+        out[rows] = aggregate(x, col[entry], value[entry], ptr)
     return out
+
+
+def _by_bags(adj_t: Tensor, x: Tensor) -> Tensor:
+    rowptr, col, value = adj_t.crow_indices(), adj_t.col_indices(), adj_t.values()
+    return aggregate(x, col, value, rowptr)
+
+
+def _by_matmul(adj_t: Tensor, x: Tensor) -> Tensor:
+    return adj_t.to(x.dtype) @ x
+
+
+def _by_reduction(adj_t: Tensor, x: Tensor) -> Tensor:
+    return torch.sparse.mm(adj_t.to(x.dtype), x, "sum")
+
+
+Kernel = Callable[[Tensor, Tensor], Tensor]
+KERNELS: tuple[Kernel, ...] = (_by_bags, _by_matmul, _by_reduction)
+_fastest: dict[Any, Kernel] = {}
+
+
+def _kernel(adj_t: Tensor, x: Tensor) -> Kernel:
+    """The kernel that was the fastest on the first large product of this kind."""
+    if adj_t.col_indices().numel() < 2**16:  # Nothing to measure, and nothing to gain.
+        return _by_bags
+    key = (x.device, x.dtype, adj_t.col_indices().dtype, x.size(1))
+    if key not in _fastest:
+        seconds = [_seconds(kernel, adj_t, x) for kernel in KERNELS]
+        # Another one than the first must be clearly faster, so that two runs agree.
+        seconds[0] *= 0.8
+        _fastest[key] = KERNELS[seconds.index(min(seconds))]
+    return _fastest[key]
+
+
+def _seconds(kernel: Kernel, adj_t: Tensor, x: Tensor) -> float:
+    """The least of three times of a product over the first rows of a matrix."""
+    rowptr = adj_t.crow_indices()
+    num_rows = int(
+        torch.searchsorted(rowptr, 2**18, right=True).clamp(1, adj_t.size(0))
+    )
+    num_entries = int(rowptr[num_rows])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        part = torch.sparse_csr_tensor(
+            rowptr[: num_rows + 1],
+            adj_t.col_indices()[:num_entries],
+            adj_t.values()[:num_entries],
+            (num_rows, adj_t.size(1)),
+            check_invariants=False,
+        )
+    least = math.inf
+    for _ in range(3):
+        start = time.perf_counter()
+        try:
+            kernel(part, x)
+        except RuntimeError:  # Not on this device, or not of this type.
+            return math.inf
+        if x.is_cuda:
+            torch.cuda.synchronize(x.device)
+        least = min(least, time.perf_counter() - start)
+    return least

@@ -1,4 +1,6 @@
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from operator import index as as_int
+from typing import SupportsIndex
 
 import torch
 from torch import Tensor
@@ -14,7 +16,7 @@ from torch_geometric.metrics import (
 )
 from torch_geometric.utils.sparse import index2ptr
 
-from ltgnn_pyg.retrieval import top_k
+from ltgnn_pyg.retrieval import Vectors, top_k
 
 METRICS = {
     "recall": LinkPredRecall,
@@ -29,43 +31,46 @@ METRICS = {
 
 @torch.no_grad()
 def evaluate(
-    embedding: Tensor,
+    vectors: Vectors,
     edge_label_index: Tensor,
     *,
-    num_users: int,
     exclude_edge_index: Tensor | None = None,
-    k: int | Sequence[int] = 20,
+    k: SupportsIndex | Sequence[SupportsIndex] = 20,
     metrics: Sequence[str] = ("recall", "ndcg"),
     user: Tensor | None = None,
     chunk_bytes: int = 2**28,
 ) -> dict[str, float]:
-    r"""Ranks all items for every user by the inner product
+    r"""Ranks all items for every user by the score
 
     .. math::
-        s_{ui} = \mathbf{z}_u^{\top} \mathbf{z}_i
+        s_{ui} = \mathbf{z}_u^{\top} \mathbf{z}_i + b_i
 
     and measures where the held-out items land, with the metrics of
     :mod:`torch_geometric.metrics` averaged over users.
 
-    Nodes are numbered users first: users :math:`0, \ldots, U - 1`, items
-    :math:`U, \ldots, N - 1`. Users without a held-out item are neither scored nor
-    counted. Repeated pairs count once.
+    Users without a held-out item are neither scored nor counted. Repeated pairs
+    count once. What is known when the list is made is left out of it: validation
+    ranks all but the training items, the final test all but the items of training
+    **and** validation.
 
     .. code-block:: python
 
-        z = model.get_embedding(data.edge_index)
-        evaluate(z, split.test, num_users=data.num_users,
-                 exclude_edge_index=split.train, k=[10, 20])
+        vectors = model.vectors(data.edge_index)
+        train, val, test = (
+            part.edge_label_index for part in (split.train, split.val, split.test)
+        )
+        evaluate(vectors, val, exclude_edge_index=train)
+        evaluate(vectors, test, exclude_edge_index=torch.cat([train, val], dim=1),
+                 k=[10, 20])
         >>> {'recall@10': ..., 'ndcg@10': ..., 'recall@20': ..., 'ndcg@20': ...}
 
     Args:
-        embedding (torch.Tensor): The embeddings of all nodes.
-        edge_label_index (torch.Tensor): The held-out pairs of user (first row) and
-            item.
-        num_users (int): The number of users :math:`U`.
+        vectors (Vectors): The vectors of users and items.
+        edge_label_index (torch.Tensor): The held-out pairs, node ids of user (first
+            row) and item (which start at :math:`U`).
         exclude_edge_index (torch.Tensor, optional): The pairs of user (first row)
-            and item that are never ranked, *e.g.*, the training interactions.
-            (default: :obj:`None`)
+            and item that are never ranked: training interactions, and at test time
+            those of validation too. (default: :obj:`None`)
         k (int or Sequence[int], optional): The lengths of the ranking to
             evaluate. (default: :obj:`20`)
         metrics (Sequence[str], optional): The metrics, any of :obj:`"recall"`,
@@ -80,52 +85,45 @@ def evaluate(
             (default: :obj:`2**28`)
 
     Shapes:
-        - **input:** :obj:`embedding` :math:`(N, D)`, :obj:`edge_label_index`
-          :math:`(2, L)`, :obj:`exclude_edge_index` :math:`(2, E)`, :obj:`user`
-          :math:`(Q)`
+        - **input:** :obj:`edge_label_index` :math:`(2, L)`,
+          :obj:`exclude_edge_index` :math:`(2, E)`, :obj:`user` :math:`(Q)`
         - **output:** a value for each :obj:`"{metric}@{k}"`
 
     Raises:
-        ValueError: If shapes, types or ranges of the arguments do not fit, if
-            :obj:`embedding` is not finite, if there is nothing to evaluate, or if
-            a held-out pair is excluded (so that nobody could rank it).
+        ValueError: If shapes, types or ranges of the arguments do not fit, if there
+            is nothing to evaluate, or if a held-out pair is excluded (so that
+            nobody could rank it).
 
-    *Cost:* :math:`O(U I D)` time for :math:`I = N - U` items,
-    :math:`O((L + E) \log (L + E))` for the pairs, and memory linear in both beyond
-    a chunk.
+    *Cost:* :math:`O(U I D)` time, :math:`O((L + E) \log (L + E))` for the pairs,
+    and memory linear in both beyond a chunk.
     """
-    ks = [k] if isinstance(k, int) else list(k)
-    num_items = embedding.size(0) - num_users
-    if embedding.dim() != 2 or num_users < 1 or num_items < 1:
+    ks = [as_int(length) for length in (k if isinstance(k, Iterable) else [k])]
+    if not ks or min(ks) < 1:
+        raise ValueError(f"Expected 'k' >= 1 (got {k}); name a length of the ranking")
+    if not metrics or not METRICS.keys() >= set(metrics):
         raise ValueError(
-            f"Expected 'embedding' [N, D] of {num_users} users and at least one item, "
-            f"got {list(embedding.size())}"
-        )
-    if not embedding.isfinite().all():
-        raise ValueError("Expected finite 'embedding', got NaN or inf")
-    if not ks or min(ks) < 1 or not metrics or not METRICS.keys() >= set(metrics):
-        raise ValueError(
-            f"Expected 'k' >= 1 and 'metrics' among {list(METRICS)}, got {k} and "
-            f"{metrics}"
+            f"Expected 'metrics' among {list(METRICS)} (got {metrics}); pass a list of "
+            "them"
         )
 
     # A pair as one sorted number, its user times the number of items plus its item:
-    label = _to_key("edge_label_index", edge_label_index, embedding, num_users)
+    num_users, num_items = vectors.num_users, vectors.num_items
+    label = _to_key(vectors, edge_label_index, "edge_label_index")
     if user is not None:
         label = label[torch.isin(label // num_items, user.to(label.device))]
     if label.numel() == 0:
         raise ValueError(
-            "Expected a held-out pair of the users to evaluate in 'edge_label_index', "
-            "got none"
+            "Expected a held-out pair of the users to evaluate in 'edge_label_index' "
+            "(got none); pass the pairs of the part to evaluate on"
         )
     exclude = None
     if exclude_edge_index is not None:
-        key = _to_key("exclude_edge_index", exclude_edge_index, embedding, num_users)
+        key = _to_key(vectors, exclude_edge_index, "exclude_edge_index")
         exclude = (index2ptr(key // num_items, num_users), key % num_items)
         if torch.isin(label, key, assume_unique=True).any():
             raise ValueError(
-                "Expected 'edge_label_index' and 'exclude_edge_index' to be disjoint, "
-                "got pairs in both: drop them from one"
+                "Expected 'edge_label_index' and 'exclude_edge_index' to be disjoint "
+                "(got pairs in both); drop them from one"
             )
 
     collection = LinkPredMetricCollection(
@@ -137,27 +135,22 @@ def evaluate(
             for k in ks
             for name in metrics
         }
-    ).to(embedding.device)
+    ).to(label.device)
     for metric in collection.values():  # Sum over users in double precision.
         if not isinstance(metric, LinkPredCoverage):
             metric.accum = metric.accum.double()
 
-    src_index, row = torch.unique_consecutive(label // num_items, return_inverse=True)
-    rowptr = index2ptr(row, src_index.numel()).tolist()
+    users, row = torch.unique_consecutive(label // num_items, return_inverse=True)
+    rowptr = index2ptr(row, users.numel()).tolist()
     step = max(chunk_bytes // (64 * max(ks)), 1)
-    for start in range(0, src_index.numel(), step):
-        chunk = src_index[start : start + step]
-        _, index = top_k(
-            embedding[:num_users],
-            embedding[num_users:],
-            max(ks),
-            src_index=chunk,
-            exclude=exclude,
-            chunk_bytes=chunk_bytes,
+    for start in range(0, users.numel(), step):
+        chunk = users[start : start + step]
+        _, item = top_k(
+            vectors, max(ks), user=chunk, exclude=exclude, chunk_bytes=chunk_bytes
         )
-        index.masked_fill_(index < 0, num_items)
+        item.masked_fill_(item < 0, num_items)
         pairs = slice(rowptr[start], rowptr[start + chunk.numel()])
-        collection.update(index, (row[pairs] - start, label[pairs] % num_items))
+        collection.update(item, (row[pairs] - start, label[pairs] % num_items))
 
     # Metrics are read without `compute()`, which waits for other processes:
     return {
@@ -170,21 +163,6 @@ def evaluate(
     }
 
 
-def _to_key(name: str, edge_index: Tensor, embedding: Tensor, num_users: int) -> Tensor:
-    num_nodes = embedding.size(0)
-    if edge_index.dim() != 2 or edge_index.size(0) != 2:
-        raise ValueError(f"Expected '{name}' [2, E], got {list(edge_index.size())}")
-    if edge_index.dtype != torch.long:
-        raise ValueError(f"Expected '{name}' of type int64, got {edge_index.dtype}")
-    user, item = edge_index.to(embedding.device)
-    if ((user < 0) | (user >= num_users)).any():
-        raise ValueError(
-            f"Expected users in [0, {num_users}) in the first row of '{name}', got "
-            f"others: of a graph with both directions, pass one"
-        )
-    if ((item < num_users) | (item >= num_nodes)).any():
-        raise ValueError(
-            f"Expected items in [{num_users}, {num_nodes}) in the second row of "
-            f"'{name}', got others: item ids start at 'num_users'"
-        )
-    return torch.unique(user * (num_nodes - num_users) + item - num_users)
+def _to_key(vectors: Vectors, edge_index: Tensor, name: str) -> Tensor:
+    user, item = vectors.split_pairs(edge_index, name)
+    return torch.unique(user * vectors.num_items + item)

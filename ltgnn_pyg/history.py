@@ -21,49 +21,38 @@ class History(torch.nn.Module):
       samples. It is stored in place of :obj:`output`, which is the sum of the
       two, so that a step gathers its neighbours once;
     * :obj:`aggregate` :math:`M = \hat{A} Z_{ref}`: the exact aggregate of the
-      snapshot;
-    * :obj:`gradient` :math:`V_{hist}`, the newest gradient of each node, only
-      with :obj:`gradient=True`;
-    * :obj:`visits`, how often each node was a seed, :obj:`[num_nodes, 1]`, only
-      with :obj:`visits=True`.
+      snapshot.
 
-    All tables are in the :meth:`state_dict`. The loader pulls, the model pushes,
-    and nothing else touches them.
+    They take no memory until :meth:`refresh` fills them, and are in the
+    :meth:`state_dict` from then on. The loader pulls, the model pushes, and nothing
+    else touches them.
 
     Args:
         num_nodes (int): The number of nodes.
         embedding_dim (int): The size of a row.
-        control_variate (bool, optional): Keeps :obj:`difference` and
-            :obj:`aggregate`; otherwise :obj:`output` is the reference.
-            (default: :obj:`True`)
-        gradient (bool, optional): Keeps the table :obj:`gradient`.
-            (default: :obj:`False`)
-        visits (bool, optional): Keeps the table :obj:`visits`.
-            (default: :obj:`False`)
         device (torch.device or str, optional): Where the tables live. If given,
             they stay there whatever the model they belong to is moved to
             (CPU-resident histories of a GPU model). If :obj:`None`, they follow
             the model. (default: :obj:`None`)
         dtype (torch.dtype, optional): How the tables are stored, *e.g.*,
             :obj:`torch.bfloat16`; arithmetic is in :obj:`float32` at least. If
-            given, it stays. If :obj:`None`, the default type.
-            (default: :obj:`None`)
+            given, it stays. If :obj:`None`, it follows the model. (default: :obj:`None`)
 
     Raises:
         ValueError: If a size is not positive.
 
-    *Cost:* Three tables of N x dim numbers, one without a control variate; one more
-    with gradients.
+    *Cost:* Three tables of N x dim numbers.
     """
+
+    NAMES = ("reference", "difference", "aggregate")
+
+    _like: Tensor
 
     def __init__(
         self,
         num_nodes: int,
         embedding_dim: int,
         *,
-        control_variate: bool = True,
-        gradient: bool = False,
-        visits: bool = False,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -73,37 +62,33 @@ class History(torch.nn.Module):
                 f"Expected positive 'num_nodes' and 'embedding_dim' (got "
                 f"{num_nodes} and {embedding_dim})"
             )
+        self.num_nodes = num_nodes
         self.embedding_dim = embedding_dim
         self.num_refreshes = 0
         self._fixed_device = None if device is None else torch.device(device)
         self._fixed_dtype = dtype
-        names = ["reference"] + ["difference", "aggregate"] * control_variate
-        names += ["gradient"] * gradient + ["visits"] * visits
-        for name in names:
-            dim = 1 if name == "visits" else embedding_dim
-            kind = torch.float32 if name == "visits" else dtype
-            table = torch.zeros(num_nodes, dim, device=device, dtype=kind)
+        for name in self.NAMES:
+            self.register_buffer(name, None)
+        # Of no rows: where an empty history is, and of what type.
+        like = torch.empty(0, device=device, dtype=dtype)
+        self.register_buffer("_like", like, persistent=False)
+
+    def allocate(self) -> None:
+        """Makes the tables, of zeros, ahead of the first :meth:`refresh`; on the
+        :obj:`"meta"` device, where a model for
+        :func:`~ltgnn_pyg.memory_map.memory_map_` is built, without memory.
+        """
+        for name in self.NAMES:
+            table = self._like.new_zeros(self.num_nodes, self.embedding_dim)
             self.register_buffer(name, table)
 
-    @property
-    def num_nodes(self) -> int:
-        """The number of rows of each table."""
-        return self.get_buffer("reference").size(0)
-
-    @property
     def output(self) -> Tensor:
-        """All rows of :obj:`output`, a new tensor :obj:`[num_nodes, dim]`."""
-        reference = self._table("reference")
-        return self.pull(
-            "output", torch.arange(self.num_nodes, device=reference.device)
-        )
-
-    def __contains__(self, name: str) -> bool:
-        """Whether a table of this name is kept."""
-        return name == "output" or name in self._buffers
+        """All rows of :math:`Z_{hist}`, a new tensor :obj:`[num_nodes, dim]`."""
+        index = torch.arange(self.num_nodes, device=self._table("reference").device)
+        return self.pull("output", index)
 
     def reset_parameters(self) -> None:
-        """Empties all tables."""
+        """Empties all tables; those that were made keep their place."""
         self.num_refreshes = 0
         for table in self.buffers():
             table.zero_()
@@ -135,11 +120,10 @@ class History(torch.nn.Module):
 
         Raises:
             KeyError: If there is no such table.
+            ValueError: If the history is empty.
 
         *Cost:* O(num_entries x dim) time.
         """
-        if name == "output" and "difference" not in self:
-            name = "reference"
         if name == "output":
             return self.pull("reference", index, weight, ptr).add_(
                 self.pull("difference", index, weight, ptr)
@@ -151,40 +135,27 @@ class History(torch.nn.Module):
         if weight is None or ptr is None:  # Neither is given.
             rows = table.index_select(0, index)
         else:
-            weight, ptr = weight.to(table.device), ptr.to(table.device)
+            weight, ptr = weight.to(table.device), ptr.to(table.device, index.dtype)
             rows = aggregate(table, index, weight, ptr)
         return rows.to(device, torch.promote_types(rows.dtype, torch.float32))
 
     @torch.no_grad()
-    def push(
-        self, name: str, index: Tensor, rows: Tensor, accumulate: bool = False
-    ) -> None:
-        """Writes rows; :obj:`index` holds no node twice.
+    def push(self, index: Tensor, output: Tensor) -> None:
+        """Writes rows of :obj:`output`, as their difference to the reference;
+        :obj:`index` holds no node twice.
 
         Args:
-            name (str): The table; :obj:`output` is kept as its difference to the
-                reference.
             index (torch.Tensor): The rows to write :obj:`[num_rows]`.
-            rows (torch.Tensor): Their new values :obj:`[num_rows, dim]`.
-            accumulate (bool, optional): Adds to the rows instead.
-                (default: :obj:`False`)
+            output (torch.Tensor): Their new values :obj:`[num_rows, dim]`.
 
         Raises:
-            KeyError: If there is no such table.
+            ValueError: If the history is empty.
 
         *Cost:* O(num_rows x dim) time.
         """
-        if name == "output" and "difference" not in self:
-            name = "reference"
-        if name == "output":
-            rows = rows - self.pull("reference", index).to(rows.device)
-            name = "difference"
-        table = self._table(name)
-        index, rows = index.to(table.device), rows.to(table)
-        if accumulate:
-            table.index_add_(0, index, rows)
-        else:
-            table.index_copy_(0, index, rows)
+        difference = self._table("difference")
+        output = output - self.pull("reference", index).to(output.device)
+        difference.index_copy_(0, index.to(difference.device), output.to(difference))
 
     @torch.no_grad()
     def refresh(self, adj_t: Tensor, output: Tensor | None = None) -> None:
@@ -197,10 +168,11 @@ class History(torch.nn.Module):
             adj_t (torch.Tensor): :math:`\hat{A}` as a sparse CSR matrix, as made
                 by :func:`~ltgnn_pyg.normalized_adj`.
             output (torch.Tensor, optional): Replaces all of :obj:`output` first
-                :obj:`[num_nodes, dim]`. (default: :obj:`None`)
+                :obj:`[num_nodes, dim]`; the first call needs it.
+                (default: :obj:`None`)
 
         Raises:
-            ValueError: If the sizes differ.
+            ValueError: If the sizes differ, or an empty history is given no rows.
 
         *Cost:* O(E x dim) time.
         """
@@ -209,16 +181,15 @@ class History(torch.nn.Module):
                 f"Expected a matrix over the history's {self.num_nodes} nodes (got "
                 f"{tuple(adj_t.size())}); call 'resize' when nodes were added"
             )
-        reference = self._table("reference")
-        if output is not None:
+        if output is not None and self._buffers["reference"] is None:
+            self.allocate()
+        reference, difference = self._table("reference"), self._table("difference")
+        if output is None:
+            reference.add_(difference)
+        else:
             reference.copy_(output)
-        if "difference" in self:
-            difference = self._table("difference")
-            if output is None:
-                reference.add_(difference)
-            difference.zero_()
-            agg = self._table("aggregate")
-            propagate(adj_t.to(reference.device), reference, out=agg)
+        difference.zero_()
+        propagate(adj_t.to(reference.device), reference, out=self._table("aggregate"))
         self.num_refreshes += 1
 
     def resize(self, num_nodes: int) -> None:
@@ -226,12 +197,13 @@ class History(torch.nn.Module):
 
         *Cost:* O(N x dim) time, and twice the memory of a table meanwhile.
         """
-        for name, table in list(self._buffers.items()):
-            assert table is not None
-            new = table.new_zeros(num_nodes, table.size(1))
-            keep = min(num_nodes, table.size(0))
-            new[:keep] = table[:keep]
-            self._buffers[name] = new
+        self.num_nodes = num_nodes
+        for name in self.NAMES:
+            if (table := self._buffers[name]) is not None:
+                new = table.new_zeros(num_nodes, table.size(1))
+                keep = min(num_nodes, table.size(0))
+                new[:keep] = table[:keep]
+                self._buffers[name] = new
 
     def get_extra_state(self) -> dict[str, int]:
         """What the state holds beside the tables."""
@@ -241,24 +213,35 @@ class History(torch.nn.Module):
         """Restores what :meth:`get_extra_state` returned."""
         self.num_refreshes = state["num_refreshes"]
 
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any
+    ) -> None:
+        """A filled history loads into an empty one, and the other way round."""
+        saved = state_dict.get(f"{prefix}reference")
+        if saved is None:
+            for name in self.NAMES:
+                self.register_buffer(name, None)
+        elif self._buffers["reference"] is None:
+            self.allocate()
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
     def _table(self, name: str) -> Tensor:
-        table = self._buffers.get(name)
+        if name not in self.NAMES:
+            raise KeyError(f"Expected one of {['output', *self.NAMES]} (got '{name}')")
+        table = self._buffers[name]
         if table is None:
-            flag = "control_variate" if name in ("difference", "aggregate") else name
-            known = flag in ("control_variate", "gradient", "visits")
-            hint = f"; pass '{flag}=True'" if known else ""
-            raise KeyError(
-                f"Expected one of {['output', *self._buffers]} (got '{name}'){hint}"
+            raise ValueError(
+                "Expected a filled history (got an empty one); pass 'output' to its "
+                "first 'refresh', as an epoch of a 'VRNeighborLoader' does"
             )
         return table
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         """Moves and converts like any module, but for what was fixed."""
         for name, table in self._buffers.items():
-            assert table is not None
+            if table is None:
+                continue
             device, dtype = self._fixed_device, self._fixed_dtype
-            if name == "visits":  # Counts, which a narrow type would round.
-                dtype = table.dtype
             if device is None and dtype is None:
                 self._buffers[name] = fn(table)
             else:

@@ -16,6 +16,10 @@ def memory_map(tensor: Tensor, path: str | os.PathLike[str]) -> Tensor:
     exceed it; a step of LTGNN touches the rows of its batch and their neighbours
     only. What is written to the tensor is written to the file.
 
+    A file of that name is replaced, never written over: a tensor mapped to it,
+    which may be :obj:`tensor` itself, keeps its numbers, and what is written to it
+    from then on is in no file.
+
     Args:
         tensor (torch.Tensor): A dense tensor or a sparse CSR matrix on the CPU, or
             a dense tensor on the :obj:`"meta"` device, which is made of zeros and
@@ -32,7 +36,9 @@ def memory_map(tensor: Tensor, path: str | os.PathLike[str]) -> Tensor:
     *Cost:* One write of the tensor.
     """
     if tensor.device.type not in ("cpu", "meta"):
-        raise ValueError(f"Expected a tensor on the CPU (got {tensor.device})")
+        raise ValueError(
+            f"Expected a tensor on the CPU (got {tensor.device}); move it with '.cpu()'"
+        )
     if tensor.layout == torch.sparse_csr:
         return torch.sparse_csr_tensor(
             memory_map(tensor.crow_indices(), f"{os.fspath(path)}.crow"),
@@ -42,13 +48,19 @@ def memory_map(tensor: Tensor, path: str | os.PathLike[str]) -> Tensor:
             check_invariants=False,
         )
     if tensor.layout != torch.strided:
-        raise ValueError(f"Expected a dense tensor or sparse CSR (got {tensor.layout})")
-    size = tensor.numel()
-    with open(path, "wb") as file:  # Of its full size from the start, all zeros.
+        raise ValueError(
+            f"Expected a dense tensor or sparse CSR (got {tensor.layout}); convert it "
+            "with '.to_sparse_csr()'"
+        )
+    size, beside = tensor.numel(), f"{os.fspath(path)}.tmp"
+    with open(beside, "wb") as file:  # Of its full size from the start, all zeros.
         file.truncate(max(size, 1) * tensor.element_size())
-    out = torch.from_file(os.fspath(path), shared=True, size=size, dtype=tensor.dtype)
+    out = torch.from_file(beside, shared=True, size=size, dtype=tensor.dtype)
     out = out.view(tensor.size())
-    return out if tensor.is_meta else out.copy_(tensor.detach())
+    if not tensor.is_meta:
+        out.copy_(tensor.detach())
+    os.replace(beside, path)
+    return out
 
 
 def memory_map_(
@@ -63,36 +75,56 @@ def memory_map_(
 
         with torch.device("meta"):
             model = LTGNN(num_users, num_items)
+            model.history.allocate()  # Which else happens when it is filled.
         memory_map_(model, "run")
         model.reset_parameters()
         optimizer = RowAdam(model.parameters())
         memory_map_(optimizer, "run")
 
     Args:
-        module_or_optimizer (torch.nn.Module or RowAdam): What to move, in place;
-            an optimizer before its first step.
-        folder (str): Where the files go; made if it is not there.
+        module_or_optimizer (torch.nn.Module or RowAdam): What to move, in place.
+        folder (str): Where the files go, see :meth:`memory_map`; made if it is not
+            there.
 
     Raises:
-        ValueError: If a table is not on the CPU.
+        ValueError: If a table is not on the CPU, or the optimizer is another.
 
     *Cost:* One write of all tables.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     if isinstance(module_or_optimizer, Module):
-        for prefix, module in module_or_optimizer.named_modules():
-            for name, tensor in module._parameters.items():
-                if tensor is not None:
-                    mapped = memory_map(tensor, folder / f"{prefix}.{name}".lstrip("."))
-                    module._parameters[name] = Parameter(mapped, tensor.requires_grad)
-            for name, tensor in module._buffers.items():
-                if tensor is not None:
-                    mapped = memory_map(tensor, folder / f"{prefix}.{name}".lstrip("."))
-                    module._buffers[name] = mapped
+        folder.mkdir(parents=True, exist_ok=True)
+        _map_module(module_or_optimizer, folder)
         return
+    if not isinstance(module_or_optimizer, RowAdam):
+        raise ValueError(
+            f"Expected a module or RowAdam (got {type(module_or_optimizer).__name__}); "
+            "use 'ltgnn_pyg.optim.RowAdam', which touches the rows of a batch only"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
     groups = module_or_optimizer.param_groups
     for i, param in enumerate(p for group in groups for p in group["params"]):
-        state = module_or_optimizer.init_state(param, device="meta")
+        state = module_or_optimizer.state.get(param)
+        if not state:
+            state = module_or_optimizer.init_state(param, device="meta")
         for name in ("exp_avg", "exp_avg_sq"):
             state[name] = memory_map(state[name], folder / f"optimizer.{i}.{name}")
+
+
+def _map_module(model: Module, folder: Path) -> None:
+    made: dict[Tensor, Tensor] = {}  # Tied tables stay tied.
+    for prefix, module in model.named_modules():
+        for tables in (module._parameters, module._buffers):
+            for name, tensor in tables.items():
+                if tensor is None:  # Not there, or not yet filled.
+                    continue
+                if tensor not in made:
+                    if tensor.numel() == 0:
+                        mapped = torch.empty_like(tensor, device="cpu")
+                    else:
+                        path = folder / f"{prefix}.{name}".lstrip(".")
+                        mapped = memory_map(tensor, path)
+                    if isinstance(tensor, Parameter):
+                        mapped = Parameter(mapped, tensor.requires_grad)
+                    made[tensor] = mapped
+                tables[name] = made[tensor]

@@ -5,12 +5,14 @@ import pytest
 import torch
 
 from ltgnn_pyg.evaluation import METRICS, evaluate
+from ltgnn_pyg.retrieval import Vectors
 
 
-def reference(embedding, targets, seen, num_users, ks):
+def reference(vectors, targets, seen, ks):
     """Ranks user by user and applies the definitions word by word."""
-    z = embedding.double().numpy()
-    num_items = len(z) - num_users
+    vectors = vectors.to(torch.double)
+    num_users, num_items = vectors.num_users, vectors.num_items
+    scores = (vectors.user @ vectors.item.t() + vectors.item_bias).numpy()
     out = {f"{name}@{k}": [] for name in METRICS for k in ks}
     recommended = {k: set() for k in ks}
     for user in range(num_users):
@@ -18,7 +20,7 @@ def reference(embedding, targets, seen, num_users, ks):
         if not relevant:
             continue
         excluded = {i for u, i in seen if u == user}
-        order = np.argsort(-(z[num_users:] @ z[user]), kind="stable") + num_users
+        order = np.argsort(-scores[user], kind="stable") + num_users
         order = [int(i) for i in order if i not in excluded]
         for k in ks:
             hits = [i in relevant for i in order[:k]]
@@ -44,7 +46,8 @@ def random_pairs(num_users=40, num_items=70, num_seen=700, num_targets=200, seed
     seen, target = pair[:, :num_seen], pair[:, num_seen : num_seen + num_targets]
     target = target[:, target[0] % 4 > 0]
     z = torch.randn(num_users + num_items, 6, generator=generator)
-    return z, target, seen
+    bias = torch.randn(num_items, generator=generator)
+    return Vectors.from_embedding(z, num_users, bias), target, seen
 
 
 def as_set(pairs):
@@ -56,34 +59,41 @@ def as_set(pairs):
 @pytest.mark.parametrize("num_seen", [0, 700, 2000])
 @pytest.mark.parametrize("dtype", [torch.float, torch.double])
 def test_evaluate(k, num_seen, dtype):
-    z, target, seen = random_pairs(num_seen=num_seen)
+    vectors, target, seen = random_pairs(num_seen=num_seen)
     out = evaluate(
-        z.to(dtype),
+        vectors.to(dtype),
         target,
-        num_users=40,
         exclude_edge_index=seen,
         k=k,
         metrics=list(METRICS),
     )
     ks = [k] if isinstance(k, int) else k
-    expected = reference(z, as_set(target), as_set(seen), 40, ks)
+    expected = reference(vectors, as_set(target), as_set(seen), ks)
     assert out == pytest.approx(expected, rel=1e-6)
     assert all(type(value) is float for value in out.values())
+
+
+def test_numpy_k():
+    vectors, target, seen = random_pairs()
+    expected = evaluate(vectors, target, exclude_edge_index=seen, k=[5, 10])
+    for k in (np.array([5, 10]), (np.int64(5), np.int32(10)), torch.tensor([5, 10])):
+        assert evaluate(vectors, target, exclude_edge_index=seen, k=k) == expected
+    out = evaluate(vectors, target, exclude_edge_index=seen, k=np.int64(5))
+    assert out == {name: expected[name] for name in ("recall@5", "ndcg@5")}
 
 
 def test_by_hand():
     # The user's coordinate of an item is its score, so the users rank the items
     # 3 4 5 6, 6 5 4 3 and 4 6 3 5:
     item = torch.tensor([[4.0, 1, 2], [3, 2, 4], [2, 3, 1], [1, 4, 3]])
-    z = torch.cat([torch.eye(3), item])
+    vectors = Vectors(torch.eye(3), item)
     # User 0 finds item 5 second once 3 is excluded, user 1 finds 6 but not 3, and
     # user 2 has no target:
     target = torch.tensor([[0, 1, 1], [5, 3, 6]])
     seen = torch.tensor([[0, 2], [3, 4]])
     out = evaluate(
-        z,
+        vectors,
         target,
-        num_users=3,
         exclude_edge_index=seen,
         k=[1, 2],
         metrics=list(METRICS),
@@ -109,46 +119,64 @@ def test_by_hand():
     )
 
 
-def test_perfect_embedding():
+def test_perfect_vectors():
     _, target, seen = random_pairs()
-    z = torch.zeros(110, 70)
-    z[target[0], target[1] - 40] = 1.0
-    z[40:] = torch.eye(70)
-    args = {"num_users": 40, "exclude_edge_index": seen}
+    user = torch.zeros(40, 70)
+    user[target[0], target[1] - 40] = 1.0
     most = int(target[0].bincount().max())
-    metrics = ["recall", "ndcg", "hit_ratio", "mrr", "map"]
-    out = evaluate(z, target, k=most, metrics=metrics, **args)
+    args = {
+        "exclude_edge_index": seen,
+        "k": most,
+        "metrics": ["recall", "ndcg", "hit_ratio", "mrr", "map"],
+    }
+    out = evaluate(Vectors(user, torch.eye(70)), target, **args)
     assert out == pytest.approx(dict.fromkeys(out, 1.0))
-    z[seen[0], seen[1] - 40] = 2.0  # Seen items are out of the way.
-    assert evaluate(z, target, k=most, metrics=metrics, **args) == out
+    user[seen[0], seen[1] - 40] = 2.0  # Seen items are out of the way.
+    assert evaluate(Vectors(user, torch.eye(70)), target, **args) == out
+
+
+def test_validation_items_make_room_at_test_time():
+    """Left in, what is known from validation takes the places of the test items."""
+    _, pairs, train = random_pairs()
+    val, test = pairs[:, ::2], pairs[:, 1::2]
+    score = torch.rand(40, 70)
+    score[val[0], val[1] - 40] += 1.0
+    score[test[0], test[1] - 40] += 0.5
+    vectors = Vectors(score, torch.eye(70), torch.zeros(70))
+    known = torch.cat([train, val], dim=1)
+    out = evaluate(vectors, test, exclude_edge_index=known, k=10)
+    expected = reference(vectors, as_set(test), as_set(known), [10])
+    assert out == pytest.approx({name: expected[name] for name in out}, rel=1e-6)
+    left_in = evaluate(vectors, test, exclude_edge_index=train, k=10)
+    assert all(out[name] > left_in[name] for name in out)
 
 
 def test_chunks_agree():
-    z, target, seen = random_pairs()
-    args = {"num_users": 40, "exclude_edge_index": seen, "metrics": list(METRICS)}
-    expected = evaluate(z.double(), target, **args)
+    vectors, target, seen = random_pairs()
+    vectors = vectors.to(torch.double)
+    args = {"exclude_edge_index": seen, "metrics": list(METRICS)}
+    expected = evaluate(vectors, target, **args)
     for chunk_bytes in [1, 10_000]:
-        out = evaluate(z.double(), target, chunk_bytes=chunk_bytes, **args)
+        out = evaluate(vectors, target, chunk_bytes=chunk_bytes, **args)
         assert out == pytest.approx(expected, rel=1e-6)
 
 
 def test_sample_of_users():
-    z, target, seen = random_pairs()
+    vectors, target, seen = random_pairs()
     user = torch.tensor([17, 4, 2, 4])  # User 4 holds out nothing.
-    args = {"num_users": 40, "exclude_edge_index": seen, "metrics": list(METRICS)}
-    out = evaluate(z, target, user=user, **args)
+    args = {"exclude_edge_index": seen, "metrics": list(METRICS)}
+    out = evaluate(vectors, target, user=user, **args)
     pairs = {(u, i) for u, i in as_set(target) if u in (17, 2)}
-    expected = reference(z, pairs, as_set(seen), 40, [20])
+    expected = reference(vectors, pairs, as_set(seen), [20])
     assert out == pytest.approx(expected, rel=1e-6)
 
 
 def test_order_and_repeats_of_pairs_do_not_matter():
-    z, target, seen = random_pairs()
-    expected = evaluate(z, target, num_users=40, exclude_edge_index=seen)
+    vectors, target, seen = random_pairs()
+    expected = evaluate(vectors, target, exclude_edge_index=seen)
     out = evaluate(
-        z,
+        vectors,
         target.flip(1).repeat(1, 2),
-        num_users=40,
         exclude_edge_index=seen.flip(1).repeat(1, 2),
     )
     assert out == expected
@@ -156,9 +184,8 @@ def test_order_and_repeats_of_pairs_do_not_matter():
 
 def test_ties():
     _, target, seen = random_pairs()
-    out = evaluate(
-        torch.ones(110, 4), target, num_users=40, exclude_edge_index=seen, k=70
-    )
+    vectors = Vectors(torch.ones(40, 4), torch.ones(70, 4))
+    out = evaluate(vectors, target, exclude_edge_index=seen, k=70)
     assert out["recall@70"] == 1.0  # All that is left is recommended.
 
 
@@ -166,37 +193,31 @@ def test_many_users_are_summed_in_double_precision():
     # A user in three gets a hit in first place. Summed in single precision and small
     # chunks, the thirds of reciprocal ranks would drift:
     num_users = 30_000
-    z = torch.cat([torch.ones(num_users, 1), torch.tensor([[3.0], [2.0], [1.0]])])
+    vectors = Vectors(torch.ones(num_users, 1), torch.tensor([[3.0], [2.0], [1.0]]))
     user = torch.arange(num_users)
     target = torch.stack([user, num_users + user % 3])
-    out = evaluate(
-        z, target, num_users=num_users, k=3, metrics=["mrr"], chunk_bytes=64 * 3 * 64
-    )
+    out = evaluate(vectors, target, k=3, metrics=["mrr"], chunk_bytes=64 * 3 * 64)
     assert out["mrr@3"] == pytest.approx((1 + 1 / 2 + 1 / 3) / 3, rel=1e-7)
 
 
 def test_errors():
-    z, target, seen = random_pairs()
+    vectors, target, seen = random_pairs()
     both = torch.cat([seen, seen.flip(0)], dim=1)
-    for embedding, pairs, kwargs, match in [
-        (z[0], target, {}, r"'embedding' \[N, D\]"),
-        (z, target, {"num_users": 110}, "at least one item"),
-        (z, target, {"num_users": 0}, "of 0 users"),
-        (z.where(z != z[1, 1], torch.nan), target, {}, "finite 'embedding'"),
-        (z, target, {"k": 0}, "'k' >= 1"),
-        (z, target, {"k": []}, "'k' >= 1"),
-        (z, target, {"metrics": []}, "'metrics' among"),
-        (z, target, {"metrics": ["recal"]}, "'metrics' among"),
-        (z, target, {"metrics": "recall"}, "'metrics' among"),
-        (z, target[:, :0], {}, "held-out pair"),
-        (z, target, {"user": torch.tensor([4])}, "held-out pair"),
-        (z, target[0], {}, r"'edge_label_index' \[2, E\]"),
-        (z, target.int(), {}, "int64"),
-        (z, target.flip(0), {}, r"\[0, 40\) in the first row of 'edge_label"),
-        (z, target - torch.tensor([[0], [40]]), {}, "item ids start at 'num_users'"),
-        (z, target + torch.tensor([[0], [70]]), {}, "item ids start at 'num_users'"),
-        (z, target, {"exclude_edge_index": both}, "both directions"),
-        (z, target, {"exclude_edge_index": target[:, :1]}, "disjoint"),
+    for pairs, kwargs, match in [
+        (target, {"k": 0}, "'k' >= 1"),
+        (target, {"k": []}, "'k' >= 1"),
+        (target, {"metrics": []}, "'metrics' among"),
+        (target, {"metrics": ["recal"]}, "'metrics' among"),
+        (target, {"metrics": "recall"}, "'metrics' among"),
+        (target[:, :0], {}, "held-out pair"),
+        (target, {"user": torch.tensor([4])}, "held-out pair"),
+        (target[0], {}, r"'edge_label_index' \[2, E\]"),
+        (target.int(), {}, "int64"),
+        (target.flip(0), {}, r"\[0, 40\) in the first row of 'edge_label"),
+        (target - torch.tensor([[0], [40]]), {}, "start at the number of users"),
+        (target + torch.tensor([[0], [70]]), {}, "start at the number of users"),
+        (target, {"exclude_edge_index": both}, "both directions"),
+        (target, {"exclude_edge_index": target[:, :1]}, "disjoint"),
     ]:
         with pytest.raises(ValueError, match=match):
-            evaluate(embedding, pairs, **{"num_users": 40, **kwargs})
+            evaluate(vectors, pairs, **kwargs)

@@ -7,124 +7,147 @@ from ltgnn_pyg import History, normalized_adj
 from tests.dense import dense_adj
 
 
-def test_pull_push():
-    history = History(6, 3)
-    index = torch.tensor([4, 1])
-    rows = torch.randn(2, 3)
-    history.push("output", index, rows)
+@pytest.fixture
+def adj_t(graph):
+    return normalized_adj(graph.edge_index, None, graph.num_nodes)
+
+
+def filled(adj_t, dim=3, **kwargs):
+    history = History(adj_t.size(0), dim, **kwargs)
+    output = torch.randn(adj_t.size(0), dim)
+    history.refresh(adj_t, output)
+    return history, output
+
+
+def test_pull_push(adj_t):
+    history, output = filled(adj_t)
+    index, rows = torch.tensor([4, 1]), torch.randn(2, 3)
+    history.push(index, rows)
     torch.testing.assert_close(history.pull("output", index), rows)
-    assert history.output.count_nonzero() == 6
-    with pytest.raises(KeyError, match="pass 'gradient=True'"):
-        history.pull("gradient", index)
+    output[index] = rows
+    torch.testing.assert_close(history.output(), output)
     with pytest.raises(ValueError, match="together"):
         history.pull("output", index, torch.ones(2))
     with pytest.raises(KeyError, match="Expected one of"):
-        history.push("nonsense", index, rows)
+        history.pull("nonsense", index)
 
 
-def test_accumulate():
-    history = History(6, 3, gradient=True)
-    index, rows = torch.tensor([4, 1]), torch.randn(2, 3)
-    for _ in range(2):
-        history.push("gradient", index, rows, accumulate=True)
-    torch.testing.assert_close(history.pull("gradient", index), 2 * rows)
+def test_empty_until_filled(adj_t):
+    history = History(adj_t.size(0), 3)
+    assert list(history.state_dict()) == ["_extra_state"]  # No memory.
+    for call in (
+        lambda: history.output(),
+        lambda: history.push(torch.arange(2), torch.ones(2, 3)),
+        lambda: history.refresh(adj_t),
+    ):
+        with pytest.raises(ValueError, match="a filled history"):
+            call()
+    history.allocate()
+    assert history.output().count_nonzero() == 0
 
 
-def test_without_control_variate(graph):
-    adj_t = normalized_adj(graph.edge_index, None, graph.num_nodes)
-    history = History(graph.num_nodes, 3, control_variate=False)
-    assert [name for name, _ in history.named_buffers()] == ["reference"]
-    output = torch.randn(graph.num_nodes, 3)
-    history.refresh(adj_t, output)
-    torch.testing.assert_close(history.output, output)
-    history.push("output", torch.arange(2), 2 * output[:2])
-    torch.testing.assert_close(history.output[:2], 2 * output[:2])
-    with pytest.raises(KeyError, match="control_variate=True"):
-        history.pull("difference", torch.arange(2))
-
-
-def test_weighted_pull_equals_dense():
-    history = History(6, 3)
-    table = torch.randn(6, 3)
-    history.push("output", torch.arange(6), table)
+def test_weighted_pull_equals_dense(adj_t):
+    history, _ = filled(adj_t)
+    table = history.pull("reference", torch.arange(12))
+    history.push(torch.arange(12), table + torch.randn(12, 3))
     index = torch.tensor([0, 5, 5, 2])
     weight, ptr = torch.rand(4), torch.tensor([0, 1, 1, 4])
     actual = history.pull("difference", index, weight, ptr)
-    dense = torch.zeros(3, 6)
+    dense = torch.zeros(3, 12)
     dense.index_put_((torch.tensor([0, 2, 2, 2]), index), weight, accumulate=True)
-    torch.testing.assert_close(actual, dense @ table)
+    torch.testing.assert_close(actual, dense @ history.difference)
 
 
-def test_refresh_is_one_exact_product(graph):
-    adj_t = normalized_adj(graph.edge_index, None, graph.num_nodes)
+def test_refresh_is_one_exact_product(graph, adj_t):
     dense = dense_adj(graph.edge_index, graph.num_nodes).float()
-    history = History(graph.num_nodes, 3)
-    output = torch.randn(graph.num_nodes, 3)
-    history.push("output", torch.arange(graph.num_nodes), output)
+    history, _ = filled(adj_t)
+    output, everything = torch.randn(graph.num_nodes, 3), torch.arange(graph.num_nodes)
+    history.push(everything, output)
     history.refresh(adj_t)
-    everything = torch.arange(graph.num_nodes)
     torch.testing.assert_close(history.pull("reference", everything), output)
     torch.testing.assert_close(history.pull("aggregate", everything), dense @ output)
     assert history.pull("difference", everything).count_nonzero() == 0
     history.refresh(adj_t, 2 * output)
-    torch.testing.assert_close(history.output, 2 * output)
-    assert history.num_refreshes == 2
+    torch.testing.assert_close(history.output(), 2 * output)
+    assert history.num_refreshes == 3
     with pytest.raises(ValueError, match="call 'resize'"):
         History(3, 3).refresh(adj_t)
 
 
-def test_state_dict_and_reset(graph):
-    adj_t = normalized_adj(graph.edge_index, None, graph.num_nodes)
-    history = History(graph.num_nodes, 3, gradient=True, visits=True)
-    for name in ("output", "gradient", "visits"):
-        dim = 1 if name == "visits" else 3
-        history.push(name, torch.arange(4), torch.randn(4, dim))
-    history.refresh(adj_t)
-    history.push("output", torch.arange(2), torch.randn(2, 3))
+def test_state_dict_and_reset(adj_t):
+    history, _ = filled(adj_t)
+    history.push(torch.arange(2), torch.randn(2, 3))
     state = copy.deepcopy(history.state_dict())
     history.reset_parameters()
-    assert history.output.count_nonzero() == 0 and history.num_refreshes == 0
-    history.load_state_dict(state)
-    assert history.num_refreshes == 1
-    for name, table in history.named_buffers():
-        assert torch.equal(table, state[name])
-        assert table.count_nonzero() > 0
+    assert history.output().count_nonzero() == 0 and history.num_refreshes == 0
+    for other in (history, History(adj_t.size(0), 3)):
+        other.load_state_dict(state)
+        assert other.num_refreshes == 1
+        for name in History.NAMES:
+            assert torch.equal(other.get_buffer(name), state[name])
+            assert state[name].count_nonzero() > 0
 
 
-def test_resize():
-    history = History(4, 2, gradient=True)
-    history.push("output", torch.arange(4), torch.ones(4, 2))
-    history.resize(6)
-    assert history.num_nodes == 6 and history.output.sum() == 8
+def test_resize(adj_t):
+    history, output = filled(adj_t)
+    history.resize(14)
+    assert history.num_nodes == 14
+    torch.testing.assert_close(history.output()[:12], output)
+    assert history.output()[12:].count_nonzero() == 0
     history.resize(3)
-    assert history.num_nodes == 3 and history.output.sum() == 6
-    assert history.state_dict()["gradient"].size(0) == 3
+    torch.testing.assert_close(history.output(), output[:3])
+    empty = History(4, 2)
+    empty.resize(6)
+    empty.allocate()
+    assert empty.output().shape == (6, 2)
 
 
-def test_bfloat16_storage_float32_arithmetic(graph):
-    adj_t = normalized_adj(graph.edge_index, None, graph.num_nodes)
-    history = History(graph.num_nodes, 4, dtype=torch.bfloat16)
-    output = torch.randn(graph.num_nodes, 4).bfloat16().float()
+def test_bfloat16_storage_float32_arithmetic(adj_t):
+    history = History(adj_t.size(0), 4, dtype=torch.bfloat16)
+    output = torch.randn(adj_t.size(0), 4).bfloat16().float()
     history.refresh(adj_t, output)
     index, weight = torch.arange(5), torch.rand(5)
     ptr = torch.tensor([0, 5])
     pulled = history.pull("reference", index, weight, ptr)
     assert pulled.dtype == torch.float32
     torch.testing.assert_close(pulled, (weight[:, None] * output[:5]).sum(0)[None])
+    # Each number is rounded once, when it is stored.
     expected = (adj_t.to_dense() @ output).bfloat16()
-    torch.testing.assert_close(history.aggregate, expected, atol=1e-2, rtol=1e-2)
+    torch.testing.assert_close(history.aggregate, expected, atol=0, rtol=2**-7)
+    rows = torch.randn(5, 4)
+    history.push(index, rows)
+    difference = (rows - output[:5]).bfloat16()
+    assert torch.equal(history.difference[:5], difference)
+    history.refresh(adj_t)
+    stored = (output[:5] + difference.float()).bfloat16()
+    assert torch.equal(history.reference[:5], stored)
 
 
-def test_follows_the_model_unless_fixed():
-    free, fixed = History(4, 2, visits=True), History(4, 2, dtype=torch.bfloat16)
-    model = torch.nn.ModuleList([free, fixed]).double()
+def test_bfloat16_sums_of_many():
+    """A hub's neighbours: in bfloat16 the sum of ones would end at 256."""
+    num = 2000
+    spokes = torch.arange(1, num + 1)
+    edge_index = torch.stack([spokes, torch.zeros_like(spokes)])
+    adj_t = normalized_adj(edge_index, None, num + 1)
+    adj_t.values().fill_(1.0)
+    history = History(num + 1, 2, dtype=torch.bfloat16)
+    history.refresh(adj_t, torch.ones(num + 1, 2))
+    assert (history.aggregate[0] == 2000).all()
+    weight, ptr = torch.ones(num), torch.tensor([0, num])
+    assert (history.pull("reference", spokes, weight, ptr) == num).all()
+
+
+def test_follows_the_model_unless_fixed(adj_t):
+    free, fixed = filled(adj_t)[0], filled(adj_t, dtype=torch.bfloat16)[0]
+    model = torch.nn.ModuleList([free, fixed, History(12, 3)]).double()
     assert model[0].reference.dtype == torch.double
-    assert model[0].visits.dtype == torch.float32  # Counts.
     assert model[1].reference.dtype == torch.bfloat16
+    model[2].allocate()
+    assert model[2].reference.dtype == torch.double
     model.to("meta")
     assert model[0].reference.is_meta
-    fixed = torch.nn.ModuleList([History(4, 2, device="cpu")]).to("meta")
-    assert not fixed[0].reference.is_meta
+    stays = torch.nn.ModuleList([filled(adj_t, device="cpu")[0]]).to("meta")
+    assert not stays[0].reference.is_meta
 
 
 def test_bad_sizes():

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from torch_geometric.data import Data, InMemoryDataset, download_url
 
 from ltgnn_pyg.datasets.interactions import align_ids
+from ltgnn_pyg.datasets.order import choose_order
 from ltgnn_pyg.datasets.read_interactions import read_interactions
 from ltgnn_pyg.datasets.split import Split, split_given
 
@@ -16,11 +17,11 @@ class InteractionDataset(InMemoryDataset):
     r"""The abstract base of datasets published as :obj:`train.txt` and
     :obj:`test.txt` in LightGCN text.
 
-    :obj:`dataset[0]` is the graph of all training interactions, and
-    :meth:`split` the graph and its split. Both files are looked for in
-    :obj:`root/raw`, :obj:`root` and :obj:`root/{name}`, in this order, and used
-    as they lie: nothing is written. Otherwise they are downloaded into
-    :obj:`root/raw`, if the dataset has a :obj:`url`.
+    :obj:`dataset[0]` is the graph of all training interactions, :obj:`train` and
+    :obj:`test` are the interactions, and :meth:`split` gives their split. Both files
+    are looked for in :obj:`root/raw`, :obj:`root` and :obj:`root/{name}`, in this
+    order, and used as they lie: nothing is written. Otherwise they are downloaded
+    into :obj:`root/raw`, if the dataset has a :obj:`url`.
 
     Args:
         root (str): The folder of the dataset.
@@ -46,6 +47,7 @@ class InteractionDataset(InMemoryDataset):
     name: str
     url: str | None = None  # of the folder that holds both files
     sizes: tuple[int, int, int, int] | None = None  # users, items, train, test
+    in_order_of_time: bool = False  # each user's lines are, and the test part is later
 
     def __init__(
         self,
@@ -57,8 +59,8 @@ class InteractionDataset(InMemoryDataset):
         super().__init__(os.fspath(root), transform, log=log)
         if not _complete(self.raw_dir):
             raise FileNotFoundError(
-                f"expected 'train.txt' and 'test.txt' in one of {self._folders}, got "
-                f"no such folder; put both files there"
+                f"Expected 'train.txt' and 'test.txt' in one of {self._folders} (got "
+                f"no such folder); put both files there"
             )
         self.duplicates = duplicates
         self.train, self.test = align_ids(
@@ -71,8 +73,8 @@ class InteractionDataset(InMemoryDataset):
         sizes = (train.num_users, train.num_items, len(train), len(test))
         if self.sizes is not None and sizes != self.sizes:
             raise ValueError(
-                f"{self.raw_dir}: expected {type(self).__name__} of {self.sizes} "
-                f"(users, items, train, test), got {sizes}; download the files again, "
+                f"{self.raw_dir}: Expected {type(self).__name__} of {self.sizes} "
+                f"users, items, train, test (got {sizes}); download the files again, "
                 f"or open another dataset with LightGCNText"
             )
         self._data = train.to_data()
@@ -103,8 +105,8 @@ class InteractionDataset(InMemoryDataset):
                 paths = self._fetch(temp)
             except OSError as error:
                 raise RuntimeError(
-                    f"expected {self.raw_file_names} at {self.url}, got {error!r}; put "
-                    f"both into {self.raw_dir} by hand"
+                    f"Expected {self.raw_file_names} at {self.url} (got {error!r}); "
+                    f"put both into {self.raw_dir} by hand"
                 ) from error
             for path, name in zip(paths, self.raw_file_names, strict=True):
                 os.replace(path, osp.join(self.raw_dir, name))
@@ -115,21 +117,26 @@ class InteractionDataset(InMemoryDataset):
             for name in self.raw_file_names
         ]
 
-    def split(self, val_ratio: float = 0.0, seed: int | None = 0) -> tuple[Data, Split]:
-        r"""The graph of the training interactions and the published split, by
-        :func:`split_given`.
+    def split(
+        self, val_ratio: float = 0.0, order: str | None = None, seed: int = 0
+    ) -> Split:
+        r"""The published split, by :func:`split_given`.
 
         Args:
             val_ratio (float, optional): The share of each user's training
                 interactions to validate on. (default: :obj:`0.0`)
-            seed (int, optional): The seed of the validation part. :obj:`None` takes
-                the last interactions of each user, in the order of the file.
+            order (str, optional): :obj:`"lines"` validates on the last of each user,
+                :obj:`"random"` on random ones. If :obj:`None`, on the last where the
+                files are known to be in order of time (:obj:`in_order_of_time`) and
+                each user's lines are not sorted by item, else on random ones.
+                (default: :obj:`None`)
+            seed (int, optional): The seed of a random validation part.
                 (default: :obj:`0`)
         """
-        data, split = split_given(
-            self.train, self.test, val_ratio, seed, self.duplicates
+        order = choose_order(self.train, order, self.in_order_of_time)
+        return split_given(
+            self.train, self.test, val_ratio, order, seed, self.duplicates
         )
-        return data if self.transform is None else self.transform(data), split
 
 
 def _complete(folder: str) -> bool:

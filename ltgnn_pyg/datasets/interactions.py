@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,10 +11,11 @@ from torch_geometric.data import Data
 
 @dataclass(eq=False)
 class Interactions:
-    r"""User-item pairs with 0-based ids, before any split.
+    r"""User-item pairs with 0-based ids: those of a file, or a part of a split.
 
     Users and items count separately here; as nodes of the graph, users are
-    :math:`0, \ldots, U-1` and items :math:`U, \ldots, U+I-1`.
+    :math:`0, \ldots, U-1` and items :math:`U, \ldots, U+I-1`. The order of the
+    interactions is that of the lines they were read from.
 
     Args:
         user (torch.Tensor): The user of each interaction.
@@ -36,7 +38,8 @@ class Interactions:
         - **user_ids**: :math:`(U)`, **item_ids**: :math:`(I)`
 
     Raises:
-        ValueError: If shapes, types or ids do not fit together.
+        ValueError: If shapes, types or ids do not fit together, or a rating or
+            time is not finite.
 
     *Cost:* :math:`O(E)`.
     """
@@ -53,32 +56,37 @@ class Interactions:
     def __post_init__(self) -> None:
         if self.num_users * self.num_items >= 2**63:
             raise ValueError(
-                f"expected num_users * num_items < 2**63, got {self.num_users} * "
-                f"{self.num_items}; map the raw ids to 0, 1, 2, ... first"
+                f"Expected num_users * num_items < 2**63 (got {self.num_users} * "
+                f"{self.num_items}); map the raw ids to 0, 1, 2, ... first"
             )
         for name, num in (("user", self.num_users), ("item", self.num_items)):
             index, ids = getattr(self, name), getattr(self, f"{name}_ids")
             if index.dtype != torch.long or index.size() != (len(self),):
                 raise ValueError(
-                    f"expected '{name}' as int64 [{len(self)}], got {index.dtype} "
-                    f"{list(index.size())}; convert it with .long().flatten()"
+                    f"Expected '{name}' as int64 [{len(self)}] (got {index.dtype} "
+                    f"{list(index.size())}); convert it with .long().flatten()"
                 )
             if len(self) and not (0 <= int(index.min()) <= int(index.max()) < num):
                 raise ValueError(
-                    f"expected '{name}' in 0..{num - 1}, got {int(index.min())}.."
-                    f"{int(index.max())}; raise 'num_{name}s' or map the ids"
+                    f"Expected '{name}' in 0..{num - 1} (got {int(index.min())}.."
+                    f"{int(index.max())}); raise 'num_{name}s' or map the ids"
                 )
             if ids is not None and len(ids) != num:
                 raise ValueError(
-                    f"expected '{name}_ids' of length {num}, got {len(ids)}; "
+                    f"Expected '{name}_ids' of length {num} (got {len(ids)}); "
                     f"give one raw id per {name}"
                 )
         for name in ("rating", "time"):
             value = getattr(self, name)
             if value is not None and value.size() != (len(self),):
                 raise ValueError(
-                    f"expected '{name}' of size [{len(self)}], got "
-                    f"{list(value.size())}; give one value per interaction"
+                    f"Expected '{name}' of size [{len(self)}] (got "
+                    f"{list(value.size())}); give one value per interaction"
+                )
+            if value is not None and not bool(value.isfinite().all()):
+                raise ValueError(
+                    f"Expected finite values in '{name}' (got "
+                    f"{int((~value.isfinite()).sum())} others); drop those interactions"
                 )
 
     def __len__(self) -> int:
@@ -93,6 +101,45 @@ class Interactions:
             rating=None if self.rating is None else self.rating[index],
             time=None if self.time is None else self.time[index],
         )
+
+    @classmethod
+    def cat(cls, *parts: Interactions) -> Interactions:
+        r"""Joins parts with the same users and items, one after the other.
+
+        Of parts in order of time, such as the training and the validation part of a
+        split by time or by lines, each user's history stays in order.
+
+        Args:
+            *parts (Interactions): The parts. Those of one split have the same ids;
+                for others see :func:`align_ids`.
+
+        Raises:
+            ValueError: If there is no part, the parts differ in their users or
+                items, or only some have ratings or times.
+
+        *Cost:* :math:`O(E + U + I)`.
+        """
+        if len(parts) == 0:
+            raise ValueError("Expected parts to join (got none); pass one at least")
+        fields: dict[str, Any] = {}
+        for name in ("user", "item", "rating", "time"):
+            values = [getattr(part, name) for part in parts]
+            given = [value for value in values if value is not None]
+            if len(given) not in (0, len(parts)):
+                raise ValueError(
+                    f"Expected '{name}' on all parts or on none (got it on "
+                    f"{len(given)} of {len(parts)}); set it to None on all"
+                )
+            fields[name] = torch.cat(given) if given else None
+        for name in ("user", "item"):
+            nums = [getattr(part, f"num_{name}s") for part in parts]
+            ids = [getattr(part, f"{name}_ids") for part in parts]
+            if len(set(nums)) > 1 or not all(_same(ids[0], i) for i in ids):
+                raise ValueError(
+                    f"Expected parts with the same {name}s (got {nums}, or other raw "
+                    f"ids); pass them through align_ids first"
+                )
+        return replace(parts[0], **fields)
 
     @property
     def edge_label_index(self) -> Tensor:
@@ -126,6 +173,12 @@ class Interactions:
         )
 
 
+def _same(ids: np.ndarray | None, other: np.ndarray | None) -> bool:
+    if ids is None or other is None:
+        return ids is other
+    return ids is other or np.array_equal(ids, other)
+
+
 def align_ids(*parts: Interactions) -> tuple[Interactions, ...]:
     r"""Gives interactions that were read from several files the same ids.
 
@@ -148,8 +201,8 @@ def align_ids(*parts: Interactions) -> tuple[Interactions, ...]:
         if any(i is not None for i in ids):
             if any(i is None for i in ids):
                 raise ValueError(
-                    f"expected '{name}_ids' on all interactions or on none, got "
-                    f"both; read all files in one format"
+                    f"Expected '{name}_ids' on all interactions or on none (got "
+                    f"both); read all files in one format"
                 )
             if len({i.dtype for i in ids}) > 1:  # some numbers, some strings
                 ids = [i.astype(str).astype(object) for i in ids]

@@ -36,7 +36,7 @@ def k_core(interactions: Interactions, k: int = 10) -> Interactions:
     :math:`O(E + U + I)`; a dozen rounds are common.
     """
     if k < 1:
-        raise ValueError(f"expected k >= 1, got {k}; leave the filter out instead")
+        raise ValueError(f"Expected k >= 1 (got {k}); leave the filter out instead")
     user, item, index = interactions.user, interactions.item, None
     while True:
         keep = _frequent(user, k) & _frequent(item, k)
@@ -46,8 +46,8 @@ def k_core(interactions: Interactions, k: int = 10) -> Interactions:
         user, item = user[keep], item[keep]
     if user.numel() == 0:
         raise ValueError(
-            f"expected users and items with at least {k} interactions each, got none "
-            f"left of {len(interactions)}; lower k"
+            f"Expected users and items with at least {k} interactions each (got none "
+            f"left of {len(interactions)}); lower k"
         )
     out = interactions if index is None else interactions[index]
     for name, old in (("user", user), ("item", item)):

@@ -28,26 +28,28 @@ class Gowalla(InteractionDataset):
     r"""The Gowalla check-ins in the split of the `"LightGCN: Simplifying and
     Powering Graph Convolution Network for Recommendation"
     <https://arxiv.org/abs/2002.02126>`_ paper: 29,858 users, 40,981 items,
-    810,128 interactions to train and 217,242 to test on. For the arguments see
-    :class:`InteractionDataset`.
+    810,128 interactions to train and 217,242 to test on. Each user's lines are in
+    order of time. For the arguments see :class:`InteractionDataset`.
     """
 
     name = "gowalla"
     url = f"{_LIGHTGCN}/gowalla"
     sizes = (29_858, 40_981, 810_128, 217_242)
+    in_order_of_time = True
 
 
 class Yelp2018(InteractionDataset):
     r"""The Yelp reviews of 2018 in the split of the `"LightGCN: Simplifying and
     Powering Graph Convolution Network for Recommendation"
     <https://arxiv.org/abs/2002.02126>`_ paper: 31,668 users, 38,048 items,
-    1,237,259 interactions to train and 324,147 to test on. For the arguments see
-    :class:`InteractionDataset`.
+    1,237,259 interactions to train and 324,147 to test on. Each user's lines are in
+    order of time. For the arguments see :class:`InteractionDataset`.
     """
 
     name = "yelp2018"
     url = f"{_LIGHTGCN}/yelp2018"
     sizes = (31_668, 38_048, 1_237_259, 324_147)
+    in_order_of_time = True
 
 
 class AmazonBook(InteractionDataset):

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from ltgnn_pyg.datasets.column_formats import read_columns
 from ltgnn_pyg.datasets.interactions import Interactions
+from ltgnn_pyg.datasets.raw_file import is_parquet, open_raw, whole_gzip
 from ltgnn_pyg.datasets.text_formats import Locate, read_libfm, read_lightgcn
 
 _SUFFIX = {
@@ -20,7 +22,6 @@ _SUFFIX = {
     ".pq": "parquet",
 }
 _FIRST_LINE = {
-    "parquet": rb"PAR1",
     "lightgcn": rb"\d+( \d+)* *$",
     "libfm": rb"\S+ \d+:\S+ \d+:",
     "recbole": rb"\w+:\w+\t",
@@ -48,8 +49,10 @@ def read_interactions(
     - :obj:`"lightgcn"`: a user, then its items, on each line, separated by
       blanks: :obj:`0 3 5 8`. The ids are integers and stay as they are; a user
       may have no items. :math:`U` and :math:`I` are the largest ids plus one.
+      Unasked, a file is not read so if its lines may be columns separated by blanks.
     - :obj:`"csv"`, :obj:`"tsv"`: a line of column names, then a line per
-      interaction. A file without the former has its :obj:`names` given.
+      interaction. A file without the former has its :obj:`names` given. Fields may
+      be quoted as in RFC 4180, and then hold separators, quotes and line breaks.
     - :obj:`"recbole"`: a RecBole :obj:`.inter` file, tab-separated, whose column
       names carry a type: :obj:`user_id:token`.
     - :obj:`"libfm"`: :obj:`label user:value item:value` on each line. The label
@@ -58,10 +61,11 @@ def read_interactions(
       ids, as libFM has it, or count separately.
     - :obj:`"parquet"`: columns of integer or string ids.
 
-    Except for :obj:`"lightgcn"`, ids are numbered in the sorted order of the raw
-    ids: numerically if all of a column are integers, else as strings. The mapping
-    stays in :obj:`user_ids` and :obj:`item_ids`. An empty field, :obj:`nan`,
-    :obj:`NaN`, :obj:`null` and :obj:`NULL` are no values.
+    Text is UTF-8, and may be gzipped. Except for :obj:`"lightgcn"`, ids are numbered
+    in the sorted order of the raw ids: numerically if all of a column are integers
+    below :math:`2^{63}`, else as strings. The mapping stays in :obj:`user_ids` and
+    :obj:`item_ids`. An empty field, :obj:`nan`, :obj:`NaN`, :obj:`null` and
+    :obj:`NULL` are no values.
 
     Args:
         path (str): The file.
@@ -73,10 +77,11 @@ def read_interactions(
         item (str, optional): The column of items, likewise.
             (default: :obj:`None`)
         rating (str, optional): The column of ratings. If :obj:`None`,
-            :obj:`rating` if there is one. (default: :obj:`None`)
+            :obj:`rating` if there is one and each of its fields is a number; if one
+            is not, a warning says which. (default: :obj:`None`)
         time (str, optional): The column of times: numbers, or timestamps, which
-            become integers. If :obj:`None`, :obj:`timestamp` or :obj:`time` if
-            there is one. (default: :obj:`None`)
+            become integers. If :obj:`None`, :obj:`timestamp` or :obj:`time`,
+            likewise. (default: :obj:`None`)
         sep (str, optional): The separator of columns. If :obj:`None`, comma or
             tab, as the format has it. (default: :obj:`None`)
         names (Sequence[str], optional): The names of all columns of a
@@ -94,10 +99,10 @@ def read_interactions(
           order of the file
 
     Raises:
-        ValueError: If the file is empty, or a line is ragged, not numeric where a
-            number must stand, holds an empty or NaN field or a negative id, or
-            repeats a pair. The message names file and line.
-        ImportError: If pyarrow, which reads all named columns, is missing.
+        ValueError: If the file is empty or damaged, its format is not sure, a line of
+            names stands where :obj:`names` say there is none, or a line is ragged,
+            not numeric where a number must stand, holds an empty or NaN field or a
+            negative id, or repeats a pair. The message names file and line.
 
     *Cost:* time linear in the file but for one sort of the pairs; a few dozen
     bytes of memory per interaction. No Python loop over rows.
@@ -105,48 +110,55 @@ def read_interactions(
     path = os.fspath(path)
     if duplicates not in ("error", "drop"):
         raise ValueError(
-            f"expected duplicates='error' or 'drop', got {duplicates!r}; choose one"
+            f"Expected duplicates='error' or 'drop' (got {duplicates!r}); choose one"
         )
     if sep is not None and len(sep) != 1:
         raise ValueError(
-            f"expected sep of one character, got {sep!r}; convert the file"
+            f"Expected sep of one character (got {sep!r}); convert the file"
         )
     if os.path.getsize(path) == 0:
-        raise ValueError(f"{path}: expected interactions, got an empty file")
-    format = format or _guess_format(path)
+        raise _none_error(path, "an empty file")
+    sure = format is not None
+    with whole_gzip(path):
+        format = format or _guess_format(path, columns=bool(sep or names))
     asked = {"user": user, "item": item, "rating": rating, "time": time}
     if format not in _FORMATS:
         raise ValueError(
-            f"expected format to be one of {_FORMATS}, got {format!r}; choose one"
+            f"Expected format to be one of {_FORMATS} (got {format!r}); choose one"
         )
     if names is not None and format not in ("csv", "tsv"):
         raise ValueError(
-            f"expected no names for format={format!r}, whose files hold them or need "
-            f"none, got {names}; pass format='csv' or leave them out"
+            f"Expected no names for format={format!r}, whose files hold them or need "
+            f"none (got {names}); pass format='csv' or leave them out"
         )
     if format in ("lightgcn", "libfm"):
         if sep or any(asked.values()):
             raise ValueError(
-                f"expected no column names and no sep for format={format!r}, whose "
-                f"columns are fixed; pass another format or leave them out"
+                f"Expected no column names and no sep for format={format!r}, whose "
+                f"columns are fixed (got some); pass another format or leave them out"
             )
-        out, locate = (read_lightgcn if format == "lightgcn" else read_libfm)(path)
+        with whole_gzip(path):
+            out, locate = (
+                read_lightgcn(path, sure) if format == "lightgcn" else read_libfm(path)
+            )
     else:
-        out, locate = _read_columns(path, format, asked, sep, names)
+        needed = {key for key in asked if asked[key] or names is not None}
+        needed |= {"user", "item"} | ({"rating"} if min_rating is not None else set())
+        out, locate = read_columns(path, format, asked, needed, sep, names)
     if len(out) == 0:
-        raise ValueError(f"{path}: expected interactions, got none")
+        raise _none_error(path, "none")
     row = torch.arange(len(out))
     if min_rating is not None:
         if out.rating is None:
             raise ValueError(
-                f"{path}: expected ratings to compare with min_rating, got none; "
+                f"{path}: Expected ratings to compare with min_rating (got none); "
                 f"pass rating= the name of their column"
             )
         row = row[out.rating >= min_rating]
         if row.numel() == 0:
             raise ValueError(
-                f"{path}: expected ratings >= {min_rating}, got at most "
-                f"{float(out.rating.max())}; lower min_rating"
+                f"{path}: Expected ratings >= {min_rating} (got at most "
+                f"{float(out.rating.max())}); lower min_rating"
             )
         out = out[row]
     repeated = out.repeated()
@@ -157,37 +169,29 @@ def read_interactions(
     return _number_anew(_number_anew(out, "user"), "item")
 
 
-def _guess_format(path: str) -> str:
-    suffix = os.path.splitext(path)[1].lower()
+def _guess_format(path: str, columns: bool) -> str:
+    if is_parquet(path):
+        return "parquet"
+    stem = path[:-3] if path.lower().endswith(".gz") else path
+    suffix = os.path.splitext(stem)[1].lower()
     if suffix in _SUFFIX:
         return _SUFFIX[suffix]
-    with open(path, "rb") as file:
+    if columns:
+        return "csv"
+    with open_raw(path) as file:
         line = file.readline(1 << 16).rstrip(b"\r\n")
     for format, pattern in _FIRST_LINE.items():
         if re.match(pattern, line):
             return format
     raise ValueError(
-        f"{path}: expected a suffix of {sorted(_SUFFIX)} or a first line that tells "
-        f"the format, got {line[:60].decode(errors='replace')!r}; pass format= one of "
+        f"{path}: Expected a suffix of {sorted(_SUFFIX)} or a first line that tells "
+        f"the format (got {line[:60].decode(errors='replace')!r}); pass format= one of "
         f"{_FORMATS}"
     )
 
 
-def _read_columns(
-    path: str,
-    format: str,
-    asked: Mapping[str, str | None],
-    sep: str | None,
-    names: Sequence[str] | None,
-) -> tuple[Interactions, Locate]:
-    try:
-        from ltgnn_pyg.datasets.column_formats import read_columns
-    except ImportError as error:
-        extra = "parquet" if format == "parquet" else "csv"
-        raise ImportError(
-            f"reading {format!r} needs pyarrow: pip install ltgnn_pyg[{extra}]"
-        ) from error
-    return read_columns(path, format, asked, sep, names)
+def _none_error(path: str, what: str) -> ValueError:
+    return ValueError(f"{path}: Expected interactions (got {what}); fetch it again")
 
 
 def _duplicate_error(
@@ -199,9 +203,9 @@ def _duplicate_error(
     raw_user = user if out.user_ids is None else out.user_ids[user]
     raw_item = item if out.item_ids is None else out.item_ids[item]
     return ValueError(
-        f"{path}, {locate(int(row[second]))}: expected distinct pairs, got user "
-        f"{raw_user} with item {raw_item} again, first on {locate(int(row[first]))} "
-        f"({int(repeated.sum())} repeated in all); pass duplicates='drop'"
+        f"{path}, {locate(int(row[second]))}: Expected distinct pairs (got user "
+        f"{raw_user} with item {raw_item} again, first on {locate(int(row[first]))}, "
+        f"{int(repeated.sum())} repeated in all); pass duplicates='drop'"
     )
 
 

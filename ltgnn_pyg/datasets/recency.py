@@ -1,12 +1,12 @@
 import torch
 from torch import Tensor
 
-from ltgnn_pyg.datasets.split import rank_within_user
+from ltgnn_pyg.datasets.interactions import Interactions
+from ltgnn_pyg.datasets.order import check_lines, rank_within_user
 
 
 def recency_weight(
-    user: Tensor,
-    time: Tensor | None = None,
+    interactions: Interactions,
     half_life: float = 0.12,
     floor: float = 0.05,
 ) -> Tensor:
@@ -25,43 +25,41 @@ def recency_weight(
 
     .. code-block:: python
 
-        weight = recency_weight(split.train[0])
-        z = model.get_embedding(data.edge_index, torch.cat([weight, weight]))
+        weight = recency_weight(split.train)
+        edge_index = split.train.to_data().edge_index
+        z = model.get_embedding(edge_index, torch.cat([weight, weight]))
 
     Old interactions weigh exponentially less in `"Time Weight Collaborative Filtering"
-    <https://doi.org/10.1145/1099554.1099689>`_, too. This is for lists for the time to
-    come, and for parts that follow each other in time; not for random splits.
+    <https://doi.org/10.1145/1099554.1099689>`_, too. This helps for parts that follow
+    each other in time (:obj:`split.order` is :obj:`"time"` or :obj:`"lines"`), not for
+    random splits.
 
     Args:
-        user (torch.Tensor): The user of each interaction :obj:`[num]`.
-        time (torch.Tensor, optional): The time of each interaction :obj:`[num]`, in
-            any unit; of the same time, the later in order is the later. If
-            :obj:`None`, they are in order. (default: :obj:`None`)
+        interactions (Interactions): The interactions. Later is what has the later
+            :obj:`time`, in any unit; of the same time, the later line. Without times,
+            each user's lines must be in order of time.
         half_life (float, optional): :math:`h`, the age at which an interaction has
             lost half its weight, but for the floor. (default: :obj:`0.12`)
         floor (float, optional): :math:`f` in :math:`[0, 1]`, what the oldest
             keep; 1 weighs all alike. (default: :obj:`0.05`)
 
-    Returns:
-        The weights :obj:`[num]`, :obj:`float32` in :math:`[f, 1]`.
+    Shapes:
+        - **output:** :math:`(E)`, :obj:`float32` in :math:`[f, 1]`
 
     Raises:
-        ValueError: If :obj:`half_life` is not positive, :obj:`floor` out of its range,
-            or :obj:`time` of another size.
+        ValueError: If :obj:`half_life` is not positive, :obj:`floor` is out of its
+            range, or there are no times and each user's lines are sorted by item.
 
-    *Cost:* O(num x log(num)) time, O(num) memory.
+    *Cost:* :math:`O(E \log E)` time, :math:`O(E)` memory.
     """
     if not half_life > 0.0 or not 0.0 <= floor <= 1.0:
         raise ValueError(
-            "expected a positive 'half_life' and 'floor' in [0, 1], got "
-            f"{half_life} and {floor}"
+            "Expected a positive 'half_life' and 'floor' in [0, 1] (got "
+            f"{half_life} and {floor}); stay within"
         )
-    if time is not None and time.size() != user.size():
-        raise ValueError(
-            f"expected 'time' of size {list(user.size())}, got {list(time.size())}; "
-            "give one value per interaction"
-        )
-    user = user.long()
-    num_later, degree = rank_within_user(user, 0, seed=None, time=time)
+    if interactions.time is None:
+        check_lines(interactions, "recency_weight", "weigh all alike")
+    user = interactions.user
+    num_later, degree = rank_within_user(user, time=interactions.time)
     age = (num_later + 0.5) / degree[user]
     return floor + (1.0 - floor) * torch.exp2(-age / half_life)

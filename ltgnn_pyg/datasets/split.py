@@ -1,52 +1,69 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
 
 from ltgnn_pyg.datasets.interactions import Interactions, align_ids
+from ltgnn_pyg.datasets.order import ORDERS, choose_order, rank_within_user
 
 TRAIN, VAL, TEST = 0, 1, 2
 
 
 @dataclass(eq=False)
 class Split:
-    r"""The interactions of each part, as node pairs.
+    r"""Interactions to train on, to choose by and to report on.
 
-    :obj:`train` holds exactly the edges of the graph that is returned beside the
-    split. :obj:`val` and :obj:`test` keep pairs whose user or item has no
-    training edge.
+    The graph to train on is :obj:`split.train.to_data()`. :obj:`val` and :obj:`test`
+    keep interactions whose user or item has no training edge. All parts have the same
+    users and items, and keep raw ids, ratings, times and the order of their lines.
 
     Args:
-        train (torch.Tensor): The pairs to train on.
-        val (torch.Tensor): The pairs to choose a model by; may be empty.
-        test (torch.Tensor): The pairs to report on.
+        train (Interactions): The interactions to train on.
+        val (Interactions): The interactions to choose a model by; may be empty.
+        test (Interactions): The interactions to report on.
+        order (str, optional): How held-out interactions were chosen: the last of each
+            user by :obj:`"time"` or by :obj:`"lines"`, or :obj:`"random"` ones.
+            (default: :obj:`"random"`)
 
-    Shapes:
-        - **train**, **val**, **test**: :math:`(2, *)`: users, then items with
-          the offset :math:`U`
+    Raises:
+        ValueError: If the parts differ in their users or items, or :obj:`order` is
+            none of these.
     """
 
-    train: Tensor
-    val: Tensor
-    test: Tensor
+    train: Interactions
+    val: Interactions
+    test: Interactions
+    order: str = "random"
+
+    def __post_init__(self) -> None:
+        parts = (self.train, self.val, self.test)
+        sizes = [(part.num_users, part.num_items) for part in parts]
+        if len(set(sizes)) > 1:
+            raise ValueError(
+                f"Expected parts with the same users and items (got {sizes}); use "
+                f"split_given, or pass them through align_ids"
+            )
+        if self.order not in ORDERS:
+            raise ValueError(
+                f"Expected order to be one of {ORDERS} (got {self.order!r}); choose one"
+            )
 
 
 def split_given(
     train: Interactions,
     test: Interactions,
     val_ratio: float = 0.0,
-    seed: int | None = 0,
+    order: str | None = None,
+    seed: int = 0,
     duplicates: str = "error",
-) -> tuple[Data, Split]:
+) -> Split:
     r"""Keeps a published split into training and test interactions.
 
     Of a user's :math:`d` training interactions,
     :math:`\min(\lfloor \text{val\_ratio} \cdot d + 1/2 \rfloor, d - 1)` move to
-    validation, so that each user keeps a training edge: random ones, or the last
-    ones.
+    validation, so that each user keeps a training edge: the last ones, or random ones.
 
     Args:
         train (Interactions): The training interactions.
@@ -54,52 +71,52 @@ def split_given(
             :func:`align_ids`.
         val_ratio (float, optional): The share of each user's training
             interactions to validate on. (default: :obj:`0.0`)
-        seed (int, optional): The seed of the validation part. :obj:`None` takes the
-            last interactions of each user, in the order of :obj:`train`: closer to
-            the test part where the files are in order of time. (default: :obj:`0`)
+        order (str, optional): :obj:`"time"` validates on the last of each user by
+            :obj:`train.time` (of the same time, the later line is the later),
+            :obj:`"lines"` on the last lines, :obj:`"random"` on random ones. If
+            :obj:`None`, by time if there are times, else at random: lines are never
+            taken for an order of time unasked. (default: :obj:`None`)
+        seed (int, optional): The seed of a random validation part.
+            (default: :obj:`0`)
         duplicates (str, optional): If :obj:`"error"`, a repeated pair is an
             error; if :obj:`"drop"`, its first occurrence stays, hence a test pair
             that repeats a training pair leaves the test part.
             (default: :obj:`"error"`)
 
     Raises:
-        ValueError: If a pair is repeated, a share is out of range, or no
-            training interaction is left.
+        ValueError: If a pair is repeated, a share is out of range, no training
+            interaction is left, or the training interactions are not of that order:
+            without times, or with each user's lines sorted by item.
 
     *Cost:* :math:`O(E \log E)`.
     """
     if duplicates not in ("error", "drop"):
         raise ValueError(
-            f"expected duplicates='error' or 'drop', got {duplicates!r}; choose one"
+            f"Expected duplicates='error' or 'drop' (got {duplicates!r}); choose one"
         )
     _check_ratio(val_ratio=val_ratio)
     train, test = align_ids(train, test)
-    both = replace(
-        train,
-        user=torch.cat([train.user, test.user]),
-        item=torch.cat([train.item, test.item]),
-        rating=None,
-        time=None,
-    )
-    part = torch.full_like(both.user, TEST)
-    part[: len(train)] = TRAIN
-    if duplicates == "drop":
-        keep = ~both.repeated()
-        both, part = both[keep], part[keep]
-    if val_ratio > 0:
-        user = both.user[part == TRAIN]
-        rank, degree = rank_within_user(user, both.num_users, seed)
-        part[: user.numel()][rank < _share(degree, val_ratio)[user]] = VAL
-    return _cut(both, part)
+    order = choose_order(train, order)
+    repeated = _pairs(train, test).repeated()
+    if duplicates == "drop" and bool(repeated.any()):
+        keep = ~repeated
+        train, test = train[keep[: len(train)]], test[keep[len(train) :]]
+    else:
+        _check_distinct(_pairs(train, test), repeated)
+    rank, degree = _rank(train, order, seed)
+    held = rank < _share(degree, val_ratio)[train.user]
+    _check_left(int((~held).sum()), len(train) + len(test))
+    return Split(train[~held], train[held], test, order)
 
 
 def split_ratio(
     interactions: Interactions,
     test_ratio: float = 0.2,
     val_ratio: float = 0.1,
-    seed: int | None = 0,
-) -> tuple[Data, Split]:
-    r"""Splits each user's interactions at random, or in their order.
+    order: str | None = None,
+    seed: int = 0,
+) -> Split:
+    r"""Splits each user's interactions in their order, or at random.
 
     Of a user's :math:`d` interactions, :math:`\lfloor r d + 1/2 \rfloor` go to
     each part of share :math:`r`, first to test, then to validation, as long as
@@ -111,60 +128,66 @@ def split_ratio(
             test on. (default: :obj:`0.2`)
         val_ratio (float, optional): The share of each user's interactions to
             validate on. (default: :obj:`0.1`)
-        seed (int, optional): The seed. :obj:`None` tests on the last of each user and
-            validates on those before: by :obj:`interactions.time`, if there are times,
-            or else in the order of the interactions. (default: :obj:`0`)
+        order (str, optional): :obj:`"time"` tests on the last of each user and
+            validates on those before by :obj:`interactions.time` (of the same time,
+            the later line is the later), :obj:`"lines"` by the order of lines,
+            :obj:`"random"` at random. If :obj:`None`, by time if there are times, else
+            at random: lines are never taken for an order of time unasked.
+            (default: :obj:`None`)
+        seed (int, optional): The seed of a random split. (default: :obj:`0`)
 
     Raises:
-        ValueError: If a pair is repeated or a share is out of range.
+        ValueError: If a pair is repeated, a share is out of range, or the
+            interactions are not of that order: without times, or with each user's
+            lines sorted by item.
 
     *Cost:* :math:`O(E \log E)`.
     """
     _check_ratio(test_ratio=test_ratio, val_ratio=val_ratio)
-    user, time = interactions.user, interactions.time if seed is None else None
-    rank, degree = rank_within_user(user, interactions.num_users, seed, time)
+    order = choose_order(interactions, order)
+    rank, degree = _rank(interactions, order, seed)
     num_test = _share(degree, test_ratio)
-    return _cut_by_rank(
-        interactions, rank, num_test, num_test + _share(degree, val_ratio, num_test)
-    )
+    num_held = num_test + _share(degree, val_ratio, num_test)
+    return _cut_by_rank(interactions, rank, num_test, num_held, order)
 
 
 def split_leave_one_out(
     interactions: Interactions,
     val: bool = True,
+    order: str | None = None,
     seed: int = 0,
-) -> tuple[Data, Split]:
+) -> Split:
     r"""Tests on the last interaction of each user and validates on the one
     before.
 
-    The last by :obj:`interactions.time`, ties broken at random; a random one if
-    there are no times. A user of one interaction only trains on it; of two, has
-    none to validate on.
+    A user of one interaction only trains on it; of two, has none to validate on.
 
     Args:
         interactions (Interactions): The interactions.
         val (bool, optional): If :obj:`False`, validation is empty.
             (default: :obj:`True`)
-        seed (int, optional): The seed. (default: :obj:`0`)
+        order (str, optional): What the last is by: :obj:`"time"`, :obj:`"lines"` or
+            :obj:`"random"`, as in :func:`split_ratio`. (default: :obj:`None`)
+        seed (int, optional): The seed of a random split. (default: :obj:`0`)
 
     Raises:
-        ValueError: If a pair is repeated.
+        ValueError: If a pair is repeated, or the interactions are not of that order:
+            without times, or with each user's lines sorted by item.
 
     *Cost:* :math:`O(E \log E)`.
     """
-    rank, degree = rank_within_user(
-        interactions.user, interactions.num_users, seed, interactions.time
-    )
+    order = choose_order(interactions, order)
+    rank, degree = _rank(interactions, order, seed)
     num_test = (degree - 1).clamp(0, 1)
     num_held = (degree - 1).clamp(0, 2) if val else num_test
-    return _cut_by_rank(interactions, rank, num_test, num_held)
+    return _cut_by_rank(interactions, rank, num_test, num_held, order)
 
 
 def split_temporal(
     interactions: Interactions,
     test_ratio: float = 0.1,
     val_ratio: float = 0.1,
-) -> tuple[Data, Split]:
+) -> Split:
     r"""Splits all interactions at two moments in time.
 
     Test starts at the time of the first of the last
@@ -186,73 +209,75 @@ def split_temporal(
     *Cost:* :math:`O(E \log E)`.
     """
     _check_ratio(test_ratio=test_ratio, val_ratio=val_ratio)
-    time = interactions.time
-    if time is None:
-        raise ValueError(
-            "expected interactions with 'time', got none; name the column: "
-            "read_interactions(..., time='timestamp')"
-        )
-    ordered, num = time.sort().values, len(interactions)
+    order = choose_order(interactions, "time")
+    time, num = interactions.time, len(interactions)
+    assert time is not None
+    ordered = time.sort().values
     part = torch.full_like(interactions.user, TRAIN)
     for label, share in ((VAL, test_ratio + val_ratio), (TEST, test_ratio)):
         start = num - int(share * num + 0.5)
         if start < num:
             part[time >= ordered[start]] = label
-    return _cut(interactions, part)
+    return _cut(interactions, part, order)
+
+
+def _rank(interactions: Interactions, order: str, seed: int) -> tuple[Tensor, Tensor]:
+    return rank_within_user(
+        interactions.user,
+        interactions.num_users,
+        interactions.time if order == "time" else None,
+        seed if order == "random" else None,
+    )
 
 
 def _cut_by_rank(
-    interactions: Interactions, rank: Tensor, num_test: Tensor, num_held: Tensor
-) -> tuple[Data, Split]:
+    interactions: Interactions,
+    rank: Tensor,
+    num_test: Tensor,
+    num_held: Tensor,
+    order: str,
+) -> Split:
     user = interactions.user
     part = torch.full_like(user, TRAIN)
     part[rank < num_held[user]] = VAL
     part[rank < num_test[user]] = TEST
-    return _cut(interactions, part)
+    return _cut(interactions, part, order)
 
 
-def _cut(interactions: Interactions, part: Tensor) -> tuple[Data, Split]:
+def _cut(interactions: Interactions, part: Tensor, order: str) -> Split:
     # Pairs are distinct and each has one part, so the graph, made of the training
     # part alone, cannot hold a pair of another part.
-    repeated = interactions.repeated()
+    _check_distinct(interactions, interactions.repeated())
+    train, val, test = (interactions[part == label] for label in (TRAIN, VAL, TEST))
+    _check_left(len(train), len(interactions))
+    return Split(train, val, test, order)
+
+
+def _pairs(train: Interactions, test: Interactions) -> Interactions:
+    return Interactions(
+        torch.cat([train.user, test.user]),
+        torch.cat([train.item, test.item]),
+        train.num_users,
+        train.num_items,
+    )
+
+
+def _check_distinct(interactions: Interactions, repeated: Tensor) -> None:
     if bool(repeated.any()):
         first = int(repeated.nonzero()[0])
         raise ValueError(
-            f"expected distinct pairs, got {int(repeated.sum())} repeated, first "
+            f"Expected distinct pairs (got {int(repeated.sum())} repeated, first "
             f"user {int(interactions.user[first])} with item "
-            f"{int(interactions.item[first])}; pass duplicates='drop' to "
+            f"{int(interactions.item[first])}); pass duplicates='drop' to "
             f"read_interactions or split_given"
         )
-    train, val, test = (interactions[part == label] for label in (TRAIN, VAL, TEST))
-    if len(train) == 0:
+
+
+def _check_left(num_train: int, num: int) -> None:
+    if num_train == 0:
         raise ValueError(
-            f"expected interactions to train on, got 0 of {len(interactions)}; "
-            f"hold out less"
+            f"Expected interactions to train on (got 0 of {num}); hold out less"
         )
-    split = Split(train.edge_label_index, val.edge_label_index, test.edge_label_index)
-    return train.to_data(), split
-
-
-def rank_within_user(
-    user: Tensor, num_users: int, seed: int | None, time: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """The place of each interaction among its user's, and the users' degrees.
-
-    Latest first if there are times; ties, or all without times, shuffled by the seed,
-    and without a seed last first.
-    """
-    if seed is None:
-        perm = torch.arange(user.numel(), device=user.device).flip(0)
-    else:
-        generator = torch.Generator().manual_seed(seed)
-        perm = torch.randperm(user.numel(), generator=generator).to(user.device)
-    if time is not None:
-        perm = perm[time[perm].sort(descending=True, stable=True).indices]
-    perm = perm[user[perm].sort(stable=True).indices]
-    degree = torch.bincount(user, minlength=num_users)
-    rank = torch.empty_like(user)
-    rank[perm] = torch.arange(user.numel(), device=user.device)
-    return rank - (degree.cumsum(0) - degree)[user], degree
 
 
 def _share(degree: Tensor, ratio: float, taken: Tensor | int = 0) -> Tensor:
@@ -263,6 +288,6 @@ def _share(degree: Tensor, ratio: float, taken: Tensor | int = 0) -> Tensor:
 def _check_ratio(**ratios: float) -> None:
     if min(ratios.values()) < 0 or sum(ratios.values()) >= 1:
         raise ValueError(
-            f"expected shares >= 0 with a sum < 1, got {ratios}; leave a part to "
+            f"Expected shares >= 0 with a sum < 1 (got {ratios}); leave a part to "
             f"train on"
         )

@@ -10,11 +10,11 @@ _EMPTY = np.empty(0, np.int64)
 
 
 def synthetic_interactions(
-    num_users: int = 6_000,
-    num_items: int = 4_000,
+    num_users: int = 12_000,
+    num_items: int = 8_000,
     num_interactions: int = 200_000,
     *,
-    num_factors: int = 16,
+    num_factors: int | None = None,
     exponent: float = 1.0,
     noise: float = 0.1,
     seed: int = 0,
@@ -32,16 +32,20 @@ def synthetic_interactions(
     factors with :math:`\mathrm{Dirichlet}(1)` weights, and :math:`\phi_f` is
     popularity within the items of factor :math:`f`. Repeated draws are drawn anew.
 
+    By default there are far more factors than a model has columns, so that the leading
+    singular vectors of the graph miss most of them and training finds them.
+
     Args:
         num_users (int, optional): The number of users :math:`U`.
-            (default: :obj:`6_000`)
+            (default: :obj:`12_000`)
         num_items (int, optional): The number of items :math:`I`.
-            (default: :obj:`4_000`)
+            (default: :obj:`8_000`)
         num_interactions (int, optional): The number of distinct pairs :math:`E`.
             From :math:`\max(U, I)` on, no user and no item is without one.
             (default: :obj:`200_000`)
-        num_factors (int, optional): The number of factors :math:`F`.
-            (default: :obj:`16`)
+        num_factors (int, optional): The number of factors :math:`F`. If :obj:`None`,
+            :math:`U I / E`, rounded: a factor has as many items as a user has
+            interactions on average. (default: :obj:`None`)
         exponent (float, optional): The exponent :math:`s`; at :obj:`0` all are
             alike. (default: :obj:`1.0`)
         noise (float, optional): The share :math:`\epsilon` of draws that ignore
@@ -60,13 +64,15 @@ def synthetic_interactions(
     num_pairs = num_users * num_items
     if not 1 <= num_interactions <= num_pairs:
         raise ValueError(
-            f"expected 1 <= num_interactions <= num_users * num_items = {num_pairs}, "
-            f"got {num_interactions}; draw fewer"
+            f"Expected 1 <= num_interactions <= num_users * num_items = {num_pairs} "
+            f"(got {num_interactions}); draw fewer"
         )
+    if num_factors is None:
+        num_factors = max(1, round(num_pairs / num_interactions))
     if num_factors < 1 or exponent < 0 or not 0 <= noise <= 1:
         raise ValueError(
-            f"expected num_factors >= 1, exponent >= 0 and 0 <= noise <= 1, got "
-            f"{num_factors}, {exponent} and {noise}; stay within"
+            f"Expected num_factors >= 1, exponent >= 0 and 0 <= noise <= 1 (got "
+            f"{num_factors}, {exponent} and {noise}); stay within"
         )
     rng = np.random.default_rng(seed)
     model = _FactorModel(num_users, num_items, num_factors, exponent, noise, rng)

@@ -2,7 +2,6 @@ r"""The formats that numpy parses: whitespace-separated, one record a line."""
 
 from __future__ import annotations
 
-import mmap
 import re
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -11,53 +10,96 @@ import numpy as np
 import torch
 
 from ltgnn_pyg.datasets.interactions import Interactions
+from ltgnn_pyg.datasets.raw_file import open_raw
 
 Locate = Callable[[int], str]  # position of an interaction -> its place in the file
 
 _NUMBER = rb"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
 _LIBFM = rb"%b[ \t]+[0-9]{1,15}:%b[ \t]+[0-9]{1,15}:%b[ \t]*" % ((_NUMBER,) * 3)
 _NOT_LIBFM = re.compile(rb"^(?!(?:%b)?\r?$).*" % _LIBFM, re.MULTILINE)
+_HUGE = re.compile(rb"[0-9]{19,}")
 
 
-def read_lightgcn(path: str) -> tuple[Interactions, Locate]:
+def read_lightgcn(path: str, sure: bool = True) -> tuple[Interactions, Locate]:
     r"""Reads lines of :obj:`user item item ...`; the raw ids are the indices.
+
+    Unless the format is :obj:`sure`, a file is refused that may as well hold columns,
+    such as :obj:`user item rating`: nearly all of its lines have the same number of
+    ids, three or more.
 
     *Cost:* :math:`O(\text{bytes})` time, :math:`O(E)` memory.
     """
-    users, items, degrees, num_users = [], [], [], 0
+    users, items, lines, degrees = [], [], [], []
     for first_line, block in _blocks(path):
         wrong = re.search(rb"[^0-9\s]", block)
         if wrong:
-            line = first_line + block.count(b"\n", 0, wrong.start())
             token = re.findall(rb"[0-9]*[^0-9\s]\S*", block)[0]
             raise ValueError(
-                f"{path}, line {line}: expected non-negative integers 'user item "
-                f"item ...' with blanks between, got {_show(token)}; mend the line "
-                f"or pass another format"
+                f"{path}, {_line(first_line, block, wrong)}: Expected non-negative "
+                f"integers 'user item item ...' with blanks between (got "
+                f"{_show(token)}); mend the line or pass another format"
             )
         byte = np.frombuffer(block, np.uint8)
         start = byte >= ord("0")  # of a digit: all other bytes are blank
         start[1:] &= ~start[:-1]
         line_start = np.flatnonzero(byte[:-1] == ord("\n")) + 1
         num_ids = np.add.reduceat(start, np.r_[0, line_start], dtype=np.int64)
-        degree = np.maximum(num_ids - 1, 0)
         ids = np.fromstring(block, np.int64, sep=" ")[: num_ids.sum()]
+        if ids.max(initial=0) >= 10**18 and (huge := _HUGE.search(block)):
+            raise ValueError(
+                f"{path}, {_line(first_line, block, huge)}: Expected ids of at most 18 "
+                f"digits (got {_show(huge[0])}); number users and items 0, 1, 2, ..."
+            )
+        used = np.flatnonzero(num_ids)
         is_user = np.zeros(len(ids), bool)
-        is_user[(np.cumsum(num_ids) - num_ids)[num_ids > 0]] = True
-        users.append(np.repeat(ids[is_user], degree[num_ids > 0]))
+        is_user[(np.cumsum(num_ids) - num_ids)[used]] = True
+        users.append(ids[is_user])
         items.append(ids[~is_user])
-        degrees.append(degree)
-        num_users = max(num_users, 1 + int(ids[is_user].max(initial=-1)))
-    user, item, end = _cat(users), _cat(items), np.cumsum(_cat(degrees))
+        lines.append(first_line + used)
+        degrees.append(num_ids[used] - 1)
+    user, item, degree = _cat(users), _cat(items), _cat(degrees)
+    if not sure:
+        _check_not_columns(path, degree)
+    line, end = _cat(lines), np.cumsum(degree)
+
+    def locate(edge: int) -> str:
+        return f"line {line[np.searchsorted(end, edge, side='right')]}"
+
+    for name, ids in (("user", user), ("item", item)):
+        if ids.max(initial=-1) >= max(2**20, 100 * len(item)):
+            worst = int(ids.argmax())
+            place = f"line {line[worst]}" if name == "user" else locate(worst)
+            raise ValueError(
+                f"{path}, {place}: Expected {name}s numbered 0, 1, 2, ..., with few "
+                f"gaps (got {name} {ids[worst]} in {len(item)} interactions, which "
+                f"would make a table of that many rows); map the ids, as reading a "
+                f"line per interaction with format='csv' does"
+            )
     return (
         Interactions(
-            torch.from_numpy(user),
+            torch.from_numpy(np.repeat(user, degree)),
             torch.from_numpy(item),
-            num_users,
+            num_users=1 + int(user.max(initial=-1)),
             num_items=1 + int(item.max(initial=-1)),
         ),
-        lambda edge: f"line {1 + np.searchsorted(end, edge, side='right')}",
+        locate,
     )
+
+
+def _check_not_columns(path: str, degree: np.ndarray) -> None:
+    count = np.bincount(degree)
+    width, num_lines = int(count.argmax()) + 1, len(degree)
+    if width >= 3 and count.max() >= 0.9 * num_lines:
+        names = (["'user_id'", "'item_id'", "'rating'", "'timestamp'"] + ["'-'"] * 9)[
+            : min(width, 9)
+        ]
+        raise ValueError(
+            f"{path}: Expected a format that can be told from the file (got "
+            f"{count.max()} of {num_lines} lines with {width} integers, which may be "
+            f"LightGCN text, 'user item item ...', or columns, 'user item rating "
+            f"...'); pass format='lightgcn', or format='csv', sep=' ', "
+            f"names=[{', '.join(names)}]"
+        )
 
 
 def read_libfm(path: str) -> tuple[Interactions, Locate]:
@@ -65,20 +107,32 @@ def read_libfm(path: str) -> tuple[Interactions, Locate]:
 
     *Cost:* :math:`O(\text{bytes})` time, a sort of :math:`E` ids twice.
     """
+
+    def locate(edge: int) -> str:
+        with open_raw(path) as file:
+            filled = (n for n, line in enumerate(file, 1) if not line.isspace())
+            return f"line {next(islice(filled, edge, None))}"
+
     blocks = []
     for first_line, block in _blocks(path):
         wrong = _NOT_LIBFM.search(block)
         if wrong:
-            line = first_line + block.count(b"\n", 0, wrong.start())
             raise ValueError(
-                f"{path}, line {line}: expected 'label user:value item:value' with "
-                f"non-negative integer ids, got {_show(wrong[0])}; mend the line or "
-                f"pass another format"
+                f"{path}, {_line(first_line, block, wrong)}: Expected 'label "
+                f"user:value item:value' with non-negative integer ids of at most 15 digits (got "
+                f"{_show(wrong[0])}); mend the line or pass another format"
             )
         if not block.isspace():
             value = np.fromstring(block.replace(b":", b" "), sep=" ").reshape(-1, 5)
             blocks.append(value[:, [0, 1, 3]].T)
-    rating, *ids = np.concatenate(blocks, axis=1) if blocks else np.empty((3, 0))
+    label, *ids = np.concatenate(blocks, axis=1) if blocks else np.empty((3, 0))
+    rating = torch.from_numpy(label).float()
+    if not bool(rating.isfinite().all()):
+        edge = int((~rating.isfinite()).nonzero()[0])
+        raise ValueError(
+            f"{path}, {locate(edge)}: Expected a label in the range of float32 (got "
+            f"{label[edge]}); mend the line"
+        )
     (user_ids, user), (item_ids, item) = (
         np.unique(i.astype(np.int64), return_inverse=True) for i in ids
     )
@@ -90,30 +144,25 @@ def read_libfm(path: str) -> tuple[Interactions, Locate]:
             len(item_ids),
             user_ids,
             item_ids,
-            rating=torch.from_numpy(rating).float(),
+            rating=rating,
         ),
-        lambda edge: f"line {line_number(path, edge)}",
+        locate,
     )
-
-
-def line_number(path: str, index: int) -> int:
-    r"""The number of the line that is the :obj:`index`-th to hold anything."""
-    with (
-        open(path, "rb") as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text,
-    ):
-        line = next(islice(re.finditer(rb"[^\r\n]+", text), index, None))
-        return text[: line.start()].count(b"\n") + 1
 
 
 def _blocks(path: str, size: int = 1 << 24) -> Iterator[tuple[int, bytes]]:
     # Whole lines, about `size` bytes at a time, each with its first line's number.
     line = 1
-    with open(path, "rb") as file:
+    with open_raw(path) as file:
         while block := file.read(size):
             block += file.readline()
             yield line, block
             line += block.count(b"\n")
+
+
+def _line(first_line: int, block: bytes, found: re.Match[bytes]) -> str:
+    number = first_line + block.count(b"\n", 0, found.start())
+    return f"line {number}"
 
 
 def _cat(parts: list[np.ndarray]) -> np.ndarray:

@@ -1,12 +1,15 @@
-from ltgnn_pyg.nn.conv import LTConv, SolveReport
+from ltgnn_pyg.nn.conv import LTConv, SolveReport, history_step, solve
 from ltgnn_pyg.nn.loss import (
     BCELoss,
     BilateralSoftmaxLoss,
     BPRLoss,
     CosineContrastiveLoss,
     DirectAULoss,
+    DistillationLoss,
     HardNegatives,
     MarginLoss,
+    Objective,
+    RankingLoss,
     SoftmaxLoss,
 )
 from ltgnn_pyg.nn.models import LTGNN, LightGCN, MatrixFactorization, Recommender
@@ -17,13 +20,18 @@ __all__ = [
     "BilateralSoftmaxLoss",
     "CosineContrastiveLoss",
     "DirectAULoss",
+    "DistillationLoss",
     "HardNegatives",
     "LTConv",
     "LTGNN",
     "LightGCN",
     "MarginLoss",
     "MatrixFactorization",
+    "Objective",
+    "RankingLoss",
     "Recommender",
     "SoftmaxLoss",
     "SolveReport",
+    "history_step",
+    "solve",
 ]

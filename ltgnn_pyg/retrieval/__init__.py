@@ -1,5 +1,7 @@
-r"""Embeddings to ranked items."""
+r"""Vectors to ranked items."""
 
+from ltgnn_pyg.retrieval.similar import similar_items, similar_users
 from ltgnn_pyg.retrieval.top_k import top_k
+from ltgnn_pyg.retrieval.vectors import Vectors
 
-__all__ = ["top_k"]
+__all__ = ["Vectors", "similar_items", "similar_users", "top_k"]

@@ -1,174 +1,162 @@
+from operator import index as as_int
+
 import torch
 from torch import Tensor
 from torch_geometric.utils import index_sort
 from torch_geometric.utils.sparse import index2ptr
+
+from ltgnn_pyg.retrieval.vectors import Vectors
 
 GROUP_SIZE = 16  # One cache line of float32: rows of scores stay aligned.
 
 
 @torch.no_grad()
 def top_k(
-    src: Tensor,
-    dst: Tensor,
+    vectors: Vectors,
     k: int,
     *,
-    src_index: Tensor | None = None,
+    user: Tensor | None = None,
     exclude: Tensor | tuple[Tensor, Tensor] | None = None,
     chunk_bytes: int = 2**28,
 ) -> tuple[Tensor, Tensor]:
-    r"""Exact maximum inner product search: the :math:`k` rows of :obj:`dst`
-    with the largest inner product for each row of :obj:`src`
+    r"""Exact maximum inner product search: the :math:`k` items with the largest
+    scores for each user
 
     .. math::
         \mathcal{T}_u = \underset{i \notin \mathcal{E}_u}
-        {\mathrm{arg\,top}k} \; \mathbf{z}_u^{\top} \mathbf{z}_i
+        {\mathrm{arg\,top}k} \; \mathbf{z}_u^{\top} \mathbf{z}_i + b_i
 
-    where :math:`\mathcal{E}_u` holds the rows excluded for :math:`u`, *e.g.*,
-    the items a user has already seen.
-    Scores are computed for a chunk of :obj:`src` at a time. The columns of a
-    chunk are cut into groups: the :math:`k` groups with the largest maxima hold
-    its :math:`k` largest scores, so only those are ranked.
+    where :math:`\mathcal{E}_u` holds the items excluded for :math:`u`, *e.g.*,
+    those the user has already seen.
+    Scores are computed for a chunk of users at a time. The columns of a chunk are
+    cut into groups: the :math:`k` groups with the largest maxima hold its :math:`k`
+    largest scores, so only those are ranked.
 
-    Half-precision embeddings are scored in :obj:`float32`. Ties are broken
+    Half-precision vectors are scored in :obj:`float32`. Ties are broken
     arbitrarily. A row with :math:`k^{\prime} < k` candidates left is filled up
-    with score :obj:`-inf` and index :obj:`-1`, as in
+    with score :obj:`-inf` and item :obj:`-1`, as in
     :class:`torch_geometric.nn.pool.KNNIndex`.
 
     Args:
-        src (torch.Tensor): The query embeddings.
-        dst (torch.Tensor): The item embeddings.
-        k (int): The number of items to return for each query.
-        src_index (torch.Tensor, optional): The rows of :obj:`src` to query, in
-            any order, with or without repeats. If :obj:`None`, queries all of
-            them. (default: :obj:`None`)
-        exclude (torch.Tensor or tuple, optional): The pairs never to return,
-            indices into the rows of :obj:`src` (not into :obj:`src_index`) and
-            of :obj:`dst`: either an :obj:`edge_index` in any order, or
-            :obj:`(rowptr, col)`, which saves sorting it in every call.
+        vectors (Vectors): The vectors of users and items.
+        k (int): The number of items to return for each user.
+        user (torch.Tensor, optional): The users to query, in any order, with or
+            without repeats. If :obj:`None`, queries all of them.
             (default: :obj:`None`)
+        exclude (torch.Tensor or tuple, optional): The pairs never to return:
+            either node ids of user and item (which start at :math:`U`) in any
+            order, or :obj:`(rowptr, col)` over the users and the items counted
+            from 0, which saves sorting in every call. (default: :obj:`None`)
         chunk_bytes (int, optional): The memory the scores of a chunk may take;
             a chunk holds at least one row. (default: :obj:`2**28`)
 
     Shapes:
-        - **input:** :obj:`src` :math:`(S, D)`, :obj:`dst` :math:`(I, D)`,
-          :obj:`src_index` :math:`(Q)`, :obj:`exclude` :math:`(2, E)` or
-          :math:`(S + 1), (E)`
-        - **output:** scores and indices :math:`(Q, k)`, in descending order of
-          score; :math:`Q = S` if :obj:`src_index` is :obj:`None`
+        - **input:** :obj:`user` :math:`(Q)`, :obj:`exclude` :math:`(2, E)` or
+          :math:`(U + 1), (E)`
+        - **output:** scores and items, counted from 0, :math:`(Q, k)`, in
+          descending order of score; :math:`Q = U` if :obj:`user` is :obj:`None`
 
     Raises:
         ValueError: If shapes, types or ranges of the arguments do not fit, or
-            if the best score of a query is NaN or inf.
+            if the best score of a user overflows.
 
     *Cost:* :math:`O(Q I D)` time, :math:`O(Q k + E)` memory beyond a chunk, and
     :math:`O(E \log E)` time to sort :obj:`exclude`.
     """
-    _check(src, dst, k, src_index, chunk_bytes)
-    if src_index is None:
-        src_index = torch.arange(src.size(0), device=src.device)
+    k = as_int(k)
+    if k < 1 or chunk_bytes < 1:
+        raise ValueError(
+            f"Expected 'k' >= 1 and 'chunk_bytes' >= 1 (got {k} and {chunk_bytes}); "
+            "raise them"
+        )
+    device = vectors.user.device
+    if user is None:
+        user = torch.arange(vectors.num_users, device=device)
+    elif user.dim() != 1:
+        raise ValueError(f"Expected 'user' [Q] (got {list(user.size())}); flatten it")
+    else:
+        _check_range("user", user, vectors.num_users)
+        user = user.to(device)
     if exclude is not None:
-        rowptr, col = _to_csr(exclude, src, dst, src_index)
+        rowptr, col = _to_csr(exclude, vectors, user)
 
-    dtype = torch.promote_types(src.dtype, torch.float32)
-    dst = dst.to(dtype)
-    num_dst, num_groups = dst.size(0), -(-dst.size(0) // GROUP_SIZE)
-    k_dst, k_group = min(k, num_dst), min(k, num_groups)
+    dtype = torch.promote_types(vectors.user.dtype, torch.float32)
+    item, bias = vectors.item.to(dtype), vectors.item_bias
+    bias = None if bias is None else bias.to(dtype)
+    num_items, num_groups = item.size(0), -(-item.size(0) // GROUP_SIZE)
+    k_item, k_group = min(k, num_items), min(k, num_groups)
 
-    out = dst.new_full((src_index.numel(), k), -torch.inf)
-    out_index = torch.full_like(out, -1, dtype=torch.long)
+    out = item.new_full((user.numel(), k), -torch.inf)
+    out_item = torch.full_like(out, -1, dtype=torch.long)
 
     width = GROUP_SIZE * num_groups  # The padding stays at -inf throughout.
-    step = max(chunk_bytes // (width * dst.element_size()), 1)
-    chunk = dst.new_full((min(step, src_index.numel()), width), -torch.inf)
+    step = max(chunk_bytes // (width * item.element_size()), 1)
+    chunk = item.new_full((min(step, user.numel()), width), -torch.inf)
 
-    for start in range(0, src_index.numel(), step):
-        index = src_index[start : start + step]
-        score = chunk[: index.numel()]
-        torch.mm(src[index].to(dtype), dst.t(), out=score[:, :num_dst])
+    for start in range(0, user.numel(), step):
+        index = user[start : start + step]
+        row, score = vectors.user[index].to(dtype), chunk[: index.numel()]
+        if bias is None:
+            torch.mm(row, item.t(), out=score[:, :num_items])
+        else:
+            torch.addmm(bias, row, item.t(), out=score[:, :num_items])
 
         if exclude is not None:
             count = rowptr[index + 1] - rowptr[index]
-            row = torch.arange(index.numel(), device=src.device)
+            row = torch.arange(index.numel(), device=device)
             row = row.repeat_interleave(count)
             offset = (rowptr[index] - count.cumsum(0) + count)[row]
-            offset += torch.arange(row.numel(), device=src.device)
+            offset += torch.arange(row.numel(), device=device)
             score[row, col[offset]] = -torch.inf
 
         # Column i is in group i % num_groups, so that maxima vectorize:
         score = score.view(-1, GROUP_SIZE, num_groups)
         group = score.amax(dim=1).topk(k_group, sorted=False)[1]
         score = score.gather(2, group.unsqueeze(1).expand(-1, GROUP_SIZE, -1))
-        score, pos = score.flatten(1).topk(k_dst)
+        score, pos = score.flatten(1).topk(k_item)
         pos = (pos // k_group) * num_groups + group.gather(1, pos % k_group)
 
-        out[start : start + step, :k_dst] = score
+        out[start : start + step, :k_item] = score
         pos.masked_fill_(score == -torch.inf, -1)
-        out_index[start : start + step, :k_dst] = pos
+        out_item[start : start + step, :k_item] = pos
 
     if not (out[:, 0] < torch.inf).all():  # NaN ranks first.
-        raise ValueError("Expected finite embeddings, got scores of NaN or inf")
-    return out, out_index
-
-
-def _check(
-    src: Tensor, dst: Tensor, k: int, src_index: Tensor | None, chunk_bytes: int
-) -> None:
-    if src.dim() != 2 or dst.dim() != 2 or src.size(1) != dst.size(1):
         raise ValueError(
-            f"Expected 'src' [S, D] and 'dst' [I, D], got {list(src.size())} and "
-            f"{list(dst.size())}"
+            f"Expected scores within the range of {dtype} (got NaN or inf); scale the "
+            "vectors down"
         )
-    if src.dtype != dst.dtype or not src.is_floating_point():
-        raise ValueError(
-            f"Expected 'src' and 'dst' of one floating-point type, got {src.dtype} "
-            f"and {dst.dtype}: convert with 'dst.to(src.dtype)'"
-        )
-    if dst.size(0) == 0 or k < 1 or chunk_bytes < 1:
-        raise ValueError(
-            f"Expected at least one row in 'dst', 'k' >= 1 and 'chunk_bytes' >= 1, "
-            f"got {dst.size(0)}, {k} and {chunk_bytes}"
-        )
-    if src_index is not None:
-        if src_index.dim() != 1:
-            raise ValueError(f"Expected 'src_index' [Q], got {list(src_index.size())}")
-        _check_range("src_index", src_index, src.size(0))
+    return out, out_item
 
 
 def _check_range(name: str, index: Tensor, size: int) -> None:
     if index.dtype != torch.long:
-        raise ValueError(f"Expected '{name}' of type int64, got {index.dtype}")
+        raise ValueError(
+            f"Expected '{name}' of type int64 (got {index.dtype}); convert it"
+        )
     if index.numel() > 0 and (index.min() < 0 or index.max() >= size):
         raise ValueError(
-            f"Expected '{name}' in [0, {size}), got values from {int(index.min())} "
-            f"to {int(index.max())}"
+            f"Expected '{name}' in [0, {size}) (got {int(index.min())} to "
+            f"{int(index.max())}); users and items are counted from 0 here"
         )
 
 
 def _to_csr(
-    exclude: Tensor | tuple[Tensor, Tensor], src: Tensor, dst: Tensor, src_index: Tensor
+    exclude: Tensor | tuple[Tensor, Tensor], vectors: Vectors, user: Tensor
 ) -> tuple[Tensor, Tensor]:
-    num_src = src.size(0)
+    num_users = vectors.num_users
     if isinstance(exclude, Tensor):
-        if exclude.dim() != 2 or exclude.size(0) != 2:
-            raise ValueError(
-                f"Expected 'exclude' [2, E] or '(rowptr, col)', got "
-                f"{list(exclude.size())}"
-            )
-        row, col = exclude.unbind()
-        _check_range("exclude[0]", row, num_src)
-        queried = torch.zeros(num_src, dtype=torch.bool, device=row.device)
-        queried[src_index] = True
+        row, col = vectors.split_pairs(exclude, "exclude")
+        queried = torch.zeros(num_users, dtype=torch.bool, device=row.device)
+        queried[user] = True
         mask = queried[row]  # Sort no more than needed.
         row, col = row[mask], col[mask]
-        row, perm = index_sort(row, max_value=num_src)
-        rowptr, col = index2ptr(row, num_src), col[perm]
-    else:
-        rowptr, col = exclude
-        if rowptr.numel() != num_src + 1 or rowptr[0] != 0 or rowptr[-1] != len(col):
-            raise ValueError(
-                f"Expected 'rowptr' of {num_src + 1} entries from 0 to {len(col)} in "
-                f"'exclude', got {rowptr}: a pair of rows is no '(rowptr, col)', stack "
-                f"it to an edge index [2, E]"
-            )
-    _check_range("exclude[1]", col, dst.size(0))
+        row, perm = index_sort(row, max_value=num_users)
+        return index2ptr(row, num_users), col[perm]
+    rowptr, col = (index.to(user.device) for index in exclude)
+    if rowptr.numel() != num_users + 1 or rowptr[0] != 0 or rowptr[-1] != len(col):
+        raise ValueError(
+            f"Expected 'rowptr' of {num_users + 1} entries from 0 to {len(col)} in "
+            f"'exclude' (got {rowptr}); stack pairs of users and items to [2, E]"
+        )
+    _check_range("exclude[1]", col, vectors.num_items)
     return rowptr, col

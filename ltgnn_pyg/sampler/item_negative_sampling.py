@@ -17,10 +17,21 @@ class ItemNegativeSampling(NegativeSampling):
     seen. Here negatives are items; with :obj:`reject_seen` they follow, exactly,
     the same distribution conditioned on not being seen by the user of the pair.
 
-    Uniform draws need no rejection loop: the :math:`r`-th unseen item of a user
-    is found by bisection in the user's sorted seen items. Draws by popularity
-    (:math:`p_i \propto d_i^{power}`, with power 0.75 as in `word2vec
-    <https://arxiv.org/abs/1310.4546>`_) repeat those that were seen.
+    Items are drawn uniformly or by popularity, :math:`p_i \propto d_i^{power}`,
+    with power 0.75 as in `word2vec <https://arxiv.org/abs/1310.4546>`_. To reject
+    seen items takes no second draw: with the masses :math:`m_i`, whole numbers in
+    proportion to :math:`p_i`, one target below the mass that the user has not seen
+    is drawn, and the item it falls on is found by bisection. With the user's seen
+    items :math:`s_0 < s_1 < \ldots` it lies behind
+
+    .. math::
+        c = \left| \left\{ t : \sum_{i < s_t} m_i - \sum_{t' < t} m_{s_{t'}}
+        \le target \right\} \right|
+
+    of them, so it is the item at :math:`target + \sum_{t < c} m_{s_t}` in the
+    cumulative sum of all masses. Masses add up to about :math:`2^{62}`, and sums of
+    whole numbers are exact: no seen item, and none that nobody has seen where
+    popularity counts, is ever drawn.
 
     Args:
         num_users (int): The number of users; they are the nodes before the items.
@@ -43,7 +54,9 @@ class ItemNegativeSampling(NegativeSampling):
         ValueError: If arguments contradict each other, an index is no user or
             item, or a user has seen every item.
 
-    *Cost:* O(log d) time a uniform draw; O(E) memory with :obj:`reject_seen`.
+    *Cost:* O(log d) time a draw with :obj:`reject_seen`, for the :math:`d` items
+    the user has seen, and O(log I) by popularity; O(E) memory with
+    :obj:`reject_seen`.
     """
 
     def __init__(
@@ -74,7 +87,7 @@ class ItemNegativeSampling(NegativeSampling):
         self.reject_seen = reject_seen
         self.shared = shared
         self.generator = generator
-        self._cdf: Tensor | None = None
+        self._cdf: Tensor | None = None  # The mass up to each item, of it and before.
         if edge_index is None:
             return
         user, item = edge_index[0], edge_index[1] - num_users
@@ -91,33 +104,36 @@ class ItemNegativeSampling(NegativeSampling):
                 f"[{int(edge_index[1].min())}, {int(edge_index[1].max())}])"
             )
         if power != 0.0:
-            degree = torch.bincount(item, minlength=num_items).double()
-            weight = degree.pow(power).masked_fill_(degree == 0, 0.0)
-            self._cdf = weight.cumsum(0).div_(weight.sum())
+            self._cdf = _mass(item, num_items, power).cumsum(0)
         if reject_seen:
-            key, _ = index_sort(user * num_items + item, num_users * num_items)
-            key = torch.unique_consecutive(key)
-            user, item = key // num_items, key % num_items
-            self._item = item.int()
-            self._ptr = torch._convert_indices_from_coo_to_csr(user, num_users)
-            self._num_seen = self._ptr.diff()
-            self._depth = int(self._num_seen.max()).bit_length()
-            self._check_candidates(weight if power != 0.0 else None, user, item)
+            self._index_seen(user, item)
 
-    def _check_candidates(
-        self, weight: Tensor | None, user: Tensor, item: Tensor
-    ) -> None:
-        """Raises if a user has seen every item that can be drawn."""
-        left = self.num_items - self._num_seen
-        if weight is not None:
-            drawable = weight > 0
-            seen = torch.bincount(user[drawable[item]], minlength=self.num_users)
-            left = drawable.sum() - seen
-        if int(left.min()) < 1:
+    def _index_seen(self, user: Tensor, item: Tensor) -> None:
+        """Sorts the seen items of each user and sums the unseen mass before them."""
+        key, _ = index_sort(
+            user * self.num_items + item, self.num_users * self.num_items
+        )
+        key = torch.unique_consecutive(key)
+        user, item = key // self.num_items, key % self.num_items
+        self._ptr = torch._convert_indices_from_coo_to_csr(user, self.num_users)
+        self._depth = int(self._ptr.diff().max()).bit_length()
+        if self._cdf is None:
+            seen = torch.arange(item.numel(), device=item.device) - self._ptr[user]
+            self._below = (item - seen).int()
+            self._left = self.num_items - self._ptr.diff()
+        else:
+            mass = self._cdf.diff(prepend=self._cdf.new_zeros(1))[item]
+            # The sum over all users may wrap around; its differences are right.
+            total = torch.cat([mass.new_zeros(1), mass.cumsum(0)])
+            before = total[:-1] - total[self._ptr[user]]
+            self._item = item.int()
+            self._below = self._cdf[item] - mass - before
+            self._left = self._cdf[-1] - (total[self._ptr[1:]] - total[self._ptr[:-1]])
+        if int(self._left.min()) < 1:
             raise ValueError(
                 f"Expected every user to have an unseen item (got user "
-                f"{int(left.argmin())}, who has seen all that can be drawn); drop "
-                "such users or pass 'reject_seen=False'"
+                f"{int(self._left.argmin())}, who has seen all that can be drawn); "
+                "drop such users or pass 'reject_seen=False'"
             )
 
     @property
@@ -127,7 +143,8 @@ class ItemNegativeSampling(NegativeSampling):
         """
         if self._cdf is None:
             return None
-        return self._cdf.diff(prepend=self._cdf.new_zeros(1))
+        mass = self._cdf.diff(prepend=self._cdf.new_zeros(1))
+        return mass.double() / self._cdf[-1].double()
 
     def sample(
         self, num_samples: int, endpoint: str, num_nodes: int | None = None
@@ -161,58 +178,48 @@ class ItemNegativeSampling(NegativeSampling):
         if self.shared:
             return self._draw(amount, src.device).view(1, -1) + self.num_users
         user = src if amount == 1 else src.repeat_interleave(amount)
-        if not self.reject_seen:
-            item = self._draw(user.numel(), src.device)
-        elif self._cdf is None:
-            u = self._rand(user.numel(), src.device)
-            rank = (u * (self.num_items - self._num_seen[user])).long()
-            item = rank + self._count_seen(user, rank, unseen_rank=True)
+        if self.reject_seen:
+            item = self._draw_unseen(user)
         else:
             item = self._draw(user.numel(), src.device)
-            again = self._is_seen(user, item).nonzero().view(-1)
-            while again.numel() > 0:
-                item[again] = self._draw(again.numel(), src.device)
-                again = again[self._is_seen(user[again], item[again])]
         item = item + self.num_users
         return item if amount == 1 else item.view(num_pairs, amount)
-
-    def _rand(self, num: int, device: torch.device) -> Tensor:
-        generator = generator_here(self.generator, device)
-        return torch.rand(num, dtype=torch.double, device=device, generator=generator)
 
     def _uniform(self, num: int, device: torch.device, high: int) -> Tensor:
         generator = generator_here(self.generator, device)
         return torch.randint(high, (num,), device=device, generator=generator)
 
+    def _target(self, high: Tensor, num: int) -> Tensor:
+        """Draws whole numbers in [0, high)."""
+        u = torch.rand(
+            num,
+            dtype=torch.double,
+            device=high.device,
+            generator=generator_here(self.generator, high.device),
+        )
+        return torch.minimum((u * high).long(), high - 1)
+
     def _draw(self, num: int, device: torch.device) -> Tensor:
         if self._cdf is None:
             return self._uniform(num, device, self.num_items)
-        u = self._rand(num, device)
-        return torch.searchsorted(self._cdf, u, right=True).clamp_(
-            max=self.num_items - 1
-        )
+        target = self._target(self._cdf[-1], num)
+        return torch.searchsorted(self._cdf, target, right=True)
 
-    def _count_seen(self, user: Tensor, value: Tensor, unseen_rank: bool) -> Tensor:
-        r"""Bisects each user's sorted seen items :math:`s_0 < s_1 < \ldots`
-
-        for the number of :math:`t` with :math:`s_t \le` value, or, to skip seen
-        items, with :math:`s_t - t \le` value, the number of unseen items below.
-        """
-        base = self._ptr[user]
-        low, high = base, base + self._num_seen[user]
-        last = self._item.numel() - 1
+    def _draw_unseen(self, user: Tensor) -> Tensor:
+        target = self._target(self._left[user], user.numel())
+        start, end = self._ptr[user], self._ptr[user + 1]
+        low, high = start, end
+        last = self._below.numel() - 1
         for _ in range(self._depth):
             mid = (low + high) // 2
-            key = self._item[mid.clamp(max=last)].long()
-            key = key - (mid - base) if unseen_rank else key
-            right = (key <= value) & (low < high)
+            right = (self._below[mid.clamp(max=last)] <= target) & (low < high)
             low, high = torch.where(right, mid + 1, low), torch.where(right, high, mid)
-        return low - base
-
-    def _is_seen(self, user: Tensor, item: Tensor) -> Tensor:
-        count = self._count_seen(user, item, unseen_rank=False)
-        last = self._item[(self._ptr[user] + count - 1).clamp(min=0)]
-        return (count > 0) & (last == item)
+        if self._cdf is None:
+            return target + (low - start)
+        behind = (low - 1).clamp(min=0)  # The last seen item before.
+        mass = self._cdf[self._item[behind].long()] - self._below[behind]
+        target += mass.masked_fill_(low == start, 0)
+        return torch.searchsorted(self._cdf, target, right=True)
 
     def to(self, device: Any) -> "ItemNegativeSampling":
         """Moves the tables to the device that is sampled on."""
@@ -220,3 +227,17 @@ class ItemNegativeSampling(NegativeSampling):
             if isinstance(value, Tensor):
                 setattr(self, name, value.to(device))
         return self
+
+
+def _mass(item: Tensor, num_items: int, power: float) -> Tensor:
+    """Whole numbers in proportion to the popularity of items, of sum 2^62."""
+    degree = torch.bincount(item, minlength=num_items).double()
+    weight = degree.pow(power).masked_fill_(degree == 0, 0.0)
+    total = weight.sum()
+    if not 0.0 < total < torch.inf:
+        raise ValueError(
+            f"Expected pairs in 'edge_index' and a 'power' that can be computed (got "
+            f"{item.numel()} pairs and {power}); pass the training pairs"
+        )
+    mass = (weight / total * 2.0**62).round().long()
+    return mass.clamp_(min=1).masked_fill_(weight == 0, 0)

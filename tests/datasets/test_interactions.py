@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -37,13 +39,18 @@ def test_select_and_repeated():
 @pytest.mark.parametrize(
     "kwargs, match",
     [
-        (dict(user=[0, 3], item=[0, 0]), "'user' in 0..2, got 0..3"),
-        (dict(user=[0, -1], item=[0, 0]), "'user' in 0..2, got -1..0"),
-        (dict(user=[0], item=[4]), "'item' in 0..3, got 4..4"),
+        (dict(user=[0, 3], item=[0, 0]), r"'user' in 0..2 \(got 0..3"),
+        (dict(user=[0, -1], item=[0, 0]), r"'user' in 0..2 \(got -1..0"),
+        (dict(user=[0], item=[4]), r"'item' in 0..3 \(got 4..4"),
         (dict(user=[0], item=[1, 2]), r"'item' as int64 \[1\]"),
         (dict(user=[0.5], item=[1]), "'user' as int64"),
         (dict(user=[0], item=[1], user_ids=np.arange(2)), "'user_ids' of length 3"),
         (dict(user=[0], item=[1], time=torch.ones(2)), r"'time' of size \[1\]"),
+        (
+            dict(user=[0], item=[1], time=torch.tensor([float("nan")])),
+            "finite .*'time'",
+        ),
+        (dict(user=[0], item=[1], rating=torch.tensor([torch.inf])), "'rating'"),
         (dict(user=[0], item=[1], num_users=2**62), r"2\*\*63"),
     ],
 )
@@ -82,3 +89,25 @@ def test_align_ids_without_raw_ids_and_of_two_types():
     assert one.user_ids.tolist() == two.user_ids.tolist() == ["7", "a"]
     with pytest.raises(ValueError, match="'user_ids' on all interactions or on none"):
         align_ids(first, one)
+
+
+def test_cat():
+    ids = dict(user_ids=np.array([5, 7, 9]), item_ids=np.array(list("abcd"), object))
+    x = _interactions(
+        [0, 2, 0, 2], [3, 0, 2, 1], time=torch.arange(4), rating=torch.rand(4), **ids
+    )
+    out = Interactions.cat(x[:1], x[1:3], x[3:])
+    for name in ("user", "item", "rating", "time"):
+        assert torch.equal(getattr(out, name), getattr(x, name))
+    assert out.user_ids is x.user_ids and out.num_items == 4
+    other = _interactions([0], [1], time=torch.ones(1).long(), rating=torch.rand(1))
+    with pytest.raises(ValueError, match="align_ids"):
+        Interactions.cat(x, other)
+    with pytest.raises(ValueError, match="align_ids"):
+        Interactions.cat(other, replace(other, num_items=9))
+    with pytest.raises(
+        ValueError, match=r"'time' on all parts or on none \(got it on 1"
+    ):
+        Interactions.cat(x, replace(x, time=None))
+    with pytest.raises(ValueError, match="got none"):
+        Interactions.cat()

@@ -4,6 +4,7 @@ from pathlib import Path
 from urllib.error import URLError
 
 import pytest
+import torch
 
 from ltgnn_pyg.datasets import (
     AlibabaIFashion,
@@ -38,13 +39,18 @@ def _check(dataset):
     assert len(dataset) == 1
     assert data.edge_index.tolist() == [[0, 0, 1, 3, 5, 4], [3, 5, 4, 0, 0, 1]]
     assert (data.num_users, data.num_items, data.num_nodes) == (3, 4, 7)
-    data, split = dataset.split()
-    assert data.edge_index.equal(dataset[0].edge_index)
-    assert split.train.tolist() == [[0, 0, 1], [3, 5, 4]]
-    assert split.test.tolist() == [[0, 2], [4, 6]]
-    assert split.val.size() == (2, 0)
-    data, split = dataset.split(val_ratio=0.5, seed=1)
-    assert split.val[0].tolist() == [0] and data.num_edges == 4
+    split = dataset.split()
+    in_order = isinstance(dataset, (Gowalla, Yelp2018))
+    assert split.order == ("lines" if in_order else "random")
+    assert split.train.to_data().edge_index.equal(data.edge_index)
+    assert (split.test.user.tolist(), split.test.item.tolist()) == ([0, 2], [1, 3])
+    assert len(split.val) == 0
+    split = dataset.split(val_ratio=0.5, order="random", seed=1)
+    assert split.val.user.tolist() == [0] and len(split.train) == 2
+    split = dataset.split(val_ratio=0.5, order="lines")
+    assert (split.val.user.tolist(), split.val.item.tolist()) == ([0], [2])
+    with pytest.raises(ValueError, match="order='time'"):
+        dataset.split(order="time")
 
 
 @pytest.mark.parametrize(
@@ -76,7 +82,7 @@ def test_transform(tmp_path):
         return data
 
     dataset = LightGCNText(tmp_path, transform=mark)
-    assert dataset[0].marked and dataset.split()[0].marked
+    assert dataset[0].marked
     assert isinstance(dataset, InteractionDataset)
 
 
@@ -147,24 +153,38 @@ def test_errors(tmp_path):
         LightGCNText(tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
     _write(tmp_path)
-    with pytest.raises(ValueError, match=r"Gowalla of \(29858, .*got \(3, 4, 3, 2\)"):
+    with pytest.raises(ValueError, match=r"Gowalla of \(29858, .*got \(3, 4, 3, 2\)\)"):
         Gowalla(tmp_path)
     _write(tmp_path / "x", {"train.txt": "0 0 1\n", "test.txt": "0 1 2 2\n"})
     with pytest.raises(ValueError, match=r"test\.txt, line 1: .*duplicates='drop'"):
         LightGCNText(tmp_path / "x")
-    _, split = LightGCNText(tmp_path / "x", duplicates="drop").split()
-    assert split.test.tolist() == [[0], [3]]
+    split = LightGCNText(tmp_path / "x", duplicates="drop").split()
+    assert (split.test.user.tolist(), split.test.item.tolist()) == ([0], [2])
+
+
+def test_sorted_lines_of_a_set_in_order(tmp_path, tiny):
+    # Files under the name of a set in order of time whose lines are sorted by item.
+    rows = [torch.randperm(50)[:12].tolist() for _ in range(60)]
+    for order, lines in (("lines", rows), ("random", map(sorted, rows))):
+        train = "".join(f"{u} {' '.join(map(str, x))}\n" for u, x in enumerate(lines))
+        _write(tmp_path / order, {"train.txt": train, "test.txt": "0 50\n"})
+        assert Gowalla(tmp_path / order).split(0.1).order == order
+        assert LightGCNText(tmp_path / order).split(0.1).order == "random"
+    with pytest.raises(ValueError, match=r"sorted by item.*order='random'"):
+        Gowalla(tmp_path / "random").split(0.1, order="lines")
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="no published data")
 @pytest.mark.parametrize("cls", [Gowalla, Yelp2018])
 def test_published_sizes(cls):
     dataset = cls(DATA)
-    data, split = dataset.split(val_ratio=0.1)
+    split = dataset.split(val_ratio=0.1)
+    assert split.order == "lines"
     assert cls(DATA / cls.name)[0].edge_index.equal(dataset[0].edge_index)
     num_users, num_items, num_train, num_test = cls.sizes
+    data = split.train.to_data()
     assert (data.num_users, data.num_items) == (num_users, num_items)
-    assert split.train.size(1) + split.val.size(1) == num_train
-    assert split.test.size(1) == num_test
-    assert abs(split.val.size(1) / num_train - 0.1) < 0.01
-    assert data.edge_index[0].bincount(minlength=num_users)[:num_users].min() >= 1
+    assert len(split.train) + len(split.val) == num_train
+    assert len(split.test) == num_test
+    assert abs(len(split.val) / num_train - 0.1) < 0.01
+    assert split.train.user.bincount(minlength=num_users).min() >= 1

@@ -1,7 +1,8 @@
+import numpy as np
 import pytest
 import torch
 
-from ltgnn_pyg.datasets import split_ratio, synthetic_interactions
+from ltgnn_pyg.datasets import split_ratio, synthetic, synthetic_interactions
 
 
 @pytest.mark.parametrize(
@@ -59,11 +60,11 @@ def test_degrees_follow_the_power_law():
 
 def test_a_factor_model_beats_popularity():
     out = synthetic_interactions(800, 600, 24_000, num_factors=8)
-    _, split = split_ratio(out, 0.2, 0.0)
+    split = split_ratio(out, 0.2, 0.0)
     x = torch.zeros(800, 600, dtype=torch.double)
-    x[split.train[0], split.train[1] - 800] = 1
+    x[split.train.user, split.train.item] = 1
     target = torch.zeros_like(x, dtype=torch.bool)
-    target[split.test[0], split.test[1] - 800] = True
+    target[split.test.user, split.test.item] = True
     u, s, v = torch.linalg.svd(x)
     score = {
         "popularity": x.sum(0).expand_as(x),
@@ -79,6 +80,33 @@ def test_a_factor_model_beats_popularity():
     assert recall["factors"] > 2 * recall["popularity"], recall
 
 
+def test_default_number_of_factors():
+    one = synthetic_interactions(300, 200, 3000)
+    two = synthetic_interactions(300, 200, 3000, num_factors=20)
+    assert one.user.equal(two.user) and one.item.equal(two.item)
+
+
+def test_draws_follow_the_documented_distribution():
+    rng = np.random.default_rng(0)
+    model = synthetic._FactorModel(7, 12, 4, 1.0, 0.2, rng)
+    popularity = np.empty(12)
+    popularity[model.item[12:]] = np.diff(model.cdf)[12:]
+    p = np.zeros((7, 12))
+    for u in range(7):
+        theta = np.diff(np.r_[0.0, model.mixture[u], 1.0])
+        for f, share in zip(model.factor[u], theta, strict=True):
+            of_factor = model.item[model.ptr[f] : model.ptr[f + 1]]
+            phi = popularity[of_factor] / popularity[of_factor].sum()
+            p[u, of_factor] += 0.8 * share * phi
+        p[u] += 0.2 * popularity
+        p[u] *= model.activity[u]
+    assert p.sum() == pytest.approx(1.0)
+    num = 2_000_000
+    count = np.bincount(model.draw(num), minlength=84).reshape(7, 12)
+    chi_square = ((count - num * p) ** 2 / (num * p)).sum()  # 83 degrees of freedom
+    assert 40 < chi_square < 160
+
+
 @pytest.mark.parametrize(
     "kwargs",
     [
@@ -90,7 +118,7 @@ def test_a_factor_model_beats_popularity():
     ],
 )
 def test_validation(kwargs):
-    with pytest.raises(ValueError, match=r"expected .* got"):
+    with pytest.raises(ValueError, match=r"Expected .* \(got"):
         synthetic_interactions(
             **{"num_users": 5, "num_items": 6, "num_interactions": 20, **kwargs}
         )

@@ -1,32 +1,36 @@
+import copy
 import itertools
 
 import pytest
 import torch
 from torch_geometric.loader import LinkNeighborLoader
-from torch_geometric.nn import LGConv, LightGCN
-from torch_geometric.sampler import NegativeSampling, NeighborSampler
+from torch_geometric.nn import LGConv
+from torch_geometric.nn import LightGCN as PyGLightGCN
+from torch_geometric.sampler import NeighborSampler
+from torch_geometric.transforms import AddSelfLoops
 from torch_geometric.typing import WITH_TORCH_SPARSE
 
 from ltgnn_pyg import (
     LTGNN,
-    History,
     ItemNegativeSampling,
-    LTConv,
     StratifiedNeighborSampler,
     VRNeighborLoader,
     normalized_adj,
 )
-from ltgnn_pyg.loader import PairBatchSampler
+from ltgnn_pyg.nn import LightGCN, history_step
 from tests.dense import dense_adj, padded
+from tests.loader.test_pair_loader import asymmetric
 
 
 def filled(graph, **kwargs):
-    history = History(graph.num_nodes, 4, **kwargs)
+    """A model whose history holds random rows."""
+    model = LTGNN(graph.num_users, graph.num_items, 4, alpha=0.3, **kwargs)
     adj_t = normalized_adj(graph.edge_index, None, graph.num_nodes)
-    history.refresh(adj_t, torch.randn(graph.num_nodes, 4))
+    model.history.refresh(adj_t, torch.randn(graph.num_nodes, 4))
     everything = torch.arange(graph.num_nodes)
-    history.push("output", everything, torch.randn(graph.num_nodes, 4))
-    return history
+    model.history.push(everything, torch.randn(graph.num_nodes, 4))
+    model.refresh = lambda adj_t: None  # And keeps them.
+    return model
 
 
 def test_batch_fields(graph, pairs):
@@ -55,57 +59,72 @@ def test_batch_fields(graph, pairs):
 
 
 def test_all_neighbors_are_the_full_graph_step(graph):
-    history = filled(graph)
+    model = filled(graph)
     x = torch.randn(graph.num_nodes, 4)
-    conv = LTConv(0.3)
-    expected = conv(x, graph.edge_index, z=history.output)
-    for num_neighbors in (-1, graph.num_nodes):
-        for batch in VRNeighborLoader(graph, history, num_neighbors, batch_size=5):
-            seed = batch.n_id[: batch.num_seeds]
-            z = conv.step(x[seed], batch.aggregate)
-            torch.testing.assert_close(z, expected[seed])
-
-
-def test_gradient_aggregate(graph):
-    everything = torch.arange(graph.num_nodes)
-    gradient = torch.randn(graph.num_nodes, 4)
-    visits = torch.randint(1, 9, (graph.num_nodes, 1)).float()
     dense = dense_adj(graph.edge_index, graph.num_nodes).float()
-    for corrected in (False, True):
-        history = filled(graph, gradient=True, visits=corrected)
-        history.push("gradient", everything, gradient)
-        expected = dense @ gradient
-        if corrected:
-            history.push("visits", everything, visits)
-            expected = dense @ (gradient * visits) / visits
-        for batch in VRNeighborLoader(graph, history, -1, batch_size=5):
+    expected = 0.7 * dense @ model.history.output() + 0.3 * x
+    for num_neighbors in (-1, graph.num_nodes):
+        for batch in VRNeighborLoader(graph, model, num_neighbors, batch_size=5):
             seed = batch.n_id[: batch.num_seeds]
-            torch.testing.assert_close(batch.grad_aggregate, expected[seed])
+            z = history_step(x[seed], batch.aggregate, 0.3)
+            torch.testing.assert_close(z, expected[seed])
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_never_serves_stale_rows(graph, num_workers):
     """What was pushed before a batch is handed out is in it, workers or not."""
-    history = filled(graph)
-    loader = VRNeighborLoader(graph, history, -1, batch_size=2, num_workers=num_workers)
+    model = filled(graph)
+    loader = VRNeighborLoader(graph, model, -1, batch_size=2, num_workers=num_workers)
     dense = dense_adj(graph.edge_index, graph.num_nodes).float()
     for batch in loader:
         seed = batch.n_id[: batch.num_seeds]
-        torch.testing.assert_close(batch.aggregate, (dense @ history.output)[seed])
-        history.push("output", seed, torch.randn(batch.num_seeds, 4))
+        expected = (dense @ model.history.output())[seed]
+        torch.testing.assert_close(batch.aggregate, expected)
+        model.history.push(seed, torch.randn(batch.num_seeds, 4))
+
+
+def test_renews_the_snapshot_when_an_epoch_starts(graph, pairs):
+    """The loop needs no call of its own: the first epoch fills the history."""
+    model = LTGNN(graph.num_users, graph.num_items, 4, alpha=0.3)
+    assert list(model.state_dict()) == ["embedding.weight", "history._extra_state"]
+    loader = VRNeighborLoader(graph, model, 2, pairs, 4)
+    dense = dense_adj(graph.edge_index, graph.num_nodes).float()
+    for epoch in range(2):
+        for i, batch in enumerate(loader):
+            table = model.history.pull("reference", torch.arange(12))
+            if epoch == i == 0:
+                x = z = model.embedding.weight.detach()
+                for _ in range(7):
+                    z = 0.7 * dense @ z + 0.3 * x
+                last = z
+            if i == 0:
+                torch.testing.assert_close(table, last)
+                torch.testing.assert_close(
+                    model.history.pull("aggregate", torch.arange(12)), dense @ last
+                )
+            model.loss(batch)
+        last = model.history.output()
+        assert not torch.allclose(last, table)
+
+
+def test_refuses_the_history_of_another_model(graph, pairs):
+    model = LTGNN(graph.num_users, graph.num_items, 4)
+    batch = next(iter(VRNeighborLoader(graph, model, 2, pairs, 4)))
+    with pytest.raises(ValueError, match="this model's history"):
+        copy.deepcopy(model).loss(batch)
+    with pytest.raises(ValueError, match="'PairLoader'"):
+        VRNeighborLoader(graph, LightGCN(graph.num_users, graph.num_items, 4))
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
-@pytest.mark.parametrize("user_balanced", [False, True])
-def test_generator_decides(graph, num_workers, user_balanced):
+def test_generator_decides(graph, num_workers):
     def epochs(seed):
         loader = VRNeighborLoader(
             graph,
-            None,
+            filled(graph),
             2,
             batch_size=4,
             neg_sampling="triplet",
-            user_balanced=user_balanced,
             num_workers=num_workers,
             generator=torch.Generator().manual_seed(seed),
         )
@@ -118,56 +137,33 @@ def test_generator_decides(graph, num_workers, user_balanced):
 
 
 def test_in_batch_and_shared_negatives(graph):
-    for batch in VRNeighborLoader(graph, None, 2, batch_size=4):
-        assert "dst_neg_index" not in batch and "aggregate" not in batch
+    model = filled(graph)
+    for batch in VRNeighborLoader(graph, model, 2, batch_size=4):
+        assert "dst_neg_index" not in batch and "log_q" not in batch
     shared = ItemNegativeSampling(graph.num_users, graph.num_items, 3, shared=True)
-    for batch in VRNeighborLoader(graph, None, 2, batch_size=4, neg_sampling=shared):
+    for batch in VRNeighborLoader(graph, model, 2, batch_size=4, neg_sampling=shared):
         assert batch.dst_neg_index.shape == (1, 3)
 
 
 def test_rejects_seen(graph, pairs):
-    graph.num_items = graph.num_items
     neg = ItemNegativeSampling(
-        graph.num_users + 0,
+        graph.num_users,
         graph.num_items,
         4,
         edge_index=pairs[:, 1:],
         reject_seen=True,
     )
     seen = set(zip(*pairs[:, 1:].tolist(), strict=True))
-    for batch in VRNeighborLoader(graph, None, 2, pairs, 4, neg):
+    for batch in VRNeighborLoader(graph, filled(graph), 2, pairs, 4, neg):
         src = batch.n_id[batch.src_index].repeat_interleave(4).tolist()
         drawn = batch.n_id[batch.dst_neg_index].view(-1).tolist()
         assert not seen & set(zip(src, drawn, strict=True))
 
 
-def test_user_balanced_draws_users_uniformly():
-    src = torch.tensor([3] * 90 + [1] * 9 + [7])
-    sampler = PairBatchSampler(src, 16, user_balanced=True)
-    drawn = torch.cat([torch.tensor(b) for _ in range(60) for b in sampler])
-    assert drawn.numel() == 60 * src.numel()
-    share = torch.bincount(src[drawn], minlength=8) / drawn.numel()
-    torch.testing.assert_close(
-        share[[1, 3, 7]], torch.full((3,), 1 / 3), atol=0.03, rtol=0
-    )
-    assert drawn.unique().numel() == src.numel()
-
-
-def test_pair_batches():
-    src = torch.zeros(10, dtype=torch.long)
-    ordered = list(PairBatchSampler(src, 4, shuffle=False))
-    assert ordered == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
-    assert len(list(PairBatchSampler(src, 4, drop_last=True))) == 2
-    with pytest.raises(ValueError, match="at least one training pair"):
-        PairBatchSampler(src[:0], 4)
-    with pytest.raises(ValueError, match="positive 'batch_size'"):
-        PairBatchSampler(src, 0)
-
-
 def test_pyg_lightgcn_training_step(graph, pairs):
     """A plain PyG LightGCN step consumes the batch, whole graph or sampled."""
-    model = LightGCN(graph.num_nodes, 4, 2)
-    loader = VRNeighborLoader(graph, None, 3, pairs, 4, "triplet")
+    model = PyGLightGCN(graph.num_nodes, 4, 2)
+    loader = VRNeighborLoader(graph, filled(graph), 3, pairs, 4, "triplet")
     optimizer = torch.optim.Adam(model.parameters())
     for batch in loader:
         src, pos, neg = (
@@ -184,7 +180,7 @@ def test_pyg_lightgcn_training_step(graph, pairs):
     # Sampled: with all neighbours, a convolution over the batch is the full one.
     x, conv = model.embedding.weight.detach(), LGConv(normalize=False)
     adj = normalized_adj(graph.edge_index, None, graph.num_nodes)
-    for batch in VRNeighborLoader(graph, None, -1, pairs, 4, "triplet"):
+    for batch in VRNeighborLoader(graph, filled(graph), -1, pairs, 4, "triplet"):
         out = conv(x[batch.n_id], batch.edge_index, batch.edge_weight)
         seed = batch.n_id[: batch.num_seeds]
         torch.testing.assert_close(out[: batch.num_seeds], (adj @ x)[seed])
@@ -208,11 +204,14 @@ def test_graph_forms(graph, pairs, form):
     """The loader's matrix is the one its batches are drawn from."""
     weight = torch.rand(pairs.size(1)) + 0.1
     weight = torch.cat([weight, weight]) if form != "loops" else None
-    size, loops = (graph.num_nodes, graph.num_nodes), form == "loops"
-    dense = dense_adj(graph.edge_index, graph.num_nodes, weight, loops).float()
-    history, sampler = filled(graph), None
+    if form == "loops":
+        graph = AddSelfLoops(attr=None)(graph)
+    dense = dense_adj(graph.edge_index, graph.num_nodes, weight).float()
+    model, sampler = filled(graph), None
+    history = model.history
     expected = dense @ history.difference + history.aggregate
     if form == "adj_t":
+        size = (graph.num_nodes, graph.num_nodes)
         adj_t = torch.sparse_coo_tensor(graph.edge_index.flip(0), weight, size)
         graph.adj_t = adj_t.coalesce().to_sparse_csr()
         del graph.edge_index
@@ -222,9 +221,7 @@ def test_graph_forms(graph, pairs, form):
         del graph.edge_index
     else:
         graph.edge_weight = weight
-    loader = VRNeighborLoader(
-        graph, history, -1, pairs, 5, sampler=sampler, add_self_loops=loops
-    )
+    loader = VRNeighborLoader(graph, model, -1, pairs, 5, sampler=sampler)
     torch.testing.assert_close(loader.adj_t.to_dense(), dense)
     for batch in loader:
         seed = batch.n_id[: batch.num_seeds]
@@ -235,11 +232,12 @@ def test_graph_forms(graph, pairs, form):
 @pytest.mark.parametrize("own", [False, True])
 def test_unbiased_by_enumeration(graph, pairs, own, monkeypatch):
     """The mean of what the loader pulls, over all samples, is exact."""
-    history = filled(graph)
+    model = filled(graph)
+    history = model.history
     adj_t = normalized_adj(graph.edge_index, None, graph.num_nodes)
     expected = adj_t.to_dense() @ history.difference + history.aggregate
     sampler = StratifiedNeighborSampler(adj_t, 2) if own else None
-    loader = VRNeighborLoader(graph, history, 2, pairs[:, :1], sampler=sampler)
+    loader = VRNeighborLoader(graph, model, 2, pairs[:, :1], sampler=sampler)
     seed = pairs[:, 0]  # In order: a user, then an item.
     degree = adj_t.crow_indices().diff()[seed].tolist()
     sizes = [s for d in degree for s in (d // 2, d - d // 2)]
@@ -258,7 +256,8 @@ def test_unbiased_by_enumeration(graph, pairs, own, monkeypatch):
 @pytest.mark.parametrize("weighted", [False, True])
 def test_other_sampler(graph, pairs, num_workers, weighted):
     """PyG's sampler with the torch-sparse backend: exact with all neighbours."""
-    history = filled(graph)
+    model = filled(graph)
+    history = model.history
     if weighted:
         weight = torch.rand(pairs.size(1)) + 0.1
         graph.edge_weight = torch.cat([weight, weight])
@@ -268,7 +267,7 @@ def test_other_sampler(graph, pairs, num_workers, weighted):
         sampler = NeighborSampler(graph, [num_neighbors], replace=True)
         loader = VRNeighborLoader(
             graph,
-            history,
+            model,
             edge_label_index=pairs,
             batch_size=4,
             neg_sampling="triplet",
@@ -287,11 +286,12 @@ def test_other_sampler(graph, pairs, num_workers, weighted):
 
 @pytest.mark.skipif(not WITH_TORCH_SPARSE, reason="torch-sparse missing")
 def test_other_sampler_is_unbiased(graph, pairs):
-    history = filled(graph)
+    model = filled(graph)
+    history = model.history
     dense = dense_adj(graph.edge_index, graph.num_nodes).float()
     expected = dense @ history.difference + history.aggregate
     sampler = NeighborSampler(graph, [2], replace=True)
-    loader = VRNeighborLoader(graph, history, sampler=sampler, batch_size=100)
+    loader = VRNeighborLoader(graph, model, sampler=sampler, batch_size=100)
     mean = sum(next(iter(loader)).aggregate for _ in range(2000)) / 2000
     torch.testing.assert_close(mean, expected, atol=0.1, rtol=0)
 
@@ -300,7 +300,7 @@ def test_other_sampler_is_unbiased(graph, pairs):
 def test_two_hop_samplers_are_refused(graph):
     sampler = NeighborSampler(graph, [2, 2])
     with pytest.warns(UserWarning, match="pass 'replace=True'"):
-        loader = VRNeighborLoader(graph, None, sampler=sampler, batch_size=1)
+        loader = VRNeighborLoader(graph, filled(graph), sampler=sampler, batch_size=1)
     with pytest.raises(ValueError, match="one-hop"):
         next(iter(loader))
 
@@ -313,84 +313,49 @@ def test_items_only_in_pygs_own_loader(graph, pairs):
         assert (batch.n_id[batch.dst_neg_index] >= graph.num_users).all()
 
 
-def test_bad_arguments(graph, pairs):
-    with pytest.raises(ValueError, match="history of the graph's 12 nodes"):
-        VRNeighborLoader(graph, History(5, 4))
-    with pytest.raises(ValueError, match="add the number of users"):
-        VRNeighborLoader(graph, None, 2, pairs - torch.tensor([[0], [7]]))
-    with pytest.raises(ValueError, match=r"shape \[2, num_pairs\]"):
-        VRNeighborLoader(graph, None, 2, pairs.t())
-    with pytest.raises(ValueError, match="at least one training pair"):
-        VRNeighborLoader(graph, None, 2, pairs[:, :0])
-    with pytest.raises(ValueError, match="triplet"):
-        VRNeighborLoader(graph, neg_sampling=NegativeSampling("binary"))
-    with pytest.raises(ValueError, match="negatives among 7 users and 5 items"):
-        VRNeighborLoader(graph, neg_sampling=ItemNegativeSampling(5, 5))
-    with pytest.raises(ValueError, match="persistent_workers"):
-        VRNeighborLoader(graph, num_workers=1, persistent_workers=True)
-    one_way = graph.clone()
-    one_way.edge_index = pairs
-    with pytest.raises(ValueError, match="both directions"):
-        VRNeighborLoader(one_way)
+@pytest.mark.parametrize(
+    "how",
+    [
+        "reverse edges permuted",
+        "weights of one direction",
+        "between users",
+        "one direction",
+    ],
+)
+def test_asymmetric_graphs_are_refused(graph, pairs, how):
     model = LTGNN(graph.num_users, graph.num_items, 4)
-    with pytest.raises(ValueError, match=r"call 'model.refresh\(loader.adj_t\)'"):
-        model.loss(next(iter(VRNeighborLoader(graph, model.history))))
+    with pytest.raises(ValueError, match="both directions"):
+        VRNeighborLoader(asymmetric(graph, pairs, how), model)
+    adj_t = normalized_adj(pairs, None, graph.num_nodes)
+    sampler = StratifiedNeighborSampler(adj_t)
+    with pytest.raises(ValueError, match="both directions"):
+        VRNeighborLoader(graph, model, edge_label_index=pairs, sampler=sampler)
+
+
+def test_bad_arguments(graph, pairs):
+    model = LTGNN(graph.num_users, graph.num_items, 4)
+    with pytest.raises(ValueError, match="history of the graph's 12 nodes"):
+        VRNeighborLoader(graph, LTGNN(2, 3, 4))
+    with pytest.raises(ValueError, match="add the number of users"):
+        VRNeighborLoader(graph, model, 2, pairs - torch.tensor([[0], [7]]))
+    with pytest.raises(ValueError, match="persistent_workers"):
+        VRNeighborLoader(graph, model, num_workers=1, persistent_workers=True)
     del graph.num_users
     with pytest.raises(ValueError, match=r"data.num_users"):
-        VRNeighborLoader(graph)
+        VRNeighborLoader(graph, model)
 
 
 def test_log_q(graph, pairs):
     """What the batch says of its negatives, against enumeration."""
-    U, degree = graph.num_users, torch.bincount(pairs[0], minlength=graph.num_users)
-    in_batch, balanced, powered = (torch.zeros(graph.num_nodes) for _ in range(3))
-    for user, item in pairs.t().tolist():
-        in_batch[item] += 1 / pairs.size(1)
-        balanced[item] += 1 / (U * degree[user])
+    U, powered = graph.num_users, torch.zeros(graph.num_nodes)
+    for item in pairs[1].tolist():
         powered[item] += 1
     powered = powered.pow(0.5) / powered.pow(0.5).sum()
     neg = ItemNegativeSampling(U, graph.num_items, edge_index=pairs, power=0.5)
-    for q, settings in (
-        (in_batch, {}),
-        (balanced, {"user_balanced": True}),
-        (powered, {"neg_sampling": neg}),
-    ):
-        for batch in VRNeighborLoader(graph, None, 2, pairs, 5, **settings):
-            seed = batch.n_id[: batch.num_seeds]
-            item = seed >= U
-            torch.testing.assert_close(batch.log_q[item], q[seed[item]].log())
-    for batch in VRNeighborLoader(graph, None, 2, pairs, 5, "triplet"):
+    model = filled(graph)
+    for batch in VRNeighborLoader(graph, model, 2, pairs, 5, neg):
+        seed = batch.n_id[: batch.num_seeds]
+        item = seed >= U
+        torch.testing.assert_close(batch.log_q[item], powered[seed[item]].log())
+    for batch in VRNeighborLoader(graph, model, 2, pairs, 5, "triplet"):
         assert "log_q" not in batch  # All alike.
-
-
-def test_without_control_variate(graph):
-    history = History(graph.num_nodes, 4, control_variate=False)
-    for batch in VRNeighborLoader(graph, history, 3, batch_size=5):
-        assert batch.n_id.numel() == batch.num_seeds and "aggregate" not in batch
-
-
-@pytest.mark.parametrize("num_workers", [0, 2])
-@pytest.mark.parametrize("user_balanced", [False, True])
-@pytest.mark.parametrize("rounds", [1, 3, 99])
-def test_rounds(graph, pairs, num_workers, user_balanced, rounds):
-    """A round's first batch tells the pairs of the round, in their order."""
-    history = History(graph.num_nodes, 4, control_variate=False)
-    loader = VRNeighborLoader(
-        graph,
-        history,
-        edge_label_index=pairs.int(),
-        batch_size=3,
-        rounds=rounds,
-        user_balanced=user_balanced,
-        num_workers=num_workers,
-    )
-    for _ in range(2):
-        told, seen = [], []
-        for batch in loader:
-            if "round_edge_index" in batch:
-                told.append(batch.round_edge_index)
-            seen.append(batch.n_id[torch.stack([batch.src_index, batch.dst_pos_index])])
-        assert len(told) == min(rounds, len(loader))
-        assert torch.equal(torch.cat(told, 1), torch.cat(seen, 1))
-    with pytest.raises(ValueError, match="positive 'rounds'"):
-        VRNeighborLoader(graph, history, rounds=0)

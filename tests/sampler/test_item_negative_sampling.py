@@ -32,6 +32,88 @@ def test_uniform_draws_every_unseen_item_once(seen, monkeypatch):
         assert drawn.tolist() == [i for i in range(I) if i not in row]
 
 
+def every_target(monkeypatch, num):
+    """Draws the targets 0, ..., num - 1 of the masses, in turn."""
+    u = (torch.arange(num, dtype=torch.double) + 0.5) / num
+    monkeypatch.setattr(torch, "rand", lambda *args, **kwargs: u)
+
+
+@pytest.mark.parametrize("power", [1.0, 0.75, -0.5])
+def test_popularity_by_enumeration(monkeypatch, power):
+    """Each unseen item is hit by just its share of evenly spaced targets."""
+    num_users, num_items, num = 40, 30, 4000
+    generator = torch.Generator().manual_seed(3)
+    seen = torch.rand(num_users, num_items, generator=generator) < torch.linspace(
+        0.95, 0.05, num_items
+    )
+    seen[:, -2:] = False  # Items without a pair are never drawn.
+    seen[0] = False
+    seen[1, :-3], seen[1, -3], seen[2, -3] = True, False, True
+    user, item = seen.nonzero().t()
+    degree = seen.sum(0).double()
+    weight = degree.pow(power).masked_fill(degree == 0, 0.0)
+    sampling = ItemNegativeSampling(
+        num_users,
+        num_items,
+        edge_index=torch.stack([user, item + num_users]),
+        power=power,
+        reject_seen=True,
+    )
+    torch.testing.assert_close(sampling.q, weight / weight.sum())
+    every_target(monkeypatch, num)
+    for u in range(num_users):
+        drawn = sampling.sample_for(torch.full((num,), u)) - num_users
+        assert (drawn.diff() >= 0).all() and not seen[u, drawn].any()
+        count = torch.bincount(drawn, minlength=num_items)
+        expected = weight.masked_fill(seen[u], 0.0)
+        assert ((count == 0) | (expected > 0)).all()
+        error = count - expected / expected.sum() * num
+        assert error.abs().max() < 1 + 1e-6
+
+
+@pytest.mark.parametrize("extreme", [0.0, 1 - 2.0**-53])
+def test_ends_of_the_draw(monkeypatch, extreme):
+    """The first and the last number that can be drawn lead to unseen items."""
+    num_users, num_items = 50, 97
+    seen = torch.rand(num_users, num_items) < 0.7
+    seen[torch.arange(num_users), torch.randint(num_items, (num_users,))] = False
+    user, item = seen.nonzero().t()
+    for power in (0.0, 0.3, 1.0, 3.0):
+        sampling = ItemNegativeSampling(
+            num_users,
+            num_items,
+            edge_index=torch.stack([user, item + num_users]),
+            power=power,
+            reject_seen=True,
+        )
+        u = torch.full((num_users,), extreme, dtype=torch.double)
+        monkeypatch.setattr(torch, "rand", lambda *args, u=u, **kwargs: u)
+        drawn = sampling.sample_for(torch.arange(num_users)) - num_users
+        for user_, item_ in enumerate(drawn.tolist()):
+            left = (~seen[user_] & (seen.any(0) | (power == 0))).nonzero().view(-1)
+            assert item_ == left[0 if extreme == 0.0 else -1]
+
+
+def test_only_the_rarest_items_left():
+    """No number of rejections would find them: one draw in 10^10 hits one."""
+    num_users, num_items = 500, 2000
+    popular = torch.arange(num_items - 2).repeat(num_users)
+    few = torch.tensor([num_items - 2, num_items - 1, num_items - 1])
+    user = torch.arange(num_users).repeat_interleave(num_items - 2)
+    user = torch.cat([user, torch.tensor([1, 2, 3])])
+    pairs = torch.stack([user, torch.cat([popular, few]) + num_users])
+    sampling = ItemNegativeSampling(
+        num_users, num_items, edge_index=pairs, power=3.0, reject_seen=True
+    )
+    item = sampling.sample_for(torch.zeros(90_000, dtype=torch.long)) - num_users
+    share = torch.bincount(item - num_items + 2).double() / item.numel()
+    expected = torch.tensor([1.0, 8.0], dtype=torch.double) / 9
+    torch.testing.assert_close(share, expected, atol=0.006, rtol=0)
+    assert (
+        sampling.sample_for(torch.ones(9, dtype=torch.long)) == num_users + 1999
+    ).all()
+
+
 @pytest.mark.parametrize("amount", [1, 3])
 def test_popularity_rejects_seen(seen, amount):
     edge_index, _ = seen
@@ -84,6 +166,11 @@ def test_bad_arguments(seen):
         ItemNegativeSampling(U, I, edge_index=edge_index, reject_seen=True, shared=True)
     with pytest.raises(ValueError, match="Expected 'edge_index'"):
         ItemNegativeSampling(U, I, power=0.5)
+    with pytest.raises(ValueError, match="Expected pairs"):
+        ItemNegativeSampling(U, I, edge_index=edge_index[:, :0], power=0.5)
+    with pytest.raises(ValueError, match="'power' that can be computed"):
+        edges = edge_index.repeat(1, 9)
+        ItemNegativeSampling(U, I, edge_index=edges, power=1000.0)
     with pytest.raises(ValueError, match="from users"):
         ItemNegativeSampling(U, I, edge_index=edge_index.flip(0), reject_seen=True)
     every = torch.stack([torch.zeros(I, dtype=torch.long), torch.arange(I) + U])

@@ -1,3 +1,5 @@
-from ltgnn_pyg.nn.conv.lt_conv import LTConv, SolveReport
+from ltgnn_pyg.nn.conv.fixed_point import SolveReport, solve
+from ltgnn_pyg.nn.conv.history_step import history_step
+from ltgnn_pyg.nn.conv.lt_conv import LTConv
 
-__all__ = ["LTConv", "SolveReport"]
+__all__ = ["LTConv", "SolveReport", "history_step", "solve"]

@@ -1,64 +1,36 @@
-import math
-import warnings
-from typing import Any, Final, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch_geometric import EdgeIndex
 from torch_geometric.nn.conv import MessagePassing
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.typing import Adj, OptTensor, SparseTensor
 from torch_geometric.utils import is_torch_sparse_tensor, spmm
 
-from ltgnn_pyg.adjacency import inv_sqrt_degree, is_sparse, propagate, to_coo
-
-
-class SolveReport(NamedTuple):
-    r"""How a fixed-point solve went.
-
-    Attributes:
-        iterations (int): The number of steps taken.
-        residual (float): The relative residual reached,
-            :math:`\| \alpha X + (1 - \alpha) \hat{A} Z - Z \|_F /
-            \| \alpha X \|_F`.
-        bound (int): The number of steps that suffices for a symmetric
-            :math:`\hat{A}` of norm at most 1,
-            :math:`\lceil \log(tol / r_0) / \log(1 - \alpha) \rceil` with
-            :math:`r_0` the residual at the start (1 from zero).
-        converged (bool): Whether :obj:`residual` is at most the tolerance.
-    """
-
-    iterations: int
-    residual: float
-    bound: int
-    converged: bool
+from ltgnn_pyg.adjacency import inv_sqrt_degree, propagate, to_coo
 
 
 class LTConv(MessagePassing):
     r"""The linear-time propagation layer of `"Linear-Time Graph Neural Networks
     for Scalable Recommendations" <https://arxiv.org/abs/2402.13973>`_ (WWW 2024).
 
-    One layer, three ways to reach the same fixed point of personalised
-    propagation, :math:`Z^{*} = (1 - \alpha) \hat{A} Z^{*} + \alpha X`:
+    It takes :math:`K` exact steps from :math:`Z^{(0)} = X`,
 
-    * :meth:`forward` takes :math:`K` exact steps from :math:`Z^{(0)} = X`,
+    .. math::
+        Z^{(k)} = (1 - \alpha) \hat{A} Z^{(k-1)} + \alpha X, \qquad
+        \hat{A} = D^{-1/2} A D^{-1/2},
 
-      .. math::
-          Z^{(k)} = (1 - \alpha) \hat{A} Z^{(k-1)} + \alpha X,
-
-      and is a drop-in for :class:`~torch_geometric.nn.conv.APPNP` and, with
-      :obj:`alpha=0, K=1`, for :class:`~torch_geometric.nn.conv.LGConv`;
-    * :meth:`solve` iterates to a tolerance and differentiates implicitly;
-    * :meth:`step` takes the one step of linear-time training, from a
-      history of earlier batches.
-
-    Here :math:`\hat{A} = D^{-1/2} A D^{-1/2}`.
+    towards the fixed point of personalised propagation. It is a drop-in for
+    :class:`~torch_geometric.nn.conv.APPNP` and, with :obj:`alpha=0, K=1`, for
+    :class:`~torch_geometric.nn.conv.LGConv`. Beside it,
+    :func:`~ltgnn_pyg.nn.conv.solve` goes on to the fixed point itself and
+    :func:`~ltgnn_pyg.nn.conv.history_step` takes one step from a history.
 
     Args:
         alpha (float, optional): Teleport probability in :math:`[0, 1]`: the weight
             of :math:`X`. (default: :obj:`0.2`)
-        K (int, optional): Number of steps of :meth:`forward`. (default: :obj:`1`)
+        K (int, optional): The number of steps. (default: :obj:`1`)
         add_self_loops (bool, optional): Propagates over :math:`A + I`.
             (default: :obj:`False`)
         normalize (bool, optional): Applies the symmetric normalisation; otherwise
@@ -79,12 +51,14 @@ class LTConv(MessagePassing):
     Raises:
         ValueError: If :obj:`alpha` or :obj:`K` is out of range.
 
-    *Cost:* O(K x E x F) time. An :class:`~torch_geometric.EdgeIndex` sorted by
-    column and a sparse matrix take the fused path, O(N x F) memory; a plain
-    :obj:`edge_index` gathers its messages, O(E x F) memory.
+    *Cost:* O(K x E x F) time. A sparse matrix and an
+    :class:`~torch_geometric.EdgeIndex` sorted by column take the fused path,
+    :func:`~ltgnn_pyg.adjacency.propagate`, with O(N x F) memory; a plain
+    :obj:`edge_index`, and weights that need a gradient, gather their messages,
+    O(E x F) memory. For one graph, training is the fastest with
+    :func:`~ltgnn_pyg.normalized_adj` and :obj:`normalize=False`, or with
+    :obj:`cached=True`.
     """
-
-    SUPPORTS_FUSED_EDGE_INDEX: Final[bool] = True
 
     def __init__(
         self,
@@ -121,9 +95,8 @@ class LTConv(MessagePassing):
         edge_weight: OptTensor = None,
         *,
         z: OptTensor = None,
-        K: int | None = None,
     ) -> Tensor:
-        r"""Takes :obj:`K` exact steps; ordinary autograd.
+        r"""Takes :attr:`K` exact steps; ordinary autograd.
 
         A bipartite pair :obj:`(x_src, x_dst)` takes one step,
         :math:`Z_t = (1 - \alpha) \hat{A} X_s + \alpha X_t`.
@@ -132,154 +105,49 @@ class LTConv(MessagePassing):
             x (torch.Tensor or tuple): Node features, or a pair of them.
             edge_index (torch.Tensor or SparseTensor): The graph.
             edge_weight (torch.Tensor, optional): Edge weights :obj:`[num_edges]`.
-                (default: :obj:`None`)
+                The result has the common type of features and weights; a sparse
+                matrix takes that of the features. (default: :obj:`None`)
             z (torch.Tensor, optional): Starts from other embeddings than :obj:`x`,
                 such as a history. (default: :obj:`None`)
-            K (int, optional): Takes another number of steps than :attr:`K`.
-                (default: :obj:`None`)
 
         Raises:
             ValueError: If a bipartite input meets :obj:`K > 1`, self-loops or
                 :obj:`z`.
         """
-        K = self.K if K is None else K
         if isinstance(edge_index, EdgeIndex) and self.flow != "source_to_target":
             edge_index = edge_index.as_tensor()  # PyG would fuse the other way round.
+        given = edge_weight
         if isinstance(x, Tensor):
             num_nodes = x.shape[self.node_dim]
             size = (num_nodes, num_nodes)
+            z = x if z is None else z
             edge_index, edge_weight = self._norm(
                 edge_index, edge_weight, num_nodes, x.dtype
             )
-            z = x if z is None else z
         else:
-            if K > 1 or self.add_self_loops or z is not None or x[1] is None:
+            if self.K > 1 or self.add_self_loops or z is not None or x[1] is None:
                 raise ValueError(
                     "Expected 'K=1', 'add_self_loops=False', no 'z' and features of "
-                    f"both sides for a bipartite graph (got K={K}, add_self_loops="
-                    f"{self.add_self_loops}): the step leads from sources to targets"
+                    f"both sides for a bipartite graph (got K={self.K}, "
+                    f"add_self_loops={self.add_self_loops}): the step leads from "
+                    "sources to targets"
                 )
             z, x = x
             size = (z.shape[self.node_dim], x.shape[self.node_dim])
-            if self.normalize or isinstance(edge_index, EdgeIndex):
-                # The backward of a rectangular EdgeIndex fails in PyG 2.8.
-                edge_index, edge_weight = to_coo(edge_index, edge_weight)
+            edge_index, edge_weight = to_coo(edge_index, edge_weight)
             if self.normalize:
                 edge_weight = self._norm_bipartite(edge_index, edge_weight, size, x)
-        for _ in range(K):
+        dtype = torch.promote_types(x.dtype, z.dtype)
+        if given is not None:
+            dtype = torch.promote_types(dtype, given.dtype)
+        x, z = x.to(dtype), z.to(dtype)
+        for _ in range(self.K):
             # propagate_type: (x: Tensor, edge_weight: OptTensor)
             a = self.propagate(edge_index, x=z, edge_weight=edge_weight, size=size)
+            a = a.to(dtype)
             out = None if torch.is_grad_enabled() else a
             z = torch.lerp(a, x, self.alpha, out=out)
         return z
-
-    def step(
-        self, x: Tensor, aggregate: Tensor, grad_aggregate: OptTensor = None
-    ) -> Tensor:
-        r"""Takes one step for some nodes, from what their history aggregates to.
-
-        .. math::
-            \mathbf{z}_r = (1 - \alpha) \mathbf{a}_r + \alpha \mathbf{x}_r,
-            \qquad
-            \frac{\partial L}{\partial \mathbf{x}_r} = (1 - \alpha)
-            \mathbf{v}_r + \alpha \frac{\partial L}{\partial \mathbf{z}_r}
-
-        Forward and backward are the same step: forward on the embeddings,
-        backward on their gradients (:math:`\hat{A}` is symmetric). Without
-        :obj:`grad_aggregate` the gradient is the local term alone, the exact
-        gradient of the step with its history held fixed.
-
-        Args:
-            x (torch.Tensor): The input rows :math:`\mathbf{x}_r`,
-                :obj:`[num_seeds, dim]`.
-            aggregate (torch.Tensor): An estimate :math:`\mathbf{a}_r` of
-                :math:`(\hat{A} Z_{hist})_r`, :obj:`[num_seeds, dim]`, as
-                :class:`~ltgnn_pyg.VRNeighborLoader` delivers it.
-            grad_aggregate (torch.Tensor, optional): An estimate
-                :math:`\mathbf{v}_r` of the same aggregate of the gradient
-                history, :obj:`[num_seeds, dim]`. (default: :obj:`None`)
-
-        Returns:
-            The rows :math:`\mathbf{z}_r`, :obj:`[num_seeds, dim]`.
-
-        *Cost:* O(num_seeds x dim), whatever the size of the graph.
-        """
-        return _HistoryStep.apply(x, aggregate, grad_aggregate, self.alpha)
-
-    def solve(
-        self,
-        x: Tensor,
-        edge_index: Adj,
-        edge_weight: OptTensor = None,
-        *,
-        tol: float = 1e-6,
-        max_iter: int | None = None,
-        z: OptTensor = None,
-    ) -> tuple[Tensor, SolveReport]:
-        r"""Solves :math:`Z = (1 - \alpha) \hat{A} Z + \alpha X`.
-
-        Each step contracts the error by :math:`1 - \alpha` at least, so
-        :math:`\log(tol) / \log(1 - \alpha)` steps suffice, whatever the size
-        of the graph. The gradient is implicit,
-        :math:`\partial L / \partial X = \alpha (I - (1 - \alpha)
-        \hat{A}^{\top})^{-1} \partial L / \partial Z`: the same solver on the
-        transposed matrix, to the same tolerance. Memory does not depend on the
-        number of iterations. Edge weights receive no gradient here.
-
-        Args:
-            x (torch.Tensor): The node features :obj:`[num_nodes, dim]`.
-            edge_index (torch.Tensor or SparseTensor): The graph, in any form of
-                :meth:`forward`.
-            edge_weight (torch.Tensor, optional): Edge weights :obj:`[num_edges]`.
-                (default: :obj:`None`)
-            tol (float, optional): Bound on the relative residual.
-                (default: :obj:`1e-6`)
-            max_iter (int, optional): Bound on the number of steps; a warning tells
-                that it was hit. If :obj:`None`, twice the bound of the report,
-                which holds in exact arithmetic. (default: :obj:`None`)
-            z (torch.Tensor, optional): A start, such as a history,
-                :obj:`[num_nodes, dim]`. If :obj:`None`, zero.
-                (default: :obj:`None`)
-
-        Returns:
-            The embeddings :obj:`[num_nodes, dim]` and a :class:`SolveReport`.
-
-        Raises:
-            ValueError: If :attr:`alpha` is zero: the fixed point is not unique.
-            RuntimeError: If the iteration diverges, as it does on weights whose
-                spectral radius reaches :math:`1 / (1 - \alpha)`.
-
-        *Cost:* O(iterations x E x dim) time, O(N x dim) memory.
-        """
-        if self.alpha == 0.0:
-            raise ValueError(
-                "Expected 'alpha' in (0, 1] to solve for the fixed point (got 0): "
-                "without a teleport it does not depend on 'x'"
-            )
-        adj_t = self.adj_t(edge_index, edge_weight, x.size(0), x.dtype)
-        return _Solve.apply(x, adj_t, z, self.alpha, tol, max_iter)
-
-    def adj_t(
-        self,
-        edge_index: Adj,
-        edge_weight: OptTensor,
-        num_nodes: int,
-        dtype: torch.dtype,
-    ) -> Tensor:
-        """Returns the graph, normalised as this layer does, as sparse CSR."""
-        weight: OptTensor
-        edge_index, weight = self._norm(edge_index, edge_weight, num_nodes, dtype)
-        if is_torch_sparse_tensor(edge_index):
-            return edge_index.to_sparse_csr().to(dtype)
-        reverse = self.flow != "source_to_target" and not is_sparse(edge_index)
-        edge_index, weight = to_coo(edge_index, weight)
-        if weight is None:
-            weight = torch.ones(edge_index.size(1), device=edge_index.device)
-        return torch.sparse_coo_tensor(
-            edge_index if reverse else edge_index.flip(0),
-            weight.detach().to(dtype),
-            (num_nodes, num_nodes),
-        ).to_sparse_csr()
 
     def _norm(
         self,
@@ -288,11 +156,13 @@ class LTConv(MessagePassing):
         num_nodes: int,
         dtype: torch.dtype,
     ) -> tuple[Adj, OptTensor]:
-        """Normalises once a call, or once for all with :attr:`cached`."""
+        """The graph, normalised and in the form of its product."""
         if not self.normalize:
-            return edge_index, edge_weight
+            return self._fused(edge_index, edge_weight, num_nodes)
         if self._cache is not None:
             return self._cache
+        if is_torch_sparse_tensor(edge_index) and edge_index.layout == torch.sparse_csc:
+            edge_index = edge_index.to_sparse_csr()
         out = gcn_norm(
             edge_index,
             edge_weight,
@@ -300,19 +170,35 @@ class LTConv(MessagePassing):
             False,
             self.add_self_loops,
             self.flow,
-            dtype,
+            torch.promote_types(dtype, torch.float32),
         )
-        if isinstance(edge_index, SparseTensor):
-            out = out, None
-        elif isinstance(edge_index, EdgeIndex) and self.add_self_loops:
+        graph, weight = (out, None) if isinstance(edge_index, SparseTensor) else out
+        if isinstance(edge_index, EdgeIndex) and self.add_self_loops:
             # The added loops broke the order, without which there is no fused path.
-            index, perm = EdgeIndex(
-                to_coo(out[0], None)[0], sparse_size=(num_nodes, num_nodes)
+            graph, perm = EdgeIndex(
+                to_coo(graph, None)[0], sparse_size=(num_nodes, num_nodes)
             ).sort_by("col")
-            out = index, out[1] if perm is None else out[1][perm]
+            weight = weight if perm is None or weight is None else weight[perm]
+        out = self._fused(graph, weight, num_nodes)
         if self.cached:
             self._cache = out
         return out
+
+    def _fused(
+        self, edge_index: Adj, edge_weight: OptTensor, num_nodes: int
+    ) -> tuple[Adj, OptTensor]:
+        """The graph as a sparse CSR matrix, where it has that form already."""
+        if isinstance(edge_index, EdgeIndex):
+            grad = edge_weight is not None and edge_weight.requires_grad
+            size = edge_index.get_sparse_size()
+            if edge_index.is_sorted_by_col and not grad and max(size) <= num_nodes:
+                return _to_csr(edge_index, edge_weight, num_nodes), None
+        elif isinstance(edge_index, SparseTensor):
+            if not edge_index.requires_grad():
+                return edge_index.to_torch_sparse_csr_tensor(), None
+        elif is_torch_sparse_tensor(edge_index):
+            return edge_index.to_sparse_csr(), None
+        return edge_index, edge_weight
 
     def _norm_bipartite(
         self,
@@ -333,20 +219,11 @@ class LTConv(MessagePassing):
         """Weighs a message by its edge."""
         return x_j if edge_weight is None else edge_weight.view(-1, 1) * x_j
 
-    def message_and_aggregate(
-        self, adj_t: Adj, x: Tensor, edge_weight: OptTensor
-    ) -> Tensor:
+    def message_and_aggregate(self, adj_t: Adj, x: Tensor) -> Tensor:
         """The fused path: one sparse product."""
-        if isinstance(adj_t, EdgeIndex):
-            return adj_t.matmul(
-                x, input_value=edge_weight, reduce=self.aggr, transpose=True
-            )
-        narrow = x.dtype.itemsize < 4  # Which sparse products do not take on CPU.
-        if narrow and isinstance(adj_t, SparseTensor):
-            adj_t = adj_t.to_torch_sparse_csr_tensor(torch.float32)
-        if is_torch_sparse_tensor(adj_t) and self.aggr in ("add", "sum"):
-            if narrow or not (torch.is_grad_enabled() and x.requires_grad):
-                return propagate(adj_t.to_sparse_csr(), x).to(x.dtype)
+        if isinstance(adj_t, Tensor) and not adj_t.requires_grad:
+            if self.aggr in ("add", "sum"):
+                return propagate(adj_t, x)
             adj_t = adj_t.to(x.dtype)
         return spmm(adj_t, x, reduce=self.aggr)
 
@@ -354,92 +231,24 @@ class LTConv(MessagePassing):
         return f"{self.__class__.__name__}(alpha={self.alpha}, K={self.K})"
 
 
-class _HistoryStep(torch.autograd.Function):
-    """One step whose backward is the same step on the gradient history."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, aggregate: Tensor, grad_aggregate: OptTensor, alpha: float
-    ) -> Tensor:
-        ctx.alpha = alpha
-        ctx.grad_aggregate = grad_aggregate
-        return torch.lerp(aggregate.to(x.dtype), x, alpha)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[OptTensor, ...]:
-        grad = ctx.alpha * grad
-        if ctx.grad_aggregate is not None:
-            grad = torch.add(grad, ctx.grad_aggregate, alpha=1 - ctx.alpha)
-        return grad, None, None, None
-
-
-class _Solve(torch.autograd.Function):
-    """A fixed-point solve whose backward is the same solve on the adjoint."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        adj_t: Tensor,
-        z: OptTensor,
-        alpha: float,
-        tol: float,
-        max_iter: int | None,
-    ) -> tuple[Tensor, SolveReport]:
-        ctx.adj_t = adj_t
-        ctx.args = (alpha, tol, max_iter)
-        return _fixed_point(x, adj_t, z, alpha, tol, max_iter)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor, _: Any) -> tuple[OptTensor, ...]:
-        adj = ctx.adj_t.transpose(0, 1).to_sparse_csr()
-        out, _ = _fixed_point(grad.contiguous(), adj, None, *ctx.args)
-        return out, None, None, None, None, None
-
-
-def _fixed_point(
-    x: Tensor,
-    adj_t: Tensor,
-    z: OptTensor,
-    alpha: float,
-    tol: float,
-    max_iter: int | None,
-) -> tuple[Tensor, SolveReport]:
-    b = alpha * x
-    norm = b.norm().item()
-    if norm == 0.0 or alpha == 1.0:
-        return b, SolveReport(0, 0.0, 0, True)
-
-    def steps(start: float) -> int:
-        ratio = min(tol / start, 1.0) if start > 0 else 1.0
-        return math.ceil(math.log(ratio) / math.log(1 - alpha))
-
-    if max_iter is None:
-        max_iter = 2 * steps(1.0) + 1
-    if z is None:  # The first step from zero needs no product.
-        z, residual, start, iterations = b, 1.0, 1.0, 0
-    else:
-        residual, start, iterations = math.inf, math.inf, -1
-    while residual > tol and iterations < max_iter:
-        new = propagate(adj_t, z).to(x.dtype).mul_(1 - alpha).add_(b)
-        residual = (new - z).norm().item() / norm
-        z, iterations = new, iterations + 1
-        start = residual if math.isinf(start) else start
-        if not math.isfinite(residual) or residual > 1e3 * max(start, 1.0):
-            break
-    if math.isnan(residual) or residual > max(start, tol):
-        raise RuntimeError(
-            f"The fixed point does not exist or is not stable: the relative residual "
-            f"grew to {residual:.3g} after {iterations} steps with alpha={alpha}. "
-            f"Expected a spectral radius below 1 / (1 - alpha); normalise the "
-            f"adjacency ('normalize=True') or raise 'alpha'"
+def _to_csr(edge_index: EdgeIndex, edge_weight: OptTensor, num_nodes: int) -> Tensor:
+    """The matrix of a graph sorted by column, without another sort."""
+    size = (num_nodes, num_nodes)
+    if tuple(edge_index.get_sparse_size()) != size:  # The last nodes have no edge.
+        edge_index = EdgeIndex(
+            edge_index.as_tensor(), sparse_size=size, sort_order="col"
         )
-    if residual > tol:
-        warnings.warn(
-            f"No convergence to tol={tol:g} within max_iter={max_iter} steps: the "
-            f"relative residual is {residual:.3g}. Raise 'max_iter' or 'tol'",
-            stacklevel=3,
+    if edge_weight is None:
+        edge_weight = torch.ones(edge_index.size(1), device=edge_index.device)
+    (colptr, row), _ = edge_index.get_csc()
+    adj_t = torch.sparse_csr_tensor(
+        colptr, row, edge_weight, size, check_invariants=False
+    )
+    if torch.is_grad_enabled():  # It keeps its transpose's order, too.
+        (rowptr, col), perm = edge_index.get_csr()
+        edge_weight = edge_weight if perm is None else edge_weight[perm]
+        vars(adj_t)["_symmetric"] = False
+        vars(adj_t)["_adjoint"] = torch.sparse_csr_tensor(
+            rowptr, col, edge_weight, size, check_invariants=False
         )
-    return z, SolveReport(iterations, residual, steps(start), residual <= tol)
+    return adj_t

@@ -1,13 +1,18 @@
-r"""Training objectives, one signature: :obj:`loss(z, src_index, dst_pos_index,
-dst_neg_index, log_q) -> Tensor`.
+r"""Training objectives, one signature: :obj:`loss_fn(z, batch) -> Tensor`.
 
-:obj:`z` :obj:`[num_nodes, dim]` holds each distinct node of the batch once; the
-indices :obj:`[batch_size]` point into it. Negatives come as :obj:`[batch_size]`,
-:obj:`[batch_size, amount]`, :obj:`[1, amount]` shared by the batch, or
-:obj:`None`: then the other positive items of the batch serve. :obj:`log_q`
-:obj:`[num_nodes]`, optional, tells how often each row is drawn as a negative. An
-objective with a positive :obj:`teacher_weight` is given the rows of a teacher too, as
-:obj:`teacher`.
+:obj:`z` :obj:`[num_seeds, dim]` holds the embeddings of :obj:`batch.n_id[:num_seeds]`,
+each distinct node once. The batch says what is compared:
+
+* :obj:`src_index`, :obj:`dst_pos_index` :obj:`[num_pairs]`: the pairs, as positions in
+  :obj:`n_id`;
+* :obj:`dst_neg_index` :obj:`[num_pairs]`, :obj:`[num_pairs, amount]` or
+  :obj:`[1, amount]` shared by the batch: drawn negatives. Without it the other positive
+  items serve, for objectives with :obj:`in_batch`;
+* :obj:`log_q` :obj:`[num_seeds]`, optional: the logarithm of how likely each node is
+  drawn as a negative, where not all are alike.
+
+What an objective leaves out of the score of an item, it says itself:
+:meth:`Objective.item_bias`.
 """
 
 from ltgnn_pyg.nn.loss.bce_loss import BCELoss
@@ -15,8 +20,11 @@ from ltgnn_pyg.nn.loss.bilateral_softmax_loss import BilateralSoftmaxLoss
 from ltgnn_pyg.nn.loss.bpr_loss import BPRLoss
 from ltgnn_pyg.nn.loss.cosine_contrastive_loss import CosineContrastiveLoss
 from ltgnn_pyg.nn.loss.direct_au_loss import DirectAULoss
+from ltgnn_pyg.nn.loss.distillation_loss import DistillationLoss
 from ltgnn_pyg.nn.loss.hard_negatives import HardNegatives
 from ltgnn_pyg.nn.loss.margin_loss import MarginLoss
+from ltgnn_pyg.nn.loss.objective import Objective
+from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss
 from ltgnn_pyg.nn.loss.softmax_loss import SoftmaxLoss
 
 __all__ = [
@@ -25,7 +33,10 @@ __all__ = [
     "BilateralSoftmaxLoss",
     "CosineContrastiveLoss",
     "DirectAULoss",
+    "DistillationLoss",
     "HardNegatives",
     "MarginLoss",
+    "Objective",
+    "RankingLoss",
     "SoftmaxLoss",
 ]

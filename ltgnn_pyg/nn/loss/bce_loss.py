@@ -12,6 +12,9 @@ class BCELoss(RankingLoss):
         L = - \frac{1}{B} \sum_b \Big( \ln \sigma (s_{u_b i_b}) + \frac{w}{n}
         \sum_{j \in \mathcal{N}_b} \ln (1 - \sigma (s_{u_b j})) \Big)
 
+    It learns a density ratio up to :math:`w`; see
+    :class:`~ltgnn_pyg.nn.loss.RankingLoss` for what becomes of the popularity of items.
+
     Args:
         negative_weight (float, optional): :math:`w`, the weight of all negatives
             of a positive together. (default: :obj:`1.0`)
@@ -19,11 +22,13 @@ class BCELoss(RankingLoss):
             (default: :obj:`False`)
         temperature (float, optional): :math:`\tau`, which divides the scores.
             (default: :obj:`1.0`)
+        in_batch (bool, optional): The negatives are the items of the batch; otherwise
+            they are drawn. (default: :obj:`False`)
 
     Raises:
         ValueError: If :obj:`temperature` is not positive.
 
-    *Cost:* O(batch_size x amount x dim).
+    *Cost:* O(num_pairs x amount x dim).
     """
 
     def __init__(
@@ -31,11 +36,16 @@ class BCELoss(RankingLoss):
         negative_weight: float = 1.0,
         cosine: bool = False,
         temperature: float = 1.0,
+        in_batch: bool = False,
     ) -> None:
-        super().__init__(cosine, temperature)
+        super().__init__(cosine, temperature, in_batch)
         self.negative_weight = negative_weight
 
     def compare(self, pos: Tensor, neg: Tensor, src_index: Tensor) -> Tensor:
         """Returns the mean loss, a scalar."""
         rest = mean_of_negatives(F.softplus(neg), neg)
         return F.softplus(-pos).mean() + self.negative_weight * rest
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        return f"negative_weight={self.negative_weight}, {super().extra_repr()}"

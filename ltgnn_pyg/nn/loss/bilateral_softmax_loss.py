@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 from torch_geometric.utils import scatter
@@ -16,7 +18,9 @@ class BilateralSoftmaxLoss(RankingLoss):
         \mathbb{E}_{j \in \mathcal{N}_b} \exp \frac{s_{uj}}{\tau_2} \Big)
 
     over the users :math:`U_B` of the batch. The more positives a user has in a
-    batch, the more it departs from softmax.
+    batch, the more it departs from softmax. With one each it learns the same density
+    ratio, at :math:`\tau_2`; see :class:`~ltgnn_pyg.nn.loss.RankingLoss` for what
+    becomes of the popularity of items.
 
     Args:
         temperature (float, optional): :math:`\tau_2`, of the negatives.
@@ -25,25 +29,26 @@ class BilateralSoftmaxLoss(RankingLoss):
             (default: :obj:`0.2`)
         cosine (bool, optional): Scores by cosine; otherwise by inner product.
             (default: :obj:`True`)
-        log_q (bool, optional): Subtracts :math:`\ln q_j` from the scores of the
-            negatives, over :math:`\tau_2`, where the batch tells it; see
-            :class:`SoftmaxLoss`. (default: :obj:`True`)
+        in_batch (bool, optional): The negatives are the items of the batch; otherwise
+            they are drawn. (default: :obj:`True`)
 
     Raises:
         ValueError: If a temperature is not positive.
 
-    *Cost:* O(batch_size x amount x dim).
+    *Cost:* O(num_pairs x amount x dim).
     """
+
+    corrects_pos: ClassVar[bool] = False  # They are compared with each other only.
 
     def __init__(
         self,
         temperature: float = 0.1,
         pos_temperature: float = 0.2,
         cosine: bool = True,
-        log_q: bool = True,
+        in_batch: bool = True,
     ) -> None:
-        super().__init__(cosine, temperature, log_q)
-        if pos_temperature <= 0.0:
+        super().__init__(cosine, temperature, in_batch)
+        if not pos_temperature > 0.0:
             raise ValueError(
                 f"Expected a positive 'pos_temperature' (got {pos_temperature})"
             )
@@ -55,6 +60,10 @@ class BilateralSoftmaxLoss(RankingLoss):
         pos = _log_mean_exp(pos.mul(ratio).unsqueeze(1), src_index)
         neg = _log_mean_exp(neg, src_index)
         return (self.temperature * neg - self.pos_temperature * pos).mean()
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        return f"pos_temperature={self.pos_temperature}, {super().extra_repr()}"
 
 
 def _log_mean_exp(score: Tensor, index: Tensor) -> Tensor:

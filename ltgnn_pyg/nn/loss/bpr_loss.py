@@ -17,10 +17,12 @@ class BPRLoss(RankingLoss):
     of them are then ranked right already and teach nothing. With :math:`\beta > 0` each
     weighs as its softmax probability among those drawn, the weighted ranking loss of
     `"Training Recommenders Over Large Item Corpus With Importance Sampling"
-    <https://doi.org/10.1109/TKDE.2023.3344657>`_, here without a correction for how
-    they are drawn. No gradient passes through the weights. A higher temperature gives
-    pairs that are ranked right a larger share of the gradient; a higher :math:`\beta /
-    \tau` gives it to the hardest negatives.
+    <https://doi.org/10.1109/TKDE.2023.3344657>`_. No gradient passes through the
+    weights. A higher temperature gives pairs that are ranked right a larger share of
+    the gradient; a higher :math:`\beta / \tau` gives it to the hardest negatives.
+
+    With :math:`\beta = 0` it learns a density ratio; see
+    :class:`~ltgnn_pyg.nn.loss.RankingLoss` for what becomes of the popularity of items.
 
     Args:
         cosine (bool, optional): Scores by cosine; otherwise by inner product.
@@ -28,18 +30,24 @@ class BPRLoss(RankingLoss):
         temperature (float, optional): :math:`\tau`, which divides the scores.
             (default: :obj:`1.0`)
         hardness (float, optional): :math:`\beta`. (default: :obj:`0.0`)
+        in_batch (bool, optional): The negatives are the items of the batch; otherwise
+            they are drawn. (default: :obj:`False`)
 
     Raises:
         ValueError: If :obj:`temperature` is not positive, or :obj:`hardness` negative
             or not finite.
 
-    *Cost:* O(batch_size x amount x dim).
+    *Cost:* O(num_pairs x amount x dim).
     """
 
     def __init__(
-        self, cosine: bool = False, temperature: float = 1.0, hardness: float = 0.0
+        self,
+        cosine: bool = False,
+        temperature: float = 1.0,
+        hardness: float = 0.0,
+        in_batch: bool = False,
     ) -> None:
-        super().__init__(cosine, temperature)
+        super().__init__(cosine, temperature, in_batch)
         if not 0.0 <= hardness < float("inf"):
             raise ValueError(
                 f"Expected 'hardness' to be finite and at least 0 (got {hardness})"

@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -13,16 +15,28 @@ class CosineContrastiveLoss(RankingLoss):
         \frac{w}{n} \sum_{j \in \mathcal{N}_b} \max (0, \cos(\mathbf{z}_{u_b},
         \mathbf{z}_j) - m) \Big)
 
+    Negatives beyond the margin weigh nothing and positives no limit, so it learns no
+    density ratio: no popularity is left out of it, and none corrected for.
+
     Args:
         margin (float, optional): :math:`m`; negatives below it are left alone.
             (default: :obj:`0.5`)
         negative_weight (float, optional): :math:`w`. (default: :obj:`100.0`)
+        in_batch (bool, optional): The negatives are the items of the batch; otherwise
+            they are drawn. (default: :obj:`False`)
 
-    *Cost:* O(batch_size x amount x dim).
+    *Cost:* O(num_pairs x amount x dim).
     """
 
-    def __init__(self, margin: float = 0.5, negative_weight: float = 100.0) -> None:
-        super().__init__(cosine=True)
+    density_ratio: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        margin: float = 0.5,
+        negative_weight: float = 100.0,
+        in_batch: bool = False,
+    ) -> None:
+        super().__init__(cosine=True, in_batch=in_batch)
         self.margin = margin
         self.negative_weight = negative_weight
 
@@ -33,4 +47,7 @@ class CosineContrastiveLoss(RankingLoss):
 
     def extra_repr(self) -> str:
         """The settings."""
-        return f"margin={self.margin}, negative_weight={self.negative_weight}"
+        return (
+            f"margin={self.margin}, negative_weight={self.negative_weight}, "
+            f"in_batch={self.in_batch}"
+        )

@@ -3,12 +3,12 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import Module
+from torch_geometric.data import Data
 
-from ltgnn_pyg.nn.loss.ranking_loss import gather
+from ltgnn_pyg.nn.loss.objective import Objective, gather, in_full
 
 
-class DirectAULoss(Module):
+class DirectAULoss(Objective):
     r"""Alignment and uniformity, from `"Towards Representation Alignment and
     Uniformity in Collaborative Filtering" <https://arxiv.org/abs/2206.12811>`_. It
     needs no negatives.
@@ -19,13 +19,14 @@ class DirectAULoss(Module):
         \mathbf{u}_c \|^2} + \ln \mathbb{E}_{b < c} \, e^{-2 \| \mathbf{i}_b -
         \mathbf{i}_c \|^2} \Big)
 
-    of the rows at length 1.
+    of the rows at length 1. It compares no item with others, so it learns no density
+    ratio, and no popularity is left out of it. Negatives in the batch are ignored.
 
     Args:
         gamma (float, optional): :math:`\gamma`, the weight of uniformity.
             (default: :obj:`1.0`)
 
-    *Cost:* O(batch_size^2 x dim) time, O(batch_size^2) memory.
+    *Cost:* O(num_pairs^2 x dim) time, O(num_pairs^2) memory.
     """
 
     cosine = True
@@ -34,16 +35,10 @@ class DirectAULoss(Module):
         super().__init__()
         self.gamma = gamma
 
-    def forward(
-        self,
-        z: Tensor,
-        src_index: Tensor,
-        dst_pos_index: Tensor,
-        dst_neg_index: Tensor | None = None,
-        log_q: Tensor | None = None,
-    ) -> Tensor:
+    def forward(self, z: Tensor, batch: Data) -> Tensor:
         """Returns the loss of the batch, a scalar."""
-        src, pos = gather(F.normalize(z, dim=-1), src_index, dst_pos_index)
+        z = F.normalize(in_full(z), dim=-1)
+        src, pos = gather(z, batch.src_index, batch.dst_pos_index)
         align = (src - pos).square().sum(-1).mean()
         return align + self.gamma / 2 * (_uniformity(src) + _uniformity(pos))
 

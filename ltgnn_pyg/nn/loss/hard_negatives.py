@@ -1,19 +1,21 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import Module
+from torch_geometric.data import Data
 
-from ltgnn_pyg.nn.loss.ranking_loss import gather
+from ltgnn_pyg.nn.loss.distillation_loss import DistillationLoss
+from ltgnn_pyg.nn.loss.objective import Objective, gather, in_full
+from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss
 
 
-class HardNegatives(Module):
+class HardNegatives(Objective):
     r"""Hands an objective the hardest of the negatives only.
 
     Those that score highest under the embeddings as they are: dynamic negative
     sampling, from `"Optimizing Top-N Collaborative Filtering via Dynamic Negative
     Item Sampling" <https://doi.org/10.1145/2484028.2484126>`_, of the candidates
     that the batch brings. These may be drawn for each pair, shared by the batch, or
-    the batch's other items. A curriculum as in `PinSage
+    the batch's other items, as the objective says. A curriculum as in `PinSage
     <https://arxiv.org/abs/1806.01973>`_, random negatives first and then ever
     harder ones, raises :attr:`num_hard` from 0, which hands on all candidates,
     between epochs:
@@ -29,66 +31,60 @@ class HardNegatives(Module):
     with :obj:`reject_seen`; among the batch's items only the pair's own is.
 
     Args:
-        loss_fn (torch.nn.Module): The objective.
+        loss_fn (RankingLoss): The objective.
         num_hard (int): How many negatives of a pair are handed on; 0 for all.
 
     Raises:
-        ValueError: If :obj:`num_hard` is negative, or the objective has a teacher.
+        ValueError: If :obj:`num_hard` is negative, or the objective compares no
+            negatives or needs all of them.
 
-    *Cost:* O(batch_size x num_candidates x dim) time, and memory of as much for
-    candidates of each pair, O(batch_size x num_candidates) for shared ones.
+    *Cost:* O(num_pairs x num_candidates x dim) time, and memory of as much for
+    candidates of each pair, O(num_pairs x num_candidates) for shared ones.
     """
 
-    def __init__(self, loss_fn: Module, num_hard: int) -> None:
+    def __init__(self, loss_fn: RankingLoss, num_hard: int) -> None:
         super().__init__()
         if num_hard < 0:
             raise ValueError(f"Expected 'num_hard' to be at least 0 (got {num_hard})")
-        if getattr(loss_fn, "teacher_weight", 0.0) > 0.0:
+        if isinstance(loss_fn, DistillationLoss):
             raise ValueError(
-                "Expected an objective without a teacher, which needs all items of the "
-                f"batch (got {loss_fn}); pass 'teacher_weight=0'"
+                "Expected an objective that can do with some of the items (got "
+                "'DistillationLoss', whose teacher needs all of the batch); pass "
+                "'SoftmaxLoss()'"
+            )
+        if not isinstance(loss_fn, RankingLoss):
+            raise ValueError(
+                "Expected an objective that compares positives with negatives (got "
+                f"'{type(loss_fn).__name__}'); pass one such as 'BPRLoss()'"
             )
         self.loss_fn = loss_fn
         self.num_hard = num_hard
+        self.cosine = loss_fn.cosine
 
-    @property
-    def cosine(self) -> bool:
-        """Whether the objective scores by cosine."""
-        return bool(getattr(self.loss_fn, "cosine", False))
-
-    @property
-    def temperature(self) -> float:
-        """What the objective divides the scores by."""
-        return float(getattr(self.loss_fn, "temperature", 1.0))
-
-    def forward(
-        self,
-        z: Tensor,
-        src_index: Tensor,
-        dst_pos_index: Tensor,
-        dst_neg_index: Tensor | None = None,
-        log_q: Tensor | None = None,
-    ) -> Tensor:
+    def forward(self, z: Tensor, batch: Data) -> Tensor:
         """Returns the mean loss of the batch, a scalar."""
-        if self.num_hard > 0:
-            with torch.no_grad():
-                dst_neg_index = self._hardest(
-                    z, src_index, dst_pos_index, dst_neg_index
-                )
-        return self.loss_fn(z, src_index, dst_pos_index, dst_neg_index, log_q)
+        given = self.loss_fn.negatives(batch)
+        if self.num_hard == 0:
+            return self.loss_fn(z, batch)
+        with torch.no_grad():
+            neg_index = self._hardest(z, batch, given)
+        pos, neg = self.loss_fn.scores(z, batch, neg_index)
+        return self.loss_fn.compare(pos, neg, batch.src_index)
 
-    def _hardest(
-        self, z: Tensor, src_index: Tensor, pos: Tensor, given: Tensor | None
-    ) -> Tensor | None:
-        neg = given
-        z = F.normalize(z, dim=-1) if self.cosine else z
+    def item_bias(self, degree: Tensor) -> Tensor | None:
+        """Returns that of the objective."""
+        return self.loss_fn.item_bias(degree)
+
+    def _hardest(self, z: Tensor, batch: Data, given: Tensor | None) -> Tensor | None:
+        pos, neg = batch.dst_pos_index, given
+        z = F.normalize(in_full(z), dim=-1) if self.cosine else in_full(z)
         if neg is not None and (neg.dim() == 1 or neg.size(0) > 1):  # Of each pair.
             neg = neg.view(pos.numel(), -1)
-            src, rows = gather(z, src_index, neg.reshape(-1))
+            src, rows = gather(z, batch.src_index, neg.reshape(-1))
             score = torch.einsum("bd,bnd->bn", src, rows.view(*neg.size(), -1))
         else:
             neg = pos.unique() if neg is None else neg.view(-1).unique()
-            src, rows = gather(z, src_index, neg)
+            src, rows = gather(z, batch.src_index, neg)
             score = src @ rows.t()
             score.masked_fill_(pos.unsqueeze(1) == neg, float("-inf"))
             neg = neg.expand_as(score)

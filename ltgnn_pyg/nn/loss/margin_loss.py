@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -12,26 +14,41 @@ class MarginLoss(RankingLoss):
         L = \frac{1}{B n} \sum_b \sum_{j \in \mathcal{N}_b} \max (0, s_{u_b j} -
         s_{u_b i_b} + \Delta)
 
+    It asks for an order by a margin, no density ratio: no popularity is left out of it,
+    and none corrected for.
+
     Args:
         margin (float, optional): :math:`\Delta`. (default: :obj:`0.5`)
         cosine (bool, optional): Scores by cosine; otherwise by inner product.
             (default: :obj:`True`)
         temperature (float, optional): :math:`\tau`, which divides the scores.
             (default: :obj:`1.0`)
+        in_batch (bool, optional): The negatives are the items of the batch; otherwise
+            they are drawn. (default: :obj:`False`)
 
     Raises:
         ValueError: If :obj:`temperature` is not positive.
 
-    *Cost:* O(batch_size x amount x dim).
+    *Cost:* O(num_pairs x amount x dim).
     """
 
+    density_ratio: ClassVar[bool] = False
+
     def __init__(
-        self, margin: float = 0.5, cosine: bool = True, temperature: float = 1.0
+        self,
+        margin: float = 0.5,
+        cosine: bool = True,
+        temperature: float = 1.0,
+        in_batch: bool = False,
     ) -> None:
-        super().__init__(cosine, temperature)
+        super().__init__(cosine, temperature, in_batch)
         self.margin = margin
 
     def compare(self, pos: Tensor, neg: Tensor, src_index: Tensor) -> Tensor:
         """Returns the mean loss, a scalar."""
         term = F.relu(neg - pos.unsqueeze(1) + self.margin)
         return mean_of_negatives(term, neg)
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        return f"margin={self.margin}, {super().extra_repr()}"

@@ -1,82 +1,115 @@
-from abc import ABC, abstractmethod
+from abc import abstractmethod
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import Module
+from torch_geometric.data import Data
+
+from ltgnn_pyg.nn.loss.objective import Objective, gather, in_full, log_degree
 
 
-class RankingLoss(Module, ABC):
+class RankingLoss(Objective):
     r"""An objective of the scores of positive and negative items.
 
     An item scores :math:`s_{ui} = \mathbf{z}_u^{\top} \mathbf{z}_i / \tau`, or with
-    :obj:`cosine` :math:`\cos(\mathbf{z}_u, \mathbf{z}_i) / \tau`. Without negatives
-    in the batch the other positive items serve, :math:`\mathcal{N}_b = \{ i_{b'} :
-    i_{b'} \neq i_b \}`, so an item is a negative as often as it is popular. Items
-    the user has seen are not taken out; the loader draws negatives without them on
-    request (:class:`~ltgnn_pyg.ItemNegativeSampling`, :obj:`reject_seen`).
+    :obj:`cosine` :math:`\cos(\mathbf{z}_u, \mathbf{z}_i) / \tau`. The negatives
+    :math:`\mathcal{N}_b` of a pair are drawn by the loader, or with :obj:`in_batch`
+    they are the other positive items of the batch, :math:`\{ i_{b'} : i_{b'} \neq
+    i_b \}`. Items the user has seen are not taken out; the loader draws negatives
+    without them on request (:class:`~ltgnn_pyg.ItemNegativeSampling`,
+    :obj:`reject_seen`).
+
+    Where items are drawn as negatives with probability :math:`q`, an objective that
+    estimates a density ratio learns :math:`s_{ui} = \ln (p(i | u) / q(i))`; what
+    should rank is :math:`\ln p(i | u)`. One rule for all of them:
+
+    * the items of the batch come as often as they are popular, :math:`q(i) = p(i)`:
+      :meth:`item_bias`, :math:`\tau \ln d_i`, makes it good when items are scored;
+    * negatives drawn otherwise than uniformly bring :obj:`batch.log_q`:
+      :math:`s_{ui} - \ln q_i` stands in for :math:`s_{ui}` in training (`"Sampling-
+      Bias-Corrected Neural Modeling for Large Corpus Item Recommendations"
+      <https://doi.org/10.1145/3298689.3346996>`_), and nothing is left to make good.
 
     Args:
         cosine (bool): Scores by cosine; otherwise by inner product.
-        temperature (float): :math:`\tau`.
-        log_q (bool): Subtracts :obj:`log_q` from the scores of negatives, where
-            it is given.
+        temperature (float, optional): :math:`\tau`. (default: :obj:`1.0`)
+        in_batch (bool, optional): The negatives are the items of the batch; otherwise
+            they are drawn. (default: :obj:`False`)
 
     Raises:
-        ValueError: If :obj:`temperature` is not positive.
+        ValueError: If :obj:`temperature` is not positive, or a batch brings negatives
+            to :obj:`in_batch`, or none without it.
     """
 
+    density_ratio: ClassVar[bool] = True  #: Whether it estimates a density ratio.
+    corrects_pos: ClassVar[bool] = True  #: Whether log_q is taken from positives too.
+
     def __init__(
-        self, cosine: bool, temperature: float = 1.0, log_q: bool = False
+        self, cosine: bool, temperature: float = 1.0, in_batch: bool = False
     ) -> None:
         super().__init__()
-        if temperature <= 0.0:
+        if not temperature > 0.0:
             raise ValueError(f"Expected a positive 'temperature' (got {temperature})")
         self.cosine = cosine
         self.temperature = temperature
-        self.log_q = log_q
+        self.in_batch = in_batch
 
-    def forward(
-        self,
-        z: Tensor,
-        src_index: Tensor,
-        dst_pos_index: Tensor,
-        dst_neg_index: Tensor | None = None,
-        log_q: Tensor | None = None,
-    ) -> Tensor:
+    def forward(self, z: Tensor, batch: Data) -> Tensor:
         """Returns the mean loss of the batch, a scalar."""
-        pos, neg = self.scores(z, src_index, dst_pos_index, dst_neg_index, log_q)
-        return self.compare(pos, neg, src_index)
+        pos, neg = self.scores(z, batch, self.negatives(batch))
+        return self.compare(pos, neg, batch.src_index)
+
+    def item_bias(self, degree: Tensor) -> Tensor | None:
+        r"""Returns :math:`\tau \ln d_i` where the batch's items are the negatives of a
+        density ratio, :obj:`None` elsewhere.
+        """
+        if self.in_batch and self.density_ratio:
+            return self.temperature * log_degree(degree)
+        return None
+
+    def negatives(self, batch: Data) -> Tensor | None:
+        """The negatives of a batch, :obj:`None` for its own items; checked."""
+        drawn = "dst_neg_index" in batch
+        if not drawn and not self.in_batch:
+            raise ValueError(
+                "Expected drawn negatives (got none); build the loader with "
+                "'neg_sampling' or pass 'in_batch=True'"
+            )
+        if drawn and self.in_batch:
+            raise ValueError(
+                "Expected no drawn negatives, as the items of the batch serve (got "
+                "'dst_neg_index'); build the loader without 'neg_sampling' or pass "
+                "'in_batch=False'"
+            )
+        return batch.dst_neg_index if drawn else None
 
     def scores(
-        self,
-        z: Tensor,
-        src_index: Tensor,
-        dst_pos_index: Tensor,
-        dst_neg_index: Tensor | None,
-        log_q: Tensor | None,
+        self, z: Tensor, batch: Data, neg_index: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Scores of positives :obj:`[batch_size]` and of negatives
-        :obj:`[batch_size, amount]`, :obj:`-inf` where there is none.
+        """Scores of positives :obj:`[num_pairs]` and of negatives
+        :obj:`[num_pairs, amount]`, :obj:`-inf` where there is none.
         """
-        if self.cosine:
-            z = F.normalize(z, dim=-1)
-        index = dst_pos_index if dst_neg_index is None else dst_neg_index
-        src, pos, neg = gather(z, src_index, dst_pos_index, index.reshape(-1))
+        z = F.normalize(in_full(z), dim=-1) if self.cosine else in_full(z)
+        pos_index = batch.dst_pos_index
+        index = pos_index if neg_index is None else neg_index
+        src, pos, neg = gather(z, batch.src_index, pos_index, index.reshape(-1))
         if index.dim() == 2 and index.size(0) > 1:
             neg_score = torch.einsum("bd,bnd->bn", src, neg.view(*index.size(), -1))
-        elif dst_neg_index is not None and index.dim() == 1:
+        elif neg_index is not None and index.dim() == 1:
             neg_score = (src * neg).sum(-1, keepdim=True)
             index = index.unsqueeze(1)
         else:  # Shared by the batch.
             neg_score = src @ neg.t()
         pos_score = (src * pos).sum(-1) / self.temperature
         neg_score = neg_score / self.temperature
-        if self.log_q and log_q is not None:
-            neg_score = neg_score - log_q[index]
-        if dst_neg_index is None:  # What becomes -inf gets a gradient of zero.
-            same = dst_pos_index.unsqueeze(1) == dst_pos_index
+        if neg_index is None:  # What becomes -inf gets a gradient of zero.
+            same = pos_index.unsqueeze(1) == pos_index
             neg_score = neg_score.masked_fill(same, float("-inf"))
+        elif self.density_ratio and not self.in_batch and "log_q" in batch:
+            neg_score = neg_score - batch.log_q[index]
+            if self.corrects_pos:
+                pos_score = pos_score - batch.log_q[pos_index]
         return pos_score, neg_score
 
     @abstractmethod
@@ -84,22 +117,18 @@ class RankingLoss(Module, ABC):
         r"""Returns the mean loss, a scalar.
 
         Args:
-            pos (torch.Tensor): Scores of the positives :obj:`[batch_size]`.
+            pos (torch.Tensor): Scores of the positives :obj:`[num_pairs]`.
             neg (torch.Tensor): Scores of their negatives
-                :obj:`[batch_size, amount]`, :obj:`-inf` where there is none.
-            src_index (torch.Tensor): The users :obj:`[batch_size]`.
+                :obj:`[num_pairs, amount]`, :obj:`-inf` where there is none.
+            src_index (torch.Tensor): The users :obj:`[num_pairs]`.
         """
 
     def extra_repr(self) -> str:
         """The settings."""
-        return f"temperature={self.temperature}, cosine={self.cosine}"
-
-
-def gather(z: Tensor, *index: Tensor) -> tuple[Tensor, ...]:
-    """The rows of several indices, read at once."""
-    # The backward of `embedding` adds rows in a fixed order, that of indexing
-    # does not: a resumed run must equal an uninterrupted one to the bit.
-    return F.embedding(torch.cat(index), z).split([i.numel() for i in index])
+        return (
+            f"cosine={self.cosine}, temperature={self.temperature}, "
+            f"in_batch={self.in_batch}"
+        )
 
 
 def mean_of_negatives(term: Tensor, neg: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
+import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Data
-from torch_geometric.typing import OptTensor
 
 from ltgnn_pyg.nn.models.recommender import Recommender
 
@@ -10,18 +10,26 @@ class MatrixFactorization(Recommender):
     Systems" <https://doi.org/10.1109/MC.2009.263>`_: a user and an item score by
     the inner product of their rows of :math:`X`. No graph.
 
+    The gradient of the table is sparse, of the rows of a batch, so that a row-wise
+    optimizer (:class:`~ltgnn_pyg.optim.RowAdam`) touches nothing else. For steps of a
+    few pairs at a cost that does not depend on the size of the data, make the rounds of
+    the loader small and share its graph:
+    :obj:`PairLoader(data, num_rounds=num_pairs // 1024, leave_out=False)`.
+
     Args:
         *args (optional): See :class:`~ltgnn_pyg.nn.models.Recommender`.
         **kwargs (optional): The same.
 
-    *Cost:* O(batch_size x dim) time a batch.
+    *Cost:* O(num_pairs x dim) time a batch.
     """
 
-    def loss(self, batch: Data, x: OptTensor = None) -> Tensor:
-        """Returns the training loss of a batch, a scalar."""
-        if x is None:
-            x = self._table()(batch.n_id[: batch.num_seeds])
-        return self._objective(x, x, batch)
+    def encode(self, adj_t: Tensor) -> Tensor:
+        """Returns the table; the graph has no say."""
+        return self.embedding.weight
 
-    def _embed(self, adj_t: OptTensor, x: Tensor) -> Tensor:
-        return x  # The graph has no say.
+    def loss(self, batch: Data) -> Tensor:
+        """Returns the training loss of a batch, a scalar."""
+        seed = batch.n_id[: batch.num_seeds]
+        x = F.embedding(seed, self.embedding.weight, sparse=True)
+        loss = self.objective(x, batch)
+        return loss if self.weight_decay == 0.0 else loss + self.decay(x, batch)

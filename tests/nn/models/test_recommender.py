@@ -1,192 +1,296 @@
-"""What every model must do, on graphs whose answer is known."""
+"""The rounds: exact gradients, and what PyTorch's own tools make of them."""
 
 import copy
+import warnings
 
 import pytest
 import torch
-from torch_geometric.data import Data
+from torch_geometric.transforms import AddSelfLoops
 
-from ltgnn_pyg import LTGNN, ItemNegativeSampling, VRNeighborLoader
-from ltgnn_pyg.nn import BPRLoss, LightGCN, MatrixFactorization, SoftmaxLoss
+from ltgnn_pyg import LTGNN, ItemNegativeSampling, PairLoader
+from ltgnn_pyg.nn import BPRLoss, LightGCN, MatrixFactorization
+from ltgnn_pyg.nn.models.recommender import micro_batches
 from ltgnn_pyg.optim import RowAdam
 from tests.dense import dense_adj
-
-GRADIENTS = ("delayed", "local", "history", "corrected", "unroll")
-MODELS = {
-    "MatrixFactorization": (MatrixFactorization, {}),
-    "LightGCN": (LightGCN, {"num_layers": 2}),
-    **{f"LTGNN {g}": (LTGNN, {"gradient": g}) for g in GRADIENTS},
-}
+from tests.toy import MODELS, blocks
 
 
-def train(model, loader, epochs, lr=0.05):
-    sparse = model.embedding.sparse
-    optimizer = (RowAdam if sparse else torch.optim.Adam)(model.parameters(), lr=lr)
-    for _ in range(epochs):
-        model.refresh(loader.adj_t)
-        for batch in loader:
-            optimizer.zero_grad()
-            model.loss(batch).backward()
-            optimizer.step()
+def oracle(model, graph, x, loader, batch):
+    """The loss of a round again: dense, pair by pair, from the equations."""
+    weight = graph.get("edge_weight")
+    adj = dense_adj(graph.edge_index, graph.num_nodes, weight)
+    u, i = loader.edge_label_index[:, batch.input_id]
+    if loader.leave_out:
+        adj[u, i] = adj[i, u] = 0.0
+    if isinstance(model, LightGCN):
+        z = sum(torch.linalg.matrix_power(adj, n) @ x for n in range(4)) / 4
+    else:
+        z, alpha = x, model.conv.alpha
+        for _ in range(model.conv.K):
+            z = (1 - alpha) * adj @ z + alpha * x
+    total, decay = 0.0, 0.0
+    for start in range(0, u.numel(), loader.micro_batch_size):
+        part = slice(start, start + loader.micro_batch_size)
+        user, item = u[part], i[part]
+        for b in range(user.numel()):
+            if "dst_neg_index" in batch:
+                neg = batch.n_id[batch.dst_neg_index[part]][b].view(-1)
+                score = z[user[b]] @ (z[item[b]] - z[neg]).t()
+                total = total + torch.nn.functional.softplus(-score).mean()
+                decay = decay + x[neg].square().sum()
+            else:
+                unit = torch.nn.functional.normalize(z, dim=1)
+                others = item[item != item[b]]
+                score = unit[torch.cat([item[b : b + 1], others])] @ unit[user[b]]
+                total = total - (score / 0.12).log_softmax(0)[0]
+            decay = decay + x[user[b]].square().sum() + x[item[b]].square().sum()
+    return (total + model.weight_decay / 2 * decay) / u.numel()
 
 
-def blocks(num_blocks=3, size=6):
-    """Users of a block have all items of their block but one each."""
-    user, item = torch.cartesian_prod(*2 * [torch.arange(num_blocks * size)]).t()
-    inside = user // size == item // size
-    held_out = inside & (user == item)
-    pairs = torch.stack([user, item + num_blocks * size])
-    train_pairs = pairs[:, inside & ~held_out]
-    data = Data(
-        edge_index=torch.cat([train_pairs, train_pairs.flip(0)], 1),
-        num_nodes=2 * num_blocks * size,
+@pytest.mark.parametrize("cls", [LightGCN, LTGNN])
+@pytest.mark.parametrize("form", ["plain", "weighted", "self-loops", "all pairs stay"])
+@pytest.mark.parametrize("negatives", [0, 1, 3])
+@pytest.mark.parametrize("num_rounds", [1, 3])
+def test_exact_gradient(graph, pairs, cls, form, negatives, num_rounds):
+    if form == "weighted":
+        weight = torch.rand(pairs.size(1), dtype=torch.double) + 0.1
+        graph.edge_weight = torch.cat([weight, weight])
+    elif form == "self-loops":
+        graph = AddSelfLoops(attr=None)(graph)
+    loader = PairLoader(
+        graph,
+        pairs,
+        batch_size=4,
+        num_rounds=num_rounds,
+        leave_out=form != "all pairs stay",
+        neg_sampling=None
+        if negatives == 0
+        else ItemNegativeSampling(graph.num_users, graph.num_items, negatives),
     )
-    data.num_users = data.num_items = num_blocks * size
-    return data, train_pairs, pairs[:, held_out]
+    loss_fn = BPRLoss() if negatives else None
+    model = cls(7, 5, 4, loss_fn=loss_fn, weight_decay=0.1, init_std=1.0).double()
+    for batch in loader:
+        x = model.embedding.weight.detach().clone().requires_grad_()
+        expected = oracle(model, graph, x, loader, batch)
+        expected.backward()
+        model.zero_grad()
+        loss = model.loss(batch)
+        loss.backward()
+        tolerance = {"atol": 1e-6, "rtol": 1e-6}  # Degrees are of float32.
+        torch.testing.assert_close(loss, expected, **tolerance)
+        torch.testing.assert_close(model.embedding.weight.grad, x.grad, **tolerance)
 
 
-@pytest.mark.parametrize(
-    "name, loss_fn",
-    [
-        *((name, BPRLoss()) for name in MODELS),
-        # Without a graph only low rank ties an unseen item to its block; softmax
-        # needs more than that here.
-        *((name, SoftmaxLoss()) for name in MODELS if name != "MatrixFactorization"),
-    ],
-)
-def test_withheld_item_ranks_first(name, loss_fn):
-    """On a block-diagonal graph the only unseen item of a user's block wins."""
-    data, pairs, held_out = blocks()
-    cls, kwargs = MODELS[name]
-    dim = 3 if cls is MatrixFactorization else 8  # Room for the blocks alone.
-    model = cls(data.num_users, data.num_items, dim, loss_fn=loss_fn, **kwargs)
-    neg = ItemNegativeSampling(
-        data.num_users, data.num_items, 2, edge_index=pairs, reject_seen=True
-    )
-    train(model, VRNeighborLoader(data, model.history, 3, pairs, 30, neg), 30)
-    users = torch.arange(data.num_users)
-    score, item = model.recommend(users, 2, exclude=pairs)
-    assert torch.equal(item[:, 0], held_out[1] - data.num_users)
-    assert (score[:, 0] > score[:, 1]).all()
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_contract(graph, pairs, name):
-    cls, kwargs = MODELS[name]
-    model = cls(graph.num_users, graph.num_items, 4, weight_decay=0.1, **kwargs)
-    loader = VRNeighborLoader(graph, model.history, 2, pairs, 5, "triplet")
-    model.refresh(loader.adj_t)
-    batch = next(iter(loader))
-    loss = model.loss(batch)
-    loss.backward()
-    assert loss.dim() == 0 and loss.isfinite()
+def test_matrix_factorization_is_alpha_one(graph, pairs):
+    batch = next(iter(PairLoader(graph, pairs, batch_size=4)))
+    model, other = MatrixFactorization(7, 5, 4), LTGNN(7, 5, 4, alpha=1.0)
+    other.embedding.load_state_dict(model.embedding.state_dict())
+    losses = [m.loss(batch) for m in (model, other)]
+    torch.testing.assert_close(*losses)
+    for loss in losses:
+        loss.backward()
     grad = model.embedding.weight.grad
-    assert grad is None or grad.is_sparse == model.embedding.sparse
-    z = model.get_embedding()
-    assert z.shape == (graph.num_nodes, 4 + (model.popularity != 0))
-    torch.testing.assert_close(model.get_embedding(graph.edge_index), z)
-    before = model.embedding.weight.clone()
-    model.reset_parameters()
-    assert not torch.equal(model.embedding.weight, before)
-    with pytest.raises(ValueError, match="sparse CSR matrix of size"):
-        model.refresh(graph.edge_index)
+    assert grad.is_sparse  # Of the rows of the batch alone.
+    rows = batch.n_id.unique()
+    assert torch.equal(grad.coalesce().indices()[0], rows)
+    torch.testing.assert_close(grad.to_dense(), other.embedding.weight.grad)
 
 
-def test_matrix_factorization_ignores_the_graph(graph):
-    model = MatrixFactorization(
-        graph.num_users, graph.num_items, 4, normalize=False, popularity=0.0
-    )
-    assert model.get_embedding() is model.embedding.weight
+def test_vectors(graph, pairs):
+    """A score is the cosine, plus what the degree of an item adds: one rule."""
+    for model in (LTGNN(7, 5, 4), LTGNN(7, 5, 4, loss_fn=BPRLoss())):
+        z = model.get_embedding(graph.edge_index).detach()
+        vectors = model.vectors(graph.edge_index)
+        score = vectors.user @ vectors.item.t()
+        if isinstance(model.loss_fn, BPRLoss):
+            assert vectors.item_bias is None
+        else:
+            score += vectors.item_bias
+            z = torch.nn.functional.normalize(z, dim=1)
+            degree = torch.bincount(pairs[1])[7:]
+            bias = 0.12 * degree.log()
+        expected = z[:7] @ z[7:].t() + (0 if vectors.item_bias is None else bias)
+        torch.testing.assert_close(score, expected)
 
 
-def test_light_gcn_equals_its_equation(graph, pairs):
-    model = LightGCN(
-        graph.num_users, graph.num_items, 4, normalize=False, popularity=0.0
-    )
-    loader = VRNeighborLoader(graph, None, 2, pairs, 6, "triplet")
-    model.refresh(loader.adj_t)
-    batch = next(iter(loader))
-    model.loss(batch).backward()
-    x = model.embedding.weight.detach().clone().requires_grad_()
-    adj = dense_adj(graph.edge_index, graph.num_nodes).float()
-    z = sum(torch.linalg.matrix_power(adj, power) @ x for power in range(4)) / 4
-    torch.testing.assert_close(model.get_embedding(), z)
-    index = (batch.src_index, batch.dst_pos_index, batch.dst_neg_index)
-    SoftmaxLoss()(z, *(batch.n_id[i] for i in index)).backward()
-    torch.testing.assert_close(model.embedding.weight.grad, x.grad)
-
-
-def test_popularity(graph, pairs):
-    """A score is the cosine, plus what the item's degree adds."""
-    model = LTGNN(graph.num_users, graph.num_items, 4, popularity=0.7)
-    plain = LTGNN(graph.num_users, graph.num_items, 4, popularity=0.0)
-    plain.embedding.load_state_dict(model.embedding.state_dict())
-    z, rows = (m.get_embedding(graph.edge_index) for m in (model, plain))
-    U, degree = graph.num_users, torch.bincount(pairs[1])[graph.num_users :]
-    expected = rows[:U] @ rows[U:].t() + 0.7 * 0.12 * degree.log()
-    torch.testing.assert_close(z[:U] @ z[U:].t(), expected)
-    assert (
-        LTGNN(2, 3).popularity == 1.0 and LTGNN(2, 3, loss_fn=BPRLoss()).popularity == 0
-    )
-
-
-@pytest.mark.parametrize("form", ["edge_index", "matrix"])
-def test_weights_of_a_graph_given_weigh_popularity_too(graph, pairs, form):
-    model = LTGNN(graph.num_users, graph.num_items, 4)
-    plain = LTGNN(graph.num_users, graph.num_items, 4, popularity=0.0)
-    plain.embedding.load_state_dict(model.embedding.state_dict())
-    weight = torch.rand(pairs.size(1)) / 9
-    weight[pairs[1] == graph.num_nodes - 1] = 0.0  # As if it had no edge.
-    both = given = torch.cat([weight, weight])
-    edge_index = graph.edge_index
-    if form == "matrix":
-        source, target = edge_index
-        size = (graph.num_nodes, graph.num_nodes)
-        edge_index = torch.sparse_coo_tensor(torch.stack([target, source]), both, size)
-        edge_index, given = edge_index.to_sparse_csr(), None
-    z = model.get_embedding(edge_index, given)
-    torch.testing.assert_close(z[:, :-1], plain.get_embedding(edge_index, given))
-    degree = torch.zeros(graph.num_nodes)
-    for item, w in zip(pairs[1].tolist(), weight.tolist(), strict=True):
-        degree[item] += w
-    degree = degree[graph.num_users :]
-    degree[-1] = degree[:-1].min()
-    torch.testing.assert_close(z[graph.num_users :, -1], 0.12 * degree.log())
-
-
-@pytest.mark.parametrize("add_self_loops", [True, False])
-def test_weights_of_one_are_no_weights(graph, add_self_loops):
-    model = LTGNN(graph.num_users, graph.num_items, 4, add_self_loops=add_self_loops)
-    loader = VRNeighborLoader(graph, None, 2, add_self_loops=add_self_loops)
-    model.refresh(loader.adj_t)
-    one = torch.ones(graph.edge_index.size(1))
-    z = model.get_embedding()
-    torch.testing.assert_close(model.get_embedding(graph.edge_index), z)
-    torch.testing.assert_close(model.get_embedding(graph.edge_index, one), z)
+def test_one_popularity_however_weights_are_passed(graph, pairs):
+    model = LTGNN(7, 5, 4)
+    weight = torch.rand(pairs.size(1)) + 0.1
+    both = torch.cat([weight, weight])
+    expected = model.vectors(graph.edge_index, both)
     size = (graph.num_nodes, graph.num_nodes)
-    matrix = torch.sparse_coo_tensor(graph.edge_index, one, size)
-    torch.testing.assert_close(model.get_embedding(matrix), z)
-    with pytest.raises(ValueError, match="'edge_index' beside 'edge_weight'"):
-        model.get_embedding(edge_weight=one)
+    coo = torch.sparse_coo_tensor(graph.edge_index.flip(0), both, size)
+    degree = torch.zeros(graph.num_nodes).index_add_(0, pairs[1], weight)
+    torch.testing.assert_close(expected.item_bias, 0.12 * degree[7:].log())
+    for matrix in (coo, coo.coalesce().to_sparse_csr()):
+        vectors = model.vectors(matrix)
+        torch.testing.assert_close(vectors.user, expected.user)
+        torch.testing.assert_close(vectors.item_bias, expected.item_bias)
+    loops = AddSelfLoops(attr=None)(graph)
+    torch.testing.assert_close(
+        model.vectors(loops.edge_index).item_bias,
+        model.vectors(graph.edge_index).item_bias,
+    )
 
 
-def test_recommend(graph, pairs):
-    model = LTGNN(graph.num_users, graph.num_items, 4, init_std=1.0)
-    user = torch.tensor([5, 0])
-    with pytest.raises(ValueError, match="got none yet"):
-        model.recommend(user)
-    model.refresh(VRNeighborLoader(graph, model.history, 2, pairs).adj_t)
-    z = model.get_embedding().detach()
-    score, item = model.recommend(user, 3, exclude=pairs)
-    again = model.recommend(user, 3, exclude=pairs, embedding=z)
-    torch.testing.assert_close(again[0], score)
-    dense = z[: graph.num_users] @ z[graph.num_users :].t()
-    dense[pairs[0], pairs[1] - graph.num_users] = float("-inf")
-    expected = dense[user].sort(descending=True)
-    torch.testing.assert_close(score, expected.values[:, :3])
-    found = score.isfinite()
-    assert torch.equal(item[found], expected.indices[:, :3][found])
-    assert (item[~found] == -1).all() and not found.all()
+@pytest.fixture
+def toy():
+    torch.manual_seed(5)
+    train = blocks().train
+    loader = PairLoader(train.to_data(), batch_size=16, num_rounds=4)
+    return LTGNN(train.num_users, train.num_items, 8, init_std=0.5), list(loader)
+
+
+def gradient(model, batch):
+    model.zero_grad()
+    model.loss(batch).backward()
+    return model.embedding.weight.grad.clone()
+
+
+def test_accumulation(toy):
+    """Gradients of parts add up to that of their mean."""
+    model, batches = toy
+    expected = (gradient(model, batches[0]) + gradient(model, batches[1])) / 2
+    for set_to_none in (True, False):
+        model.zero_grad(set_to_none=set_to_none)
+        for batch in batches[:2]:
+            (model.loss(batch) / 2).backward()
+        torch.testing.assert_close(model.embedding.weight.grad, expected)
+
+
+def test_clipping_and_schedulers(toy):
+    model, batches = toy
+    optimizer = RowAdam(model.parameters(), lr=0.1)
+    scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=2)
+    for batch in batches[:2]:
+        gradient(model, batch)
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1e-3)
+        assert norm > 1e-3
+        left = torch.stack([p.grad.norm() for p in model.parameters()]).norm()
+        torch.testing.assert_close(left, torch.tensor(1e-3), atol=1e-6, rtol=1e-3)
+        optimizer.step()
+        scheduler.step()
+    before = model.embedding.weight.clone()
+    gradient(model, batches[2])
+    optimizer.step()  # At a learning rate of zero.
+    assert torch.equal(model.embedding.weight, before)
+
+
+def test_closure(toy):
+    model, batches = toy
+    other = copy.deepcopy(model)
+    one, two = (torch.optim.SGD(m.parameters(), lr=0.5) for m in toy_pair(model, other))
+    for batch in batches:
+        gradient(model, batch)
+        one.step()
+
+        def closure(batch=batch):
+            two.zero_grad()
+            loss = other.loss(batch)
+            loss.backward()
+            return loss
+
+        two.step(closure)
+    assert torch.equal(model.embedding.weight, other.embedding.weight)
+    lbfgs = torch.optim.LBFGS(other.parameters(), max_iter=5)
+
+    def closure():
+        lbfgs.zero_grad()
+        loss = other.loss(batches[0])
+        loss.backward()
+        return loss
+
+    first = float(closure())
+    lbfgs.step(closure)
+    assert float(closure()) < first
+
+
+def toy_pair(*models):
+    return models
+
+
+@pytest.mark.parametrize("cls", MODELS, ids=lambda cls: cls.__name__)
+def test_grad_scaler_by_torchs_recipe(toy, cls):
+    """Scaled and unscaled gradients take the same steps; an overflow takes none."""
+    model = cls(toy[0].num_users, toy[0].num_items, 8)
+    other, batches = copy.deepcopy(model), toy[1]
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    one, two = (RowAdam(m.parameters(), lr=0.01) for m in (model, other))
+    for batch in batches:
+        one.zero_grad()
+        scaler.scale(model.loss(batch)).backward()
+        scaler.unscale_(one)
+        scaler.step(one)
+        scaler.update()
+        two.zero_grad()
+        other.loss(batch).backward()
+        two.step()
+    for a, b in zip(model.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+    before = model.embedding.weight.clone()
+    one.zero_grad()
+    (scaler.scale(model.loss(batches[0])) * float("inf")).backward()
+    scaler.step(one)
+    assert torch.equal(model.embedding.weight, before)
+
+
+def test_averaged_model(toy):
+    model, batches = toy
+    averaged = torch.optim.swa_utils.AveragedModel(model)
+    optimizer, weights = torch.optim.Adam(model.parameters(), lr=0.1), []
+    for batch in batches:
+        gradient(model, batch)
+        optimizer.step()
+        averaged.update_parameters(model)
+        weights.append(model.embedding.weight.detach().clone())
+    mean = torch.stack(weights).mean(0)
+    torch.testing.assert_close(averaged.module.embedding.weight.detach(), mean)
+
+
+def test_two_loaders_on_one_model(toy):
+    model, batches = toy
+    expected = [gradient(model, batch) for batch in batches]
+    data = blocks().train.to_data()
+    for batch, grad in zip(batches, expected, strict=True):
+        for other in PairLoader(data, num_rounds=2):
+            model.loss(other)
+        torch.testing.assert_close(gradient(model, batch), grad)
+
+
+def test_autocast(toy):
+    model, batches = toy
+    expected = gradient(model, batches[0])
+    with torch.autocast("cpu", torch.bfloat16):
+        actual = gradient(model, batches[0])
+    cosine = torch.nn.functional.cosine_similarity(actual.view(-1), expected.view(-1), 0)
+    assert cosine > 0.99
+
+
+def test_compile(toy):
+    model, batches = toy
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        compiled = torch.compile(model.loss, backend="aot_eager")
+        for batch in batches[:2]:
+            expected, grad = model.loss(batch), gradient(model, batch)
+            model.zero_grad()
+            loss = compiled(batch)
+            loss.backward()
+            torch.testing.assert_close(loss, expected)
+            torch.testing.assert_close(model.embedding.weight.grad, grad)
+
+
+def test_micro_batches_are_views(toy):
+    model, batches = toy
+    batch = batches[0]
+    z = torch.randn(batch.num_seeds, 3)
+    parts = list(micro_batches(z, batch))
+    assert len(parts) == len(batch.pair_ptr) - 1 > 1
+    for rows, part in parts:
+        assert rows.untyped_storage().data_ptr() == z.untyped_storage().data_ptr()
+        assert part.n_id.unique().numel() == part.num_seeds == rows.size(0)
+    src = torch.cat([part.n_id[part.src_index] for _, part in parts])
+    assert torch.equal(src, batch.n_id[batch.src_index])
 
 
 @pytest.mark.parametrize("cls", [MatrixFactorization, LightGCN, LTGNN])
@@ -197,29 +301,3 @@ def test_bad_arguments(cls):
         cls(2, 3, weight_decay=-1.0)
     with pytest.raises(ValueError, match="'num_layers'"):
         LightGCN(2, 3, num_layers=0)
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_rows_of_a_teacher_reach_the_objective(graph, pairs, name):
-    cls, kwargs = MODELS[name]
-    loss_fn = SoftmaxLoss(teacher_weight=0.5)
-    model = cls(graph.num_users, graph.num_items, 4, loss_fn=loss_fn, **kwargs)
-    model.refresh(VRNeighborLoader(graph, model.history, 2, pairs, 5).adj_t)
-    with pytest.raises(ValueError, match="teacher"):
-        model.loss(next(iter(VRNeighborLoader(graph, model.history, 2, pairs, 5))))
-    teacher = torch.randn(model.num_nodes, 6)
-    data = copy.copy(graph)
-    data.teacher = teacher
-    batch = next(iter(VRNeighborLoader(data, model.history, 2, pairs, 5)))
-    seed, given = batch.n_id[: batch.num_seeds], []
-    model.loss_fn.register_forward_hook(
-        lambda *args: given.append(args[2]["teacher"]), with_kwargs=True
-    )
-    model.loss(batch)
-    assert torch.equal(given[0], teacher[seed])
-    assert model.popularity == 1.0
-    corrected = SoftmaxLoss(log_q=True, teacher_weight=0.5)
-    assert cls(3, 4, 2, loss_fn=corrected, **kwargs).popularity == 0.0
-    data.teacher = teacher[1:]
-    with pytest.raises(ValueError, match="a row for each"):
-        VRNeighborLoader(data, model.history, 2, pairs, 5)

@@ -1,0 +1,65 @@
+from abc import ABC, abstractmethod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn import Module
+from torch_geometric.data import Data
+
+
+class Objective(Module, ABC):
+    r"""What a model is trained on: a scalar of the embeddings of a batch, and how
+    they are scored afterwards.
+
+    An item scores :math:`\mathbf{z}_u^{\top} \mathbf{z}_i + b_i`, or with
+    :attr:`cosine` :math:`\cos(\mathbf{z}_u, \mathbf{z}_i) + b_i`, where :math:`b` is
+    :meth:`item_bias`.
+    """
+
+    cosine: bool = False  #: Whether items are scored by cosine.
+
+    @abstractmethod
+    def forward(self, z: Tensor, batch: Data) -> Tensor:
+        r"""Returns the mean loss of a batch, a scalar.
+
+        Args:
+            z (torch.Tensor): The embeddings of :obj:`batch.n_id[:batch.num_seeds]`,
+                :obj:`[num_seeds, dim]`.
+            batch (torch_geometric.data.Data): The batch, see
+                :mod:`ltgnn_pyg.nn.loss`.
+        """
+
+    def item_bias(self, degree: Tensor) -> Tensor | None:
+        r"""Returns what the embeddings leave out of the score of an item.
+
+        Args:
+            degree (torch.Tensor): How popular each item is in the training graph,
+                :obj:`[num_items]`.
+
+        Returns:
+            :math:`b`, :obj:`[num_items]`, in the units of the inner product or the
+            cosine; :obj:`None` if nothing is left out.
+        """
+        return None
+
+
+def log_degree(degree: Tensor) -> Tensor:
+    """The logarithm of degrees; those of 0 count as the lowest that is not."""
+    if not degree.is_floating_point():
+        degree = degree.to(torch.get_default_dtype())
+    positive = degree > 0
+    lowest = degree.where(positive, torch.inf).amin(-1, keepdim=True)
+    lowest = lowest.where(lowest < torch.inf, 1.0)  # A graph without edges.
+    return degree.where(positive, lowest).log()
+
+
+def in_full(z: Tensor) -> Tensor:
+    """Rows in 32 bits at least."""
+    return z.to(torch.promote_types(z.dtype, torch.float32))
+
+
+def gather(z: Tensor, *index: Tensor) -> tuple[Tensor, ...]:
+    """The rows of several indices, read at once."""
+    # The backward of `embedding` adds rows in a fixed order, that of indexing
+    # does not: a resumed run must equal an uninterrupted one to the bit.
+    return F.embedding(torch.cat(index), z).split([i.numel() for i in index])

@@ -1,0 +1,174 @@
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+
+@dataclass(frozen=True, eq=False)
+class Vectors:
+    r"""What is scored: a vector for each user and item, and a bias for each item
+
+    .. math::
+        s_{ui} = \mathbf{z}_u^{\top} \mathbf{z}_i + b_i
+
+    Evaluation, lists, indexes and re-ranking take vectors and know no model.
+    They are checked once, here.
+
+    .. code-block:: python
+
+        z = model.get_embedding(data.edge_index)
+        vectors = Vectors.from_embedding(z, data.num_users)
+        scores, items = top_k(vectors, k=20)
+
+    Args:
+        user (torch.Tensor): The vectors of users :math:`\mathbf{z}_u`.
+        item (torch.Tensor): The vectors of items :math:`\mathbf{z}_i`.
+        item_bias (torch.Tensor, optional): The biases of items :math:`b_i`.
+            (default: :obj:`None`)
+
+    Shapes:
+        :obj:`user` :math:`(U, D)`, :obj:`item` :math:`(I, D)` with
+        :math:`I \ge 1`, :obj:`item_bias` :math:`(I)`
+
+    Raises:
+        ValueError: If shapes, types or devices do not fit, or if a number is NaN
+            or inf.
+
+    *Cost:* One pass over the numbers to check them; no copy.
+    """
+
+    user: Tensor
+    item: Tensor
+    item_bias: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        user, item, bias = self.user, self.item, self.item_bias
+        if user.dim() != 2 or item.dim() != 2 or user.size(1) != item.size(1):
+            raise ValueError(
+                f"Expected 'user' [U, D] and 'item' [I, D] (got {list(user.size())} "
+                f"and {list(item.size())}); pass rows of one length"
+            )
+        if item.size(0) == 0:
+            raise ValueError("Expected at least one item (got none); pass its vector")
+        if bias is not None and list(bias.size()) != [item.size(0)]:
+            raise ValueError(
+                f"Expected 'item_bias' [{item.size(0)}], a number for each item (got "
+                f"{list(bias.size())}); flatten it"
+            )
+        given = {"user": user, "item": item}
+        if bias is not None:
+            given["item_bias"] = bias
+        for name, value in given.items():
+            if value.dtype != user.dtype or not value.is_floating_point():
+                raise ValueError(
+                    f"Expected one floating-point type (got '{name}' of {value.dtype} "
+                    f"and 'user' of {user.dtype}); convert one of them"
+                )
+            if value.device != user.device:
+                raise ValueError(
+                    f"Expected one device (got '{name}' on {value.device} and 'user' "
+                    f"on {user.device}); move one of them"
+                )
+            if not value.isfinite().all():
+                raise ValueError(
+                    f"Expected finite '{name}' (got NaN or inf); look for where "
+                    "training diverged"
+                )
+
+    @classmethod
+    def from_embedding(
+        cls, embedding: Tensor, num_users: int, item_bias: Tensor | None = None
+    ) -> "Vectors":
+        r"""Splits the embeddings of all nodes, users first.
+
+        Args:
+            embedding (torch.Tensor): As of :obj:`get_embedding`,
+                :obj:`[num_nodes, dim]`.
+            num_users (int): The number of users.
+            item_bias (torch.Tensor, optional): :obj:`[num_items]`.
+                (default: :obj:`None`)
+
+        Raises:
+            ValueError: If there are not as many nodes.
+        """
+        if embedding.dim() != 2 or not 0 <= num_users < embedding.size(0):
+            raise ValueError(
+                f"Expected 'embedding' [N, D] of {num_users} users and at least one "
+                f"item (got {list(embedding.size())}); pass the rows of all nodes"
+            )
+        return cls(embedding[:num_users], embedding[num_users:], item_bias)
+
+    @property
+    def num_users(self) -> int:
+        """The number of users :math:`U`."""
+        return self.user.size(0)
+
+    @property
+    def num_items(self) -> int:
+        """The number of items :math:`I`."""
+        return self.item.size(0)
+
+    @property
+    def num_nodes(self) -> int:
+        """The number of users and items :math:`N`."""
+        return self.num_users + self.num_items
+
+    @property
+    def dim(self) -> int:
+        """The length of a vector :math:`D`."""
+        return self.user.size(1)
+
+    def to(self, device_or_dtype: torch.device | str | torch.dtype) -> "Vectors":
+        """The same numbers on another device or in another type."""
+        bias = self.item_bias
+        return Vectors(
+            self.user.to(device_or_dtype),
+            self.item.to(device_or_dtype),
+            None if bias is None else bias.to(device_or_dtype),
+        )
+
+    def normalize(self) -> "Vectors":
+        r"""Unit vectors without biases, whose scores are cosines, in
+        :obj:`float32` at least; vectors of zeros stay.
+        """
+        dtype = torch.promote_types(self.user.dtype, torch.float32)
+        return Vectors(normalize(self.user.to(dtype)), normalize(self.item.to(dtype)))
+
+    def split_pairs(self, edge_index: Tensor, name: str) -> tuple[Tensor, Tensor]:
+        r"""The users and items of pairs, both counted from 0.
+
+        Args:
+            edge_index (torch.Tensor): Pairs of node ids, :obj:`[2, num_pairs]`: a
+                user :math:`0, \ldots, U - 1` and an item
+                :math:`U, \ldots, N - 1`.
+            name (str): What errors call them.
+
+        Raises:
+            ValueError: If they are no such pairs.
+        """
+        if edge_index.dim() != 2 or edge_index.size(0) != 2:
+            raise ValueError(
+                f"Expected '{name}' [2, E] (got {list(edge_index.size())}); stack "
+                "users and items"
+            )
+        if edge_index.dtype != torch.long:
+            raise ValueError(
+                f"Expected '{name}' of type int64 (got {edge_index.dtype}); convert it"
+            )
+        user, item = edge_index.to(self.user.device).unbind()
+        if user.numel() == 0:
+            return user, item
+        if user.min() < 0 or user.max() >= self.num_users:
+            raise ValueError(
+                f"Expected users in [0, {self.num_users}) in the first row of '{name}' "
+                f"(got {int(user.min())} to {int(user.max())}); of a graph with both "
+                "directions, pass one"
+            )
+        if item.min() < self.num_users or item.max() >= self.num_nodes:
+            raise ValueError(
+                f"Expected items in [{self.num_users}, {self.num_nodes}) in the second "
+                f"row of '{name}' (got {int(item.min())} to {int(item.max())}); item "
+                "ids start at the number of users"
+            )
+        return user, item - self.num_users

@@ -1,0 +1,377 @@
+"""The one protocol: epochs chosen on validation, then all interactions, then a test."""
+
+import copy
+import json
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel
+from torch_geometric.data import Data
+from tqdm import tqdm
+
+from ltgnn_pyg.adjacency import normalized_adj
+from ltgnn_pyg.checkpoint import load_checkpoint, save_checkpoint
+from ltgnn_pyg.datasets import Interactions, Split
+from ltgnn_pyg.evaluation import evaluate
+from ltgnn_pyg.loader import PairLoader, VRNeighborLoader
+from ltgnn_pyg.nn.init import spectral_
+from ltgnn_pyg.nn.models import LTGNN, Recommender
+from ltgnn_pyg.optim import RowAdam
+from ltgnn_pyg.retrieval import Vectors
+
+UPDATES = 80  #: How often an epoch adds to the average.
+STEPS_FROM = 3_000_000  #: Interactions from which the paper's steps are taken.
+CHECKPOINT, METRICS = "run.ckpt", "metrics.jsonl"
+
+
+@dataclass
+class Report:
+    """What :func:`fit` chose, and why.
+
+    Attributes:
+        epochs (int): The epochs that the model was trained for in the end.
+        reason (str): Why that many, a sentence.
+        order (str): How the held-out interactions were chosen, see
+            :class:`~ltgnn_pyg.datasets.Split`.
+        validation (dict): The metrics of the validation part at that epoch; empty
+            without one.
+        curve (list): A dict for each epoch: phase, epoch, loss, seconds, metrics.
+        train_seconds (float): What the epochs of the model took in the end.
+        seconds (float): What all of it took, choosing and ranking included.
+        interactions (Interactions): What the model was trained on in the end.
+        vectors (Vectors): What it scores, over the graph of those.
+    """
+
+    epochs: int
+    reason: str
+    order: str
+    validation: dict[str, float]
+    curve: list[dict[str, Any]]
+    train_seconds: float
+    seconds: float
+    interactions: Interactions
+    vectors: Vectors
+
+    def __str__(self) -> str:
+        figures = "  ".join(f"{k} {v:.4f}" for k, v in self.validation.items())
+        return (
+            f"{self.epochs} epochs, {self.reason}. Held out by {self.order}. "
+            f"Validation: {figures or 'none'}. {self.train_seconds:.0f} s of training, "
+            f"{self.seconds:.0f} s in all."
+        )
+
+
+def fit(
+    model: Recommender,
+    split: Split,
+    *,
+    loader: Callable[[Data, Recommender], Iterable[Data]] | None = None,
+    optimizer: Callable[[Iterable[Parameter]], Optimizer] | None = None,
+    max_epochs: int = 30,
+    patience: int = 3,
+    metric: str = "recall@20",
+    average: float = 0.98,
+    refit: bool = True,
+    init: Callable[[Tensor, Tensor, int], Any] | None = spectral_,
+    edge_weight: Callable[[Interactions], Tensor] | None = None,
+    eval_users: int | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    log: Callable[[dict[str, Any], int], Any] | None = None,
+) -> Report:
+    r"""Trains a model by one protocol: chooses the number of epochs on the validation
+    part, then trains anew on training and validation interactions together.
+
+    .. code-block:: python
+
+        split = split_ratio(read_interactions("ratings.csv"))
+        model = LTGNN(split.train.num_users, split.train.num_items)
+        report = fit(model, split)
+        evaluate(report.vectors, split.test.edge_label_index,
+                 exclude_edge_index=report.interactions.edge_label_index)
+
+    An epoch is PyTorch's own loop (see
+    :class:`~ltgnn_pyg.nn.models.Recommender`), and equal to it to the bit. What is
+    drawn comes from torch's global generator: :func:`torch.manual_seed` before makes a
+    run reproducible. The model starts from the state it is given with, for either
+    training, and holds the result in the end.
+
+    Args:
+        model (Recommender): The model.
+        split (Split): The parts; the test part is not looked at. Without a validation
+            part the model is trained for :obj:`max_epochs`.
+        loader (callable, optional): Makes of a graph and the model the loader of an
+            epoch. If :obj:`None`, :func:`default_loader`. (default: :obj:`None`)
+        optimizer (callable, optional): Makes the optimizer of the parameters. If
+            :obj:`None`, :class:`~ltgnn_pyg.optim.RowAdam` with a learning rate of
+            0.007 for rounds and 0.001 for the paper's steps. (default: :obj:`None`)
+        max_epochs (int, optional): The most epochs. (default: :obj:`30`)
+        patience (int, optional): How many epochs without a gain end the choice.
+            (default: :obj:`3`)
+        metric (str, optional): What a gain is of, see
+            :func:`~ltgnn_pyg.evaluation.evaluate`. (default: :obj:`"recall@20"`)
+        average (float, optional): Scores with the exponential moving average of the
+            parameters at this decay, taken 80 times an epoch; 0 for the parameters
+            themselves. (default: :obj:`0.98`)
+        refit (bool, optional): Trains anew on both parts; otherwise the model of the
+            best epoch is kept. (default: :obj:`True`)
+        init (callable, optional): Fills the table before training, given also the
+            normalised graph and the number of users. :obj:`None` leaves it as it is.
+            (default: :func:`~ltgnn_pyg.nn.init.spectral_`)
+        edge_weight (callable, optional): Weighs the interactions of the graph that is
+            scored over, not the one trained on, such as
+            :func:`~ltgnn_pyg.datasets.recency_weight`. (default: :obj:`None`)
+        eval_users (int, optional): Validates on a sample of so many users. If
+            :obj:`None`, on all. (default: :obj:`None`)
+        folder (str, optional): Where :obj:`metrics.jsonl` and a checkpoint are written
+            after each epoch. If :obj:`None`, nothing is. (default: :obj:`None`)
+        resume (bool, optional): Goes on from the checkpoint in :obj:`folder`, if there
+            is one, as if nothing had happened. (default: :obj:`False`)
+        log (callable, optional): Called with the metrics of an epoch and its number,
+            *e.g.*, :obj:`lambda m, step: wandb.log(m, step)`. (default: :obj:`None`)
+
+    Returns:
+        A :class:`Report`.
+
+    Raises:
+        ValueError: If an argument is out of range, or :obj:`folder` holds a run
+            already and :obj:`resume` is not set.
+
+    *Cost:* Twice that of the epochs, with full rankings of the validation part after
+    each of the first ones; three tables beside the optimizer's.
+    """
+    if min(max_epochs, patience) < 1 or not 0.0 <= average < 1.0:
+        raise ValueError(
+            "Expected positive 'max_epochs', 'patience' and 'average' in [0, 1) (got "
+            f"{max_epochs}, {patience} and {average})"
+        )
+    start, resumed = time.perf_counter(), False
+    progress, initial = _Progress(), copy.deepcopy(model.state_dict())
+    if folder is not None:
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / CHECKPOINT).exists():
+            if not resume:
+                raise ValueError(
+                    f"Expected a folder without a run (got '{folder / CHECKPOINT}'); "
+                    "pass 'resume=True' to go on with it, or another folder"
+                )
+            saved, resumed = load_checkpoint(folder / CHECKPOINT), True
+            progress, initial = _Progress(**saved["progress"]), saved["initial"]
+
+    parts, choosing = [split.train], len(split.val) > 0
+    if refit and choosing:
+        parts.append(Interactions.cat(split.train, split.val))
+    for phase in range(progress.phase, len(parts)):
+        if phase > progress.phase:
+            progress.phase, progress.epoch, progress.train_seconds = phase, 0, 0.0
+            model.load_state_dict(initial)
+        run = _Training(model, parts[phase], loader, optimizer, average, init)
+        if resumed:
+            load_checkpoint(folder / CHECKPOINT, **run.state())
+            resumed = False
+        while progress.epoch < (max_epochs if phase == 0 else progress.best_epoch):
+            if phase == 0 and progress.epoch - progress.best_epoch >= patience:
+                break
+            row = progress.count(*run.epoch(f"Epoch {progress.epoch + 1}"))
+            if phase > 0:
+                pass
+            elif not choosing:
+                progress.best_epoch = progress.epoch
+            else:
+                row |= _validate(run.vectors(edge_weight), split, metric, eval_users)
+                if row[metric] > progress.best.get(metric, -1.0):
+                    progress.best_epoch, progress.best = progress.epoch, row
+                    if not refit:
+                        progress.kept = [p.detach().clone() for p in run.parameters()]
+            if folder is not None:
+                now = replace(
+                    progress, seconds=progress.seconds + time.perf_counter() - start
+                )
+                save_checkpoint(
+                    folder / CHECKPOINT,
+                    progress=vars(now),
+                    initial=initial,
+                    **run.state(),
+                )
+                lines = "".join(json.dumps(row) + "\n" for row in progress.curve)
+                (folder / METRICS).write_text(lines)
+            if log is not None:
+                log(row, len(progress.curve))
+    run.finish(progress.kept)
+    reason = "as many as asked for: there is no validation part"
+    if choosing and progress.best_epoch + patience <= max_epochs:
+        reason = f"the best on validation, without a gain in {patience} more"
+    elif choosing:
+        reason = "the best on validation, but still training: raise 'max_epochs'"
+    return Report(
+        progress.best_epoch,
+        reason,
+        split.order,
+        {name: value for name, value in progress.best.items() if "@" in name},
+        progress.curve,
+        progress.train_seconds,
+        progress.seconds + time.perf_counter() - start,
+        parts[-1],
+        run.vectors(edge_weight),
+    )
+
+
+def default_loader(data: Data, model: Recommender) -> Iterable[Data]:
+    """The loader that :func:`fit` takes if none is given: exact rounds
+    (:class:`~ltgnn_pyg.PairLoader`) up to :obj:`STEPS_FROM` interactions, the paper's
+    steps (:class:`~ltgnn_pyg.VRNeighborLoader`) of a model with a history above.
+    """
+    if isinstance(model, LTGNN) and data.num_edges >= 2 * STEPS_FROM:
+        return VRNeighborLoader(data, model)
+    return PairLoader(data)
+
+
+def default_optimizer(
+    parameters: Iterable[Parameter], loader: Iterable[Data]
+) -> Optimizer:
+    """The optimizer that :func:`fit` takes if none is given."""
+    steps = isinstance(loader, VRNeighborLoader)
+    return RowAdam(parameters, lr=0.001 if steps else 0.007)
+
+
+@dataclass
+class _Progress:
+    """How far a run has come."""
+
+    phase: int = 0  # 0 chooses the epochs, 1 trains anew on both parts.
+    epoch: int = 0  # Of this phase.
+    best_epoch: int = 0
+    best: dict[str, Any] = field(default_factory=dict)
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    kept: list[Tensor] | None = None
+    train_seconds: float = 0.0  # Of this phase.
+    seconds: float = 0.0  # Of all before this process.
+
+    def count(self, loss: float, seconds: float) -> dict[str, Any]:
+        """Counts an epoch, and returns its row."""
+        self.epoch += 1
+        self.train_seconds += seconds
+        row = {"phase": self.phase, "epoch": self.epoch, "loss": loss}
+        row["seconds"] = round(self.train_seconds, 3)
+        self.curve.append(row)
+        return row
+
+
+class _Training:
+    """A model in training on some interactions."""
+
+    def __init__(
+        self,
+        model: Recommender,
+        interactions: Interactions,
+        loader: Callable[[Data, Recommender], Iterable[Data]] | None,
+        optimizer: Callable[[Iterable[Parameter]], Optimizer] | None,
+        average: float,
+        init: Callable[[Tensor, Tensor, int], Any] | None,
+    ) -> None:
+        self.model, self.interactions = model, interactions
+        self.data = interactions.to_data()
+        self.loader = (loader or default_loader)(self.data, model)
+        if init is not None:
+            adj_t = normalized_adj(self.data.edge_index, num_nodes=model.num_nodes)
+            init(model.embedding.weight, adj_t, model.num_users)
+        if optimizer is None:
+            self.optimizer = default_optimizer(model.parameters(), self.loader)
+        else:
+            self.optimizer = optimizer(model.parameters())
+        self.averaged = None
+        if average > 0.0:
+            self.averaged = AveragedModel(model, multi_avg_fn=moving_average(average))
+
+    def epoch(self, title: str) -> tuple[float, float]:
+        """Trains for an epoch; returns the mean loss and the seconds."""
+        start, total, num = time.perf_counter(), 0.0, 0
+        size = len(self.loader)
+        self.model.train()
+        for batch in tqdm(self.loader, title, leave=False, disable=None):
+            self.optimizer.zero_grad()
+            loss = self.model.loss(batch)
+            loss.backward()
+            self.optimizer.step()
+            num += 1
+            # Evenly spread, however many steps an epoch has.
+            if self.averaged and num * UPDATES // size > (num - 1) * UPDATES // size:
+                self.averaged.update_parameters(self.model)
+            total += loss.detach()
+        return float(total) / num, time.perf_counter() - start
+
+    def parameters(self) -> Iterable[Parameter]:
+        """Those that score: the average, if there is one."""
+        return (self.averaged.module if self.averaged else self.model).parameters()
+
+    def vectors(self, edge_weight: Callable[[Interactions], Tensor] | None) -> Vectors:
+        """What is scored, over the graph of the interactions."""
+        model = self.averaged.module if self.averaged else self.model
+        weight = None if edge_weight is None else edge_weight(self.interactions)
+        weight = None if weight is None else torch.cat([weight, weight])
+        model.eval()
+        return model.vectors(self.data.edge_index, weight)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds of it."""
+        out = {"model": self.model, "optimizer": self.optimizer}
+        return out | ({"averaged": self.averaged} if self.averaged else {})
+
+    @torch.no_grad()
+    def finish(self, kept: list[Tensor] | None) -> None:
+        """Leaves the parameters that score on the model."""
+        for out in (self.model, *([self.averaged.module] if self.averaged else [])):
+            for param, value in zip(
+                out.parameters(), kept or [*self.parameters()], strict=True
+            ):
+                param.copy_(value)
+        self.model.eval()
+
+
+def moving_average(decay: float) -> Callable[..., None]:
+    r"""The exponential moving average of parameters for
+    :class:`torch.optim.swa_utils.AveragedModel`, without the weight of the start:
+
+    .. math::
+        \bar{\theta}_n = \frac{1 - \beta}{1 - \beta^n} \sum_{m=1}^{n} \beta^{n-m}
+        \theta_m
+
+    Args:
+        decay (float): :math:`\beta` in :math:`[0, 1)`.
+    """
+
+    @torch.no_grad()
+    def update(average: Any, current: Any, num: Any) -> None:
+        weight = (1.0 - decay) / (1.0 - decay ** (int(num) + 1))
+        torch._foreach_lerp_(average, current, weight)
+
+    return update
+
+
+def _validate(
+    vectors: Vectors, split: Split, metric: str, num_users: int | None
+) -> dict[str, float]:
+    """The metrics of the validation part, of a sample of its users that stays."""
+    name, _, k = metric.partition("@")
+    user = None
+    if num_users is not None:
+        user = split.val.user.unique()
+        perm = torch.randperm(len(user), generator=torch.Generator().manual_seed(0))
+        user = user[perm[:num_users]]
+    return evaluate(
+        vectors,
+        split.val.edge_label_index,
+        exclude_edge_index=split.train.edge_label_index,
+        k=int(k),
+        metrics=sorted({"recall", "ndcg", name}),
+        user=user,
+    )

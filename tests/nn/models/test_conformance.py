@@ -1,0 +1,181 @@
+"""What every model must do with its default arguments, on a toy with a known answer."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+
+from ltgnn_pyg import PairLoader, VRNeighborLoader, fit
+from ltgnn_pyg.checkpoint import load_checkpoint, save_checkpoint
+from ltgnn_pyg.evaluation import evaluate
+from ltgnn_pyg.nn import LTGNN
+from ltgnn_pyg.optim import RowAdam
+from tests.toy import MODELS, blocks
+
+every_model = pytest.mark.parametrize("cls", MODELS, ids=lambda cls: cls.__name__)
+
+
+def build(cls, dtype=torch.float32):
+    train = blocks().train
+    return cls(train.num_users, train.num_items).to(dtype), train.to_data()
+
+
+def step(model, optimizer, batch):
+    optimizer.zero_grad()
+    loss = model.loss(batch)
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+
+
+def finds_the_held_out(vectors, split):
+    known = torch.cat([split.train.edge_label_index, split.val.edge_label_index], 1)
+    pairs = split.test.edge_label_index
+    result = evaluate(vectors, pairs, exclude_edge_index=known, k=1)
+    assert result == {"recall@1": 1.0, "ndcg@1": 1.0}
+
+
+@every_model
+def test_plain_loop_finds_the_held_out(cls):
+    model, data = build(cls)
+    loader, optimizer = PairLoader(data, batch_size=128), RowAdam(model.parameters())
+    optimizer.param_groups[0]["lr"] = 0.01
+    for _ in range(30):
+        for batch in loader:
+            step(model, optimizer, batch)
+    finds_the_held_out(model.vectors(data.edge_index), blocks())
+
+
+@every_model
+def test_fit_finds_the_held_out(cls):
+    model, _ = build(cls)
+    report = fit(model, blocks(), max_epochs=10, metric="recall@1")
+    assert report.validation["recall@1"] == 1.0
+    finds_the_held_out(report.vectors, blocks())
+
+
+def test_paper_step_finds_the_held_out():
+    model, data = build(LTGNN)
+    optimizer = RowAdam(model.parameters(), lr=0.01)
+    for _ in range(30):
+        for batch in VRNeighborLoader(data, model, 3, batch_size=128):
+            step(model, optimizer, batch)
+    finds_the_held_out(model.vectors(data.edge_index), blocks())
+
+
+@every_model
+def test_fit_is_the_plain_loop_to_the_bit(cls):
+    torch.manual_seed(1)
+    model, data = build(cls)
+    other = copy.deepcopy(model)
+    torch.manual_seed(2)
+    settings = {"refit": False, "average": 0.0, "init": None, "max_epochs": 2}
+    split = blocks()
+    split.val = split.val[:0]
+    report = fit(model, split, **settings)
+    torch.manual_seed(2)
+    loader = PairLoader(data)
+    optimizer = RowAdam(other.parameters(), lr=0.007)
+    for _ in range(2):
+        for batch in loader:
+            loss = step(other, optimizer, batch)
+    assert report.curve[-1]["loss"] == float(loss)
+    for one, two in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+@every_model
+def test_shapes_and_types(cls):
+    for dtype in (torch.float32, torch.float64):
+        model, data = build(cls, dtype)
+        z = model.get_embedding(data.edge_index)
+        assert z.shape == (model.num_nodes, model.embedding_dim) and z.dtype == dtype
+        vectors = model.vectors(data.edge_index)
+        assert vectors.user.shape == (model.num_users, model.embedding_dim)
+        assert vectors.item_bias.shape == (model.num_items,)
+        assert not vectors.user.requires_grad
+        loss = model.loss(next(iter(PairLoader(data))))
+        loss.backward()
+        assert loss.dim() == 0 and loss.dtype == dtype and loss.isfinite()
+        assert all(p.grad is not None for p in model.parameters())
+
+
+@every_model
+def test_calling_it_leaves_nothing_behind(cls):
+    """No state but parameters: a loss more, or an epoch cut short, changes nothing."""
+    torch.manual_seed(1)
+    model, data = build(cls)
+    other = copy.deepcopy(model)
+    batches = list(PairLoader(data, batch_size=16, num_rounds=6))
+    optimizer, plain = (RowAdam(m.parameters(), lr=0.01) for m in (model, other))
+    names = set(vars(model)) | set(model.state_dict())
+    for i, batch in enumerate(batches):
+        with torch.no_grad():
+            first = model.loss(batch)
+        again = model.loss(batch)  # Its graph is thrown away, without a backward.
+        assert torch.equal(first, again.detach())
+        assert torch.equal(model.eval().loss(batch).detach(), first)
+        model.train()
+        optimizer.zero_grad(set_to_none=i % 2 == 0)
+        if i != 2:  # A batch that is skipped loses itself alone.
+            model.loss(batch).backward()
+            optimizer.step()
+            step(other, plain, batch)
+        next(iter(PairLoader(data)))  # Another loader's epoch, cut short.
+        copy.deepcopy(model)
+    assert names == set(vars(model)) | set(model.state_dict())
+    for one, two in zip(model.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(one, two, atol=1e-7, rtol=1e-6)
+
+
+@every_model
+def test_pickle_and_state_dict(cls):
+    model, data = build(cls)
+    step(model, RowAdam(model.parameters()), next(iter(PairLoader(data))))
+    expected = model.get_embedding(data.edge_index)
+    again = pickle.loads(pickle.dumps(model))
+    assert torch.equal(again.get_embedding(data.edge_index), expected)
+    other, _ = build(cls)
+    other.load_state_dict(model.state_dict())
+    assert torch.equal(other.get_embedding(data.edge_index), expected)
+    other.reset_parameters()
+    assert not torch.equal(other.get_embedding(data.edge_index), expected)
+
+
+@every_model
+def test_resumes_to_the_bit(cls, tmp_path):
+    def run(num_epochs, resume=False):
+        torch.manual_seed(3)
+        model, data = build(cls)
+        optimizer = RowAdam(model.parameters(), lr=0.01)
+        generator = torch.Generator().manual_seed(4)
+        loader = PairLoader(data, batch_size=32, num_rounds=3, generator=generator)
+        state = {"model": model, "optimizer": optimizer, "generator": generator}
+        if resume:
+            torch.manual_seed(99)
+            load_checkpoint(tmp_path / "run.ckpt", **state)
+        for _ in range(num_epochs):
+            for batch in loader:
+                step(model, optimizer, batch)
+        return model, state
+
+    expected, _ = run(4)
+    _, state = run(2)
+    save_checkpoint(tmp_path / "run.ckpt", **state)
+    model, _ = run(2, resume=True)
+    for one, two in zip(model.parameters(), expected.parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+@every_model
+def test_the_rows_of_a_round_alone_get_the_objective(cls):
+    """A batch without its graph is refused, but by a model that needs none."""
+    model, data = build(cls)
+    batch = next(iter(PairLoader(data)))
+    del batch.adj_t
+    if cls.__name__ == "MatrixFactorization":
+        assert model.loss(batch).isfinite()
+    else:
+        with pytest.raises(ValueError, match="'PairLoader'"):
+            model.loss(batch)
