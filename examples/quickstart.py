@@ -1,25 +1,22 @@
 """Trains LTGNN on user-item interactions and ranks all items for every user.
 
-    python examples/quickstart.py                                    # synthetic
-    python examples/quickstart.py --dataset gowalla --epochs 10      # downloads
-    python examples/quickstart.py --dataset ratings.csv              # your own
+    python examples/quickstart.py                               # synthetic
+    python examples/quickstart.py --dataset gowalla             # downloads
+    python examples/quickstart.py --dataset ratings.csv         # your own
 
-Recall@20 of the validation part is shown after each epoch; the test part is
-looked at once, at the end. A run with --checkpoint can be killed at any moment
-and goes on with --resume.
+The number of epochs is chosen on a validation part, then the model is trained anew on
+training and validation interactions together; the test part is looked at once, at the
+end. A run with --folder can be killed at any moment and goes on with --resume.
 """
 
 import argparse
 import json
 import resource
-import time
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
-from ltgnn_pyg import LTGNN, VRNeighborLoader
-from ltgnn_pyg.checkpoint import load_checkpoint, save_checkpoint
+from ltgnn_pyg import LTGNN, Vectors, fit
 from ltgnn_pyg.datasets import (
     Gowalla,
     LightGCNText,
@@ -29,86 +26,73 @@ from ltgnn_pyg.datasets import (
     synthetic_interactions,
 )
 from ltgnn_pyg.evaluation import evaluate
-from ltgnn_pyg.nn.init import spectral_
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("--dataset", default="synthetic", help="synthetic, gowalla, "
                     "yelp2018, a file of interactions, or a folder with train.txt "
                     "and test.txt")  # fmt: skip
 parser.add_argument("--root", default="data", help="where the dataset lies or goes")
-parser.add_argument("--epochs", type=int, default=10)
-parser.add_argument("--val_ratio", type=float, default=0.1, help="cut from train")
+parser.add_argument("--order", choices=["time", "lines", "random"], help="what is held "
+                    "out: the last of each user, or random ones")  # fmt: skip
+parser.add_argument("--epochs", type=int, default=30, help="at most")
 parser.add_argument("--seed", type=int, default=0)
-parser.add_argument("--checkpoint", type=Path, help="saved after each epoch")
-parser.add_argument("--resume", action="store_true", help="go on from --checkpoint")
+parser.add_argument("--threads", type=int, help="of the processor; all by default")
+parser.add_argument("--folder", type=Path, help="for metrics and a checkpoint")
+parser.add_argument("--resume", action="store_true", help="go on from --folder")
 parser.add_argument("--json", type=Path, help="write the result here")
 args = parser.parse_args()
-if args.resume and args.checkpoint is None:
-    parser.error("--resume needs the --checkpoint to go on from")
+if args.resume and args.folder is None:
+    parser.error("--resume needs the --folder to go on from")
+if args.threads is not None:
+    torch.set_num_threads(args.threads)
+torch.manual_seed(args.seed)
 
-# Data: a graph of the training interactions, and the pairs of each part.
-cut = {"val_ratio": args.val_ratio, "seed": args.seed}
+# Data: the interactions of each part.
+cut = {"val_ratio": 0.1, "order": args.order, "seed": args.seed}
 if args.dataset == "synthetic":
-    data, split = split_ratio(synthetic_interactions(seed=args.seed), **cut)
+    split = split_ratio(synthetic_interactions(seed=args.seed), **cut)
 elif args.dataset in ("gowalla", "yelp2018"):
     cls = {"gowalla": Gowalla, "yelp2018": Yelp2018}[args.dataset]
-    data, split = cls(args.root).split(**cut)
+    split = cls(args.root).split(**cut)
 elif Path(args.dataset).is_dir():
-    data, split = LightGCNText(args.dataset).split(**cut)
+    split = LightGCNText(args.dataset).split(**cut)
 else:
-    data, split = split_ratio(read_interactions(args.dataset), **cut)
-print(f"{args.dataset}: {data.num_users:,} users, {data.num_items:,} items, "
-      f"{split.train.size(1):,} train, {split.val.size(1):,} validation, "
-      f"{split.test.size(1):,} test interactions")  # fmt: skip
+    split = split_ratio(read_interactions(args.dataset), **cut)
+train = split.train
+print(f"{args.dataset}: {train.num_users:,} users, {train.num_items:,} items, "
+      f"{len(train):,} train, {len(split.val):,} validation, "
+      f"{len(split.test):,} test interactions")  # fmt: skip
 
-# Model, loader and optimizer. Training starts from the spectrum of the graph.
-torch.manual_seed(args.seed)
-generator = torch.Generator().manual_seed(args.seed)
-model = LTGNN(data.num_users, data.num_items)
-loader = VRNeighborLoader(
-    data, model.history, edge_label_index=split.train, generator=generator
-)
-spectral_(model.embedding.weight, loader.adj_t, data.num_users)
-optimizer = torch.optim.Adam(model.parameters(), lr=0.007, fused=True)
-state = {"model": model, "optimizer": optimizer, "generator": generator}
-train_on = {"num_users": data.num_users, "exclude_edge_index": split.train}
 
-done, seconds, validation = 0, 0.0, None
-if args.resume and args.checkpoint.exists():
-    saved = load_checkpoint(args.checkpoint, **state)
-    done, seconds = saved["epoch"], saved["seconds"]
-    print(f"Resumed after epoch {done}")
-for epoch in range(done + 1, args.epochs + 1):
-    start, mean_loss = time.perf_counter(), 0.0
-    model.refresh(loader.adj_t)
-    for batch in tqdm(loader, f"Epoch {epoch}", leave=False, disable=None):
-        optimizer.zero_grad()
-        loss = model.loss(batch)
-        loss.backward()
-        optimizer.step()
-        mean_loss += float(loss.detach()) / len(loader)
-    seconds += time.perf_counter() - start
-    line = f"Epoch {epoch:3d}  loss {mean_loss:.4f}  {seconds:7.1f} s"
-    if split.val.numel() > 0:
-        with torch.no_grad():
-            validation = evaluate(model.get_embedding(), split.val, **train_on)
-        line += f"  validation recall@20 {validation['recall@20']:.4f}"
-    if args.checkpoint is not None:
-        save_checkpoint(args.checkpoint, **state, epoch=epoch, seconds=seconds)
-    print(line, flush=True)
+def log(row, step):
+    """Says how an epoch went."""
+    figures = (f"{k} {v:.4f}" for k, v in row.items() if "@" in k)
+    print(f"{'Refit, epoch' if row['phase'] else 'Epoch'} {row['epoch']:2d}  "
+          f"loss {row['loss']:.4f}  {row['seconds']:6.1f} s  ", *figures,
+          flush=True)  # fmt: skip
 
-with torch.no_grad():
-    result = evaluate(model.get_embedding(), split.test, **train_on)
-degree = torch.bincount(split.train[1], minlength=data.num_nodes).float()
-degree[: data.num_users] = 1.0  # A user's factor of one: scored by popularity.
-popularity = evaluate(degree.view(-1, 1), split.test, **train_on)
+
+model = LTGNN(train.num_users, train.num_items)
+report = fit(model, split, max_epochs=args.epochs, folder=args.folder,
+             resume=args.resume, log=log)  # fmt: skip
+print(report)
+
+known = report.interactions  # Training and validation: neither is ranked.
+test_on = {"edge_label_index": split.test.edge_label_index,
+           "exclude_edge_index": known.edge_label_index}  # fmt: skip
+result = evaluate(report.vectors, **test_on)
+degree = torch.bincount(known.item, minlength=known.num_items).float()
+popular = Vectors(torch.ones(known.num_users, 1), degree.view(-1, 1))
+popularity = evaluate(popular, **test_on)
 for name, row in (("LTGNN", result), ("Popularity", popularity)):
     row = "  ".join(f"{metric} {value:.4f}" for metric, value in row.items())
     print(f"{name:10s}  test {row}")
 if args.json is not None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux.
-    out = {"dataset": args.dataset, "seed": args.seed, "epochs": args.epochs,
-           "train_seconds": round(seconds, 2), **result, "peak_rss_mb": round(peak),
-           "validation": validation, "popularity": popularity,
-           "threads": torch.get_num_threads()}  # fmt: skip
+    out = {"dataset": args.dataset, "seed": args.seed, "model": repr(model), **result,
+           "epochs": report.epochs, "reason": report.reason, "order": report.order,
+           "validation": report.validation, "popularity": popularity,
+           "train_seconds": round(report.train_seconds, 1),
+           "seconds": round(report.seconds, 1), "peak_rss_mb": round(peak),
+           "threads": torch.get_num_threads(), "curve": report.curve}  # fmt: skip
     args.json.write_text(json.dumps(out) + "\n")

@@ -122,7 +122,7 @@ def load_checkpoint(path: str | os.PathLike[str], **state: Any) -> dict[str, Any
             with _naming(name, path):
                 undo.append(_keep(state[name]))
                 _set_state(state[name], content.pop(name))
-    except Exception:
+    except BaseException:
         for put_back in reversed(undo):
             put_back()
         raise
@@ -234,7 +234,8 @@ def _rehearse(value: Any, saved: Any) -> None:
 def _hollow(module: Module) -> Module:
     """A copy of a module whose tensors hold no numbers."""
     out = object.__new__(type(module))
-    out.__dict__.update(module.__dict__)
+    for name, value in vars(module).items():  # Those of a history, too.
+        vars(out)[name] = _empty(value) if isinstance(value, Tensor) else value
     out.__dict__.update(
         _parameters={
             name: None if p is None else Parameter(_empty(p), p.requires_grad)

@@ -24,8 +24,9 @@ class History(torch.nn.Module):
       snapshot.
 
     They take no memory until :meth:`refresh` fills them, and are in the
-    :meth:`state_dict` from then on. The loader pulls, the model pushes, and nothing
-    else touches them.
+    :meth:`state_dict` from then on. They are no buffers: wrappers that copy or
+    broadcast the buffers of a module leave them alone. The loader pulls, the model
+    pushes, and nothing else touches them.
 
     Args:
         num_nodes (int): The number of nodes.
@@ -36,7 +37,8 @@ class History(torch.nn.Module):
             the model. (default: :obj:`None`)
         dtype (torch.dtype, optional): How the tables are stored, *e.g.*,
             :obj:`torch.bfloat16`; arithmetic is in :obj:`float32` at least. If
-            given, it stays. If :obj:`None`, it follows the model. (default: :obj:`None`)
+            given, it stays. If :obj:`None`, it follows the model.
+            (default: :obj:`None`)
 
     Raises:
         ValueError: If a size is not positive.
@@ -47,6 +49,9 @@ class History(torch.nn.Module):
     NAMES = ("reference", "difference", "aggregate")
 
     _like: Tensor
+    reference: Tensor | None
+    difference: Tensor | None
+    aggregate: Tensor | None
 
     def __init__(
         self,
@@ -67,8 +72,7 @@ class History(torch.nn.Module):
         self.num_refreshes = 0
         self._fixed_device = None if device is None else torch.device(device)
         self._fixed_dtype = dtype
-        for name in self.NAMES:
-            self.register_buffer(name, None)
+        self.reference = self.difference = self.aggregate = None
         # Of no rows: where an empty history is, and of what type.
         like = torch.empty(0, device=device, dtype=dtype)
         self.register_buffer("_like", like, persistent=False)
@@ -80,7 +84,16 @@ class History(torch.nn.Module):
         """
         for name in self.NAMES:
             table = self._like.new_zeros(self.num_nodes, self.embedding_dim)
-            self.register_buffer(name, table)
+            setattr(self, name, table)
+
+    def tables(self) -> dict[str, Tensor]:
+        """The tables by name; none of an empty history."""
+        return {name: self._table(name) for name in self.NAMES if not self.is_empty}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there are no tables yet."""
+        return self.reference is None
 
     def output(self) -> Tensor:
         """All rows of :math:`Z_{hist}`, a new tensor :obj:`[num_nodes, dim]`."""
@@ -90,7 +103,7 @@ class History(torch.nn.Module):
     def reset_parameters(self) -> None:
         """Empties all tables; those that were made keep their place."""
         self.num_refreshes = 0
-        for table in self.buffers():
+        for table in self.tables().values():
             table.zero_()
 
     @torch.no_grad()
@@ -181,7 +194,7 @@ class History(torch.nn.Module):
                 f"Expected a matrix over the history's {self.num_nodes} nodes (got "
                 f"{tuple(adj_t.size())}); call 'resize' when nodes were added"
             )
-        if output is not None and self._buffers["reference"] is None:
+        if output is not None and self.is_empty:
             self.allocate()
         reference, difference = self._table("reference"), self._table("difference")
         if output is None:
@@ -198,37 +211,42 @@ class History(torch.nn.Module):
         *Cost:* O(N x dim) time, and twice the memory of a table meanwhile.
         """
         self.num_nodes = num_nodes
-        for name in self.NAMES:
-            if (table := self._buffers[name]) is not None:
-                new = table.new_zeros(num_nodes, table.size(1))
-                keep = min(num_nodes, table.size(0))
-                new[:keep] = table[:keep]
-                self._buffers[name] = new
+        for name, table in self.tables().items():
+            new = table.new_zeros(num_nodes, table.size(1))
+            keep = min(num_nodes, table.size(0))
+            new[:keep] = table[:keep]
+            setattr(self, name, new)
 
-    def get_extra_state(self) -> dict[str, int]:
-        """What the state holds beside the tables."""
-        return {"num_refreshes": self.num_refreshes}
+    def get_extra_state(self) -> dict[str, Any]:
+        """The tables, and how often they were renewed."""
+        return {"num_refreshes": self.num_refreshes, "tables": self.tables()}
 
-    def set_extra_state(self, state: dict[str, int]) -> None:
-        """Restores what :meth:`get_extra_state` returned."""
-        self.num_refreshes = state["num_refreshes"]
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restores what :meth:`get_extra_state` returned, in place where there are
+        tables already.
 
-    def _load_from_state_dict(
-        self, state_dict: dict[str, Any], prefix: str, *args: Any
-    ) -> None:
-        """A filled history loads into an empty one, and the other way round."""
-        saved = state_dict.get(f"{prefix}reference")
-        if saved is None:
-            for name in self.NAMES:
-                self.register_buffer(name, None)
-        elif self._buffers["reference"] is None:
+        Raises:
+            ValueError: If sizes differ.
+        """
+        for table in state["tables"].values():
+            if tuple(table.size()) != (self.num_nodes, self.embedding_dim):
+                raise ValueError(
+                    f"Expected tables of {self.num_nodes} nodes and "
+                    f"{self.embedding_dim} columns (got {tuple(table.size())}); call "
+                    "'resize' before"
+                )
+        if not state["tables"]:
+            self.reference = self.difference = self.aggregate = None
+        elif self.is_empty:
             self.allocate()
-        super()._load_from_state_dict(state_dict, prefix, *args)
+        for name, table in state["tables"].items():
+            self._table(name).copy_(table)
+        self.num_refreshes = state["num_refreshes"]
 
     def _table(self, name: str) -> Tensor:
         if name not in self.NAMES:
             raise KeyError(f"Expected one of {['output', *self.NAMES]} (got '{name}')")
-        table = self._buffers[name]
+        table: Tensor | None = getattr(self, name)
         if table is None:
             raise ValueError(
                 "Expected a filled history (got an empty one); pass 'output' to its "
@@ -238,17 +256,14 @@ class History(torch.nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         """Moves and converts like any module, but for what was fixed."""
-        for name, table in self._buffers.items():
-            if table is None:
-                continue
-            device, dtype = self._fixed_device, self._fixed_dtype
+        device, dtype = self._fixed_device, self._fixed_dtype
+        for name, table in {"_like": self._like, **self.tables()}.items():
             if device is None and dtype is None:
-                self._buffers[name] = fn(table)
+                setattr(self, name, fn(table))
             else:
                 like = fn(table[:0])
-                self._buffers[name] = table.to(
-                    device or like.device, dtype or like.dtype
-                )
+                moved = table.to(device or like.device, dtype or like.dtype)
+                setattr(self, name, moved)
         return self
 
     def __repr__(self) -> str:

@@ -114,9 +114,10 @@ def memory_map_(
 def _map_module(model: Module, folder: Path) -> None:
     made: dict[Tensor, Tensor] = {}  # Tied tables stay tied.
     for prefix, module in model.named_modules():
-        for tables in (module._parameters, module._buffers):
+        # The tables of a history are neither parameters nor buffers.
+        for tables in (module._parameters, module._buffers, vars(module)):
             for name, tensor in tables.items():
-                if tensor is None:  # Not there, or not yet filled.
+                if not isinstance(tensor, Tensor):  # Not there, or not yet filled.
                     continue
                 if tensor not in made:
                     if tensor.numel() == 0:

@@ -153,6 +153,12 @@ def fit(
             "Expected positive 'max_epochs', 'patience' and 'average' in [0, 1) (got "
             f"{max_epochs}, {patience} and {average})"
         )
+    size = split.train.num_users, split.train.num_items
+    if size != (model.num_users, model.num_items):
+        raise ValueError(
+            f"Expected a model of {size[0]} users and {size[1]} items, as the split "
+            f"has (got one of {model.num_users} and {model.num_items})"
+        )
     start, resumed = time.perf_counter(), False
     progress, initial = _Progress(), copy.deepcopy(model.state_dict())
     if folder is not None:

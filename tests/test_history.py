@@ -84,8 +84,11 @@ def test_state_dict_and_reset(adj_t):
         other.load_state_dict(state)
         assert other.num_refreshes == 1
         for name in History.NAMES:
-            assert torch.equal(other.get_buffer(name), state[name])
-            assert state[name].count_nonzero() > 0
+            saved = state["_extra_state"]["tables"][name]
+            assert torch.equal(getattr(other, name), saved)
+            assert saved.count_nonzero() > 0
+    with pytest.raises(ValueError, match="call 'resize' before"):
+        History(3, 3).load_state_dict(state)
 
 
 def test_resize(adj_t):

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow.parquet import read_schema, read_table
 
-from ltgnn_pyg.datasets.column_text import read_header, read_text
+from ltgnn_pyg.datasets.column_text import read_header, read_text, show
 from ltgnn_pyg.datasets.column_values import (
     INTEGER,
     Wrong,
@@ -105,12 +105,12 @@ def _read_parquet(
 ) -> tuple[dict[str, str], pa.Table]:
     try:
         names = read_schema(path).names
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _parquet_error(path, error) from None
     columns = _choose(path, names, asked)
     try:
         table = read_table(path, columns=list(columns.values()))
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _parquet_error(path, error) from None
     return columns, table
 
@@ -177,7 +177,7 @@ def _header_error(path: str, sep: str) -> ValueError:
     line, _, first = next(records(path, sep))
     return ValueError(
         f"{path}, line {line}: Expected an interaction, as names= are for a file "
-        f"without a line of them (got {sep.join(first)[:60]!r}); leave names out, or "
+        f"without a line of them (got {show(sep.join(first))}); leave names out, or "
         f"remove the line"
     )
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import mmap
 from collections import deque
 from collections.abc import Mapping
-from itertools import islice
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pyarrow as pa
 from pyarrow.csv import ConvertOptions, ParseOptions, ReadOptions, read_csv
 
-from ltgnn_pyg.datasets.raw_file import is_gzip, open_raw, records, whole_gzip
+from ltgnn_pyg.datasets.raw_file import is_gzip, open_raw, records
 
 _NULL = ["", "nan", "NaN", "null", "NULL"]
 _ID = pa.dictionary(pa.int32(), pa.string())
@@ -20,20 +19,20 @@ _BLOCKS = (1 << 20, 1 << 25, 1 << 30)  # A record must be within two of them.
 
 def read_header(path: str, sep: str, typed: bool) -> tuple[list[str], int]:
     r"""The names of the columns and the number of lines that they take up."""
-    with whole_gzip(path):
-        _, last, names = next(records(path, sep), (1, 1, []))
-    line = sep.join(names).encode(errors="replace").decode()
+    _, last, names = next(records(path, sep), (1, 1, []))
+    names = [_readable(name) for name in names]
+    line = sep.join(names)
     if len(names) < 2:
         other = max(",\t;| ", key=line.count)
         hint = f"pass sep={other!r}" if other in line else "name the columns there"
         raise ValueError(
             f"{path}, line 1: Expected column names separated by {sep!r} (got "
-            f"{line[:60]!r}); {hint}"
+            f"{show(line)}); {hint}"
         )
     if typed and not all(":" in name for name in names):
         raise ValueError(
             f"{path}, line 1: Expected a RecBole header of 'name:type' (got "
-            f"{line[:60]!r}); pass format='tsv'"
+            f"{show(line)}); pass format='tsv'"
         )
     return [name.split(":")[0] for name in names] if typed else names, last
 
@@ -48,30 +47,16 @@ def read_text(
     *Cost:* linear in the file. Files with quotes or gzipped go through one thread
     that finds where records end.
     """
-    quoted = is_gzip(path) or _holds_quotes(path)
-    ragged: list[Any] = []
+    quoted = is_gzip(path) or _holds_quotes(path, skip)
 
-    def invalid(row: Any) -> str:
-        ragged.append(row)
-        return "error"
-
-    def read(use_threads: bool, block_size: int) -> pa.Table:
+    def read(block_size: int) -> pa.Table:
         with open_raw(path) as file:
             return read_csv(
                 pa.PythonFile(_Marked(file, sep * (len(names) - 1)), "r")
                 if quoted
                 else pa.input_stream(path, compression=None),
-                ReadOptions(
-                    column_names=names,
-                    skip_rows=skip,
-                    use_threads=use_threads,
-                    block_size=block_size,
-                ),
-                ParseOptions(
-                    delimiter=sep,
-                    newlines_in_values=quoted,
-                    invalid_row_handler=invalid,
-                ),
+                ReadOptions(column_names=names, skip_rows=skip, block_size=block_size),
+                ParseOptions(delimiter=sep, newlines_in_values=quoted),
                 ConvertOptions(
                     include_columns=list(columns.values()),
                     column_types={columns["user"]: _ID, columns["item"]: _ID},
@@ -80,26 +65,19 @@ def read_text(
                 ),
             )
 
-    def read_blocks(use_threads: bool) -> pa.Table:
+    def read_blocks() -> pa.Table:
         for block_size in _BLOCKS[:-1]:
             try:
-                return read(use_threads, block_size)
+                return read(block_size)
             except pa.ArrowInvalid as error:
                 if "straddl" not in str(error):
                     raise
-        return read(use_threads, _BLOCKS[-1])
+        return read(_BLOCKS[-1])
 
-    with whole_gzip(path):
-        try:
-            try:
-                table = read_blocks(use_threads=True)
-            except pa.ArrowInvalid:  # once more: the single thread knows the row
-                ragged.clear()
-                table = read_blocks(use_threads=False)
-        except pa.ArrowInvalid as error:
-            if ragged:
-                raise _ragged_error(path, sep, ragged[-1], skip) from None
-            raise _text_error(path, names, columns, sep, error) from None
+    try:
+        table = read_blocks()
+    except pa.ArrowInvalid as error:
+        raise _text_error(path, names, columns, sep, error) from None
     if not quoted:
         return table
     last = table.slice(table.num_rows - 1)
@@ -125,29 +103,21 @@ class _Marked:
         self.closed = True
 
 
-def _holds_quotes(path: str) -> bool:
+def _holds_quotes(path: str, skip: int) -> bool:
+    # A header of one line may be quoted, as writers do, without any quotes below.
     with (
         open(path, "rb") as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text,
     ):
-        return text.find(b'"') >= 0
-
-
-def _ragged_error(path: str, sep: str, row: Any, skip: int) -> ValueError:
-    index = row.number - skip - 1 + (1 if skip else 0)
-    line, _, _ = next(islice(records(path, sep), index, None))
-    return ValueError(
-        f"{path}, line {line}: Expected {row.expected_columns} fields separated by "
-        f"{sep!r} (got {row.actual_columns} in {row.text[:60]!r}); mend the line or "
-        f"pass sep="
-    )
+        start = text.find(b"\n") + 1 if skip == 1 else 0
+        return text.find(b'"', start) >= 0
 
 
 def _unclosed_error(path: str, sep: str) -> ValueError:
     (line, _, record), *_ = deque(records(path, sep), maxlen=1)
     return ValueError(
         f"{path}, line {line}: Expected quotes that are closed (got "
-        f"{sep.join(record)[:60]!r}... to the end of the file); mend the quotes"
+        f"{show(sep.join(record))}... to the end of the file); mend the quotes"
     )
 
 
@@ -155,14 +125,29 @@ def _text_error(
     path: str, names: list[str], columns: Mapping[str, str], sep: str, error: Exception
 ) -> ValueError:
     places = [(names.index(name), name) for name in columns.values()]
-    for line, _, record in records(path, sep):
+    for line, last, record in records(path, sep):
+        if len(record) != len(names):
+            to = "" if last == line else f" up to line {last}"
+            return ValueError(
+                f"{path}, line {line}: Expected {len(names)} fields separated by "
+                f"{sep!r} (got {len(record)} in {show(sep.join(record))}{to}); mend "
+                f"the line or pass sep="
+            )
         for place, name in places:
             try:
                 record[place].encode()
             except UnicodeEncodeError:
-                raw = record[place].encode(errors="surrogateescape")
                 return ValueError(
                     f"{path}, line {line}: Expected UTF-8 text in column {name!r} (got "
-                    f"{raw[:60]!r}); save the file as UTF-8"
+                    f"{show(record[place])}); save the file as UTF-8"
                 )
     return ValueError(f"{path}: Expected records of columns (got {error}); mend it")
+
+
+def _readable(text: str) -> str:
+    return text.encode(errors="surrogateescape").decode(errors="replace")
+
+
+def show(text: str) -> str:
+    r"""The start of a text that was read with surrogates, for a message."""
+    return repr(_readable(text[:60]))

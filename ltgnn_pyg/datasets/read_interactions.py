@@ -131,20 +131,20 @@ def read_interactions(
             f"Expected no names for format={format!r}, whose files hold them or need "
             f"none (got {names}); pass format='csv' or leave them out"
         )
-    if format in ("lightgcn", "libfm"):
-        if sep or any(asked.values()):
-            raise ValueError(
-                f"Expected no column names and no sep for format={format!r}, whose "
-                f"columns are fixed (got some); pass another format or leave them out"
-            )
-        with whole_gzip(path):
-            out, locate = (
-                read_lightgcn(path, sure) if format == "lightgcn" else read_libfm(path)
-            )
-    else:
-        needed = {key for key in asked if asked[key] or names is not None}
-        needed |= {"user", "item"} | ({"rating"} if min_rating is not None else set())
-        out, locate = read_columns(path, format, asked, needed, sep, names)
+    if format in ("lightgcn", "libfm") and (sep or any(asked.values())):
+        raise ValueError(
+            f"Expected no column names and no sep for format={format!r}, whose "
+            f"columns are fixed (got some); pass another format or leave them out"
+        )
+    needed = {key for key in asked if asked[key] or names is not None}
+    needed |= {"user", "item"} | ({"rating"} if min_rating is not None else set())
+    with whole_gzip(path):
+        if format == "lightgcn":
+            out, locate = read_lightgcn(path, sure)
+        elif format == "libfm":
+            out, locate = read_libfm(path)
+        else:
+            out, locate = read_columns(path, format, asked, needed, sep, names)
     if len(out) == 0:
         raise _none_error(path, "none")
     row = torch.arange(len(out))

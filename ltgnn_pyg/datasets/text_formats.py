@@ -119,8 +119,8 @@ def read_libfm(path: str) -> tuple[Interactions, Locate]:
         if wrong:
             raise ValueError(
                 f"{path}, {_line(first_line, block, wrong)}: Expected 'label "
-                f"user:value item:value' with non-negative integer ids of at most 15 digits (got "
-                f"{_show(wrong[0])}); mend the line or pass another format"
+                f"user:value item:value' with non-negative integer ids of at most 15 "
+                f"digits (got {_show(wrong[0])}); mend the line or pass another format"
             )
         if not block.isspace():
             value = np.fromstring(block.replace(b":", b" "), sep=" ").reshape(-1, 5)

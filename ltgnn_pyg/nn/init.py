@@ -57,9 +57,12 @@ def spectral_(
         leading = torch.cat([user[:, :num], item[:, :num]])
         leading *= std / leading.square().mean().sqrt()
         tensor[:, :num] = leading.to(tensor)
-    alone = adj_t.crow_indices().diff() == 0  # Rows of zeros have no direction.
-    rows = torch.randn(int(alone.sum()), dim, dtype=tensor.dtype, device=tensor.device)
-    tensor[alone.to(tensor.device)] = std * rows
+    user, item = matrix._indices()
+    linked = torch.zeros(num_nodes, dtype=torch.bool, device=user.device)
+    linked[user] = True
+    linked[item + num_users] = True
+    alone = ~linked.to(tensor.device)  # Rows of zeros have no direction.
+    tensor[alone] = std * torch.randn_like(tensor[alone])
     return tensor
 
 
@@ -69,10 +72,11 @@ def _interactions(adj_t: Tensor, num_users: int) -> Tensor:
     entry = slice(0, int(rowptr[-1]))
     col = adj_t.col_indices()[entry].long() - num_users
     row = torch.arange(num_users, device=col.device).repeat_interleave(rowptr.diff())
+    value = adj_t.values().to(torch.promote_types(adj_t.dtype, torch.float32))
     inside = col >= 0  # Not the self-loops.
     return torch.sparse_coo_tensor(
         torch.stack([row, col])[:, inside],
-        adj_t.values()[entry][inside],
+        value[entry][inside],
         (num_users, adj_t.size(0) - num_users),
         is_coalesced=True,
         check_invariants=False,

@@ -55,7 +55,7 @@ def _check(split, interactions):
     # graph is the training part alone.
     rows = [_rows(part) for part in _parts(split)]
     place = {row: i for i, row in enumerate(_rows(interactions))}
-    assert sorted(sum(rows, [])) == sorted(place)
+    assert sorted(row for part in rows for row in part) == sorted(place)
     assert all(
         [place[r] for r in part] == sorted(map(place.get, part)) for part in rows
     )

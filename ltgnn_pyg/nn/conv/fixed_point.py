@@ -181,7 +181,7 @@ def _fixed_point(
         warnings.warn(
             f"No convergence to tol={tol:g} within max_iter={max_iter} steps: the "
             f"relative residual is {residual:.3g}. Raise 'max_iter' or 'tol'",
-            stacklevel=4,
+            stacklevel=5,
         )
     report = SolveReport(iterations, residual, steps(start), residual <= tol)
     return z.mul_(unit).to(x.dtype), report

@@ -1,5 +1,5 @@
-import math
 import warnings
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -8,7 +8,8 @@ from torch_geometric import EdgeIndex
 from torch_geometric.nn import APPNP, LGConv
 from torch_geometric.typing import WITH_TORCH_SPARSE, SparseTensor
 
-from ltgnn_pyg import LTConv, normalized_adj
+from ltgnn_pyg.adjacency import normalized_adj, propagate
+from ltgnn_pyg.nn.conv import LTConv, lt_conv
 from tests.dense import dense_adj, fixed_point
 
 
@@ -33,10 +34,12 @@ def adjacency(form, edge_index, weight, num_nodes):
         adj_t = SparseTensor(row=col, col=row, value=value, sparse_sizes=size)
         return adj_t, None
     adj_t = torch.sparse_coo_tensor(edge_index.flip(0), value, size).coalesce()
-    return (adj_t.to_sparse_csr() if form == "csr" else adj_t), None
+    if form == "coo":
+        return adj_t, None
+    return (adj_t.to_sparse_csr() if form == "csr" else adj_t.to_sparse_csc()), None
 
 
-FORMS = ["edge_index", "EdgeIndex", "csr"]
+FORMS = ["edge_index", "EdgeIndex", "csr", "coo", "csc"]
 SPARSE = pytest.param(
     "SparseTensor",
     marks=pytest.mark.skipif(not WITH_TORCH_SPARSE, reason="torch-sparse missing"),
@@ -81,6 +84,126 @@ def directed_weight(adj, weight, edge_index, form):
     return adj.to_dense()[edge_index[1], edge_index[0]]
 
 
+FLOATS = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
+
+
+def run(conv, x, adj, weight, autocast):
+    """The result and the gradient."""
+    x = x.clone().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16) if autocast else nullcontext():
+        out = conv(x, adj, weight)
+    g = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out)
+    return out.detach(), *torch.autograd.grad(out, x, g)
+
+
+@pytest.mark.parametrize("form", [*FORMS, SPARSE])
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("weight_dtype", [None, *FLOATS])
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("autocast", [False, True])
+def test_promotes_types_as_appnp(form, dtype, weight_dtype, normalize, autocast):
+    """All forms, those in which APPNP raises too: a matrix follows the features."""
+    edge_index, weight = directed()
+    weight = None if weight_dtype is None else weight.to(weight_dtype)
+    x = torch.randn(9, 4).to(dtype)
+    kwargs = {"normalize": normalize, "add_self_loops": False}
+    with torch.no_grad():  # The message passing of PyG promotes.
+        expected = APPNP(K=2, alpha=0.3, **kwargs)(x, edge_index, weight).dtype
+    if form not in ("edge_index", "EdgeIndex"):
+        expected = dtype
+    full = weight if weight is None else weight.double()
+    exact = run(APPNP(K=2, alpha=0.3, **kwargs), x.double(), edge_index, full, False)
+    adj, weight = adjacency(form, edge_index, weight, 9)
+    conv = LTConv(0.3, 2, **kwargs)
+    found = run(conv, x, adj, weight, autocast)
+    assert found[0].dtype == expected and found[1].dtype == dtype
+    with torch.no_grad():
+        torch.testing.assert_close(conv(x, adj, weight), found[0])
+    narrow = weight_dtype is not None and weight_dtype.itemsize == 2
+    tol = 0.1 if dtype.itemsize == 2 or narrow else 1e-5
+    for a, b in zip(found, exact, strict=True):
+        torch.testing.assert_close(a.double(), b, atol=tol, rtol=tol)
+
+
+@pytest.mark.parametrize("form", [*FORMS, SPARSE])
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("normalize", [False, True])
+def test_a_graph_without_edges(form, dtype, normalize):
+    edge_index = torch.empty(2, 0, dtype=torch.long)
+    adj, _ = adjacency(form, edge_index, None, 9)
+    x = torch.randn(9, 4).to(dtype)
+    for conv, scale in (
+        (LTConv(0.3, 1, normalize=normalize), 0.3),
+        (LTConv(0.3, 2, add_self_loops=True), 1.0),
+    ):
+        found = run(conv, x, adj, None, False)
+        torch.testing.assert_close(found[0], scale * x, rtol=0.02, atol=0.02)
+        g = torch.linspace(-1, 1, x.numel(), dtype=dtype).view_as(x)
+        torch.testing.assert_close(found[1], scale * g, rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("form", ["EdgeIndex", "csr", "coo", "csc", SPARSE])
+def test_training_takes_the_one_product(form, monkeypatch):
+    edge_index, weight = directed()
+    adj, weight = adjacency(form, edge_index, weight, 9)
+    calls = []
+    monkeypatch.setattr(
+        lt_conv, "propagate", lambda *args: calls.append(1) or propagate(*args)
+    )
+    for kwargs in ({}, {"add_self_loops": True}, {"normalize": False}):
+        conv = LTConv(0.3, 2, **kwargs)
+        monkeypatch.setattr(conv, "message", None)  # The unfused path would call it.
+        conv(torch.randn(9, 4, requires_grad=True), adj, weight).sum().backward()
+    assert len(calls) == 6
+
+
+@pytest.mark.parametrize("sparse_size", [(None, None), (6, 6), (9, 9)])
+@pytest.mark.parametrize("undirected", [False, True])
+def test_edge_index_knows_less_than_the_features(sparse_size, undirected):
+    """The last nodes have no edge, and the EdgeIndex need not know of them."""
+    edge_index, _ = directed(6, 20)
+    if undirected:
+        edge_index = torch.cat([edge_index, edge_index.flip(0)], 1).unique(dim=1)
+    edge_index = edge_index.contiguous()
+    index, _ = EdgeIndex(
+        edge_index, sparse_size=sparse_size, is_undirected=undirected
+    ).sort_by("col")
+    x = torch.randn(9, 4)
+    for kwargs in ({}, {"add_self_loops": True}, {"normalize": False}):
+        expected = run(LTConv(0.3, 2, **kwargs), x, edge_index, None, False)
+        found = run(LTConv(0.3, 2, **kwargs), x, index, None, False)
+        for a, b in zip(found, expected, strict=True):
+            torch.testing.assert_close(a, b)
+        with pytest.raises((IndexError, RuntimeError, ValueError)):
+            LTConv(0.3, **kwargs)(x[:3], index)
+
+
+@pytest.mark.parametrize("form", ["edge_index", "EdgeIndex", "csr", SPARSE])
+def test_weights_get_a_gradient(form):
+    edge_index, weight = directed()
+    weight = weight.requires_grad_()
+    x = torch.randn(9, 4)
+    for kwargs in ({}, {"normalize": False}):
+        grads = []
+        for cls, kind in ((APPNP, "edge_index"), (LTConv, form)):
+            adj, w = adjacency(kind, edge_index, weight, 9)
+            conv = cls(alpha=0.3, K=2, **{"add_self_loops": False, **kwargs})
+            out = conv(x, adj, w)
+            g = torch.linspace(-1, 1, out.numel()).view_as(out)
+            grads.append(torch.autograd.grad(out, weight, g)[0])
+        torch.testing.assert_close(*grads)
+
+
+@pytest.mark.parametrize("aggr", ["mean", "max"])
+@pytest.mark.parametrize("form", [*FORMS, SPARSE])
+def test_other_aggregations(form, aggr):
+    edge_index, weight = directed()
+    x = torch.randn(9, 4)
+    adj, w = adjacency(form, edge_index, weight, 9)
+    expected = LTConv(0.3, aggr=aggr)(x, edge_index, weight)
+    torch.testing.assert_close(LTConv(0.3, aggr=aggr)(x, adj, w), expected)
+
+
 @pytest.mark.parametrize("form", [*FORMS, SPARSE])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("cached", [False, True])
@@ -108,24 +231,12 @@ def test_flow_against_the_edges(form, normalize):
     expected = APPNP(K=2, alpha=0.3, **kwargs)(x, edge_index, weight)
     adj, w = adjacency(form, edge_index, weight, 9)
     torch.testing.assert_close(LTConv(0.3, 2, **kwargs)(x, adj, w), expected)
-    z, _ = LTConv(0.6, **kwargs).solve(x, adj, w / 4, tol=1e-7)
-    again = LTConv(0.6, **kwargs)(x, adj, w / 4, z=z)
-    torch.testing.assert_close(again, z, atol=1e-6, rtol=0)
 
 
 def test_alpha_zero_is_lgconv(graph):
     x = torch.randn(graph.num_nodes, 4)
     expected = LGConv()(x, graph.edge_index)
     torch.testing.assert_close(LTConv(alpha=0.0)(x, graph.edge_index), expected)
-
-
-def test_fused_path_is_taken(monkeypatch):
-    edge_index, weight = directed()
-    adj, weight = adjacency("EdgeIndex", edge_index, weight, 9)
-    for add_self_loops in (False, True):
-        conv = LTConv(0.3, 2, add_self_loops=add_self_loops)
-        monkeypatch.setattr(conv, "message", None)  # The unfused path would call it.
-        conv(torch.randn(9, 4), adj, weight)
 
 
 def test_cached_normalises_once(graph):
@@ -197,132 +308,12 @@ def test_each_step_contracts(graph):
         z = new
 
 
-@pytest.mark.parametrize("form", [*FORMS, SPARSE])
-@pytest.mark.parametrize("alpha", [0.05, 0.5, 1.0])
-def test_solve_equals_closed_form(form, alpha):
-    edge_index, weight = directed()
-    edge_index = (
-        torch.cat([edge_index, edge_index.flip(0)], 1).unique(dim=1).contiguous()
-    )
-    weight = torch.rand(9, 9, dtype=torch.double)
-    weight = (weight + weight.t())[edge_index[0], edge_index[1]]
-    adj, w = adjacency(form, edge_index, weight, 9)
-    x = torch.randn(9, 3, dtype=torch.double, requires_grad=True)
-    z, report = LTConv(alpha).solve(x, adj, w, tol=1e-14)
-    expected = fixed_point(dense_adj(edge_index, 9, weight), x, alpha)
-    torch.testing.assert_close(z, expected, atol=1e-10, rtol=0)
-    assert report.converged and report.residual <= 1e-14
-    assert report.iterations <= report.bound
-    g = torch.randn_like(z)
-    (actual,), (wanted,) = (torch.autograd.grad(o, x, g) for o in (z, expected))
-    torch.testing.assert_close(actual, wanted, atol=1e-10, rtol=0)
-
-
-def test_solve_gradient_uses_the_transpose():
-    edge_index, weight = directed()
-    weight = weight.double() / 5
-    adj = torch.zeros(9, 9, dtype=torch.double)
-    adj[edge_index[1], edge_index[0]] = weight
-    x = torch.randn(9, 3, dtype=torch.double, requires_grad=True)
-    conv = LTConv(0.4, normalize=False)
-    z, _ = conv.solve(x, edge_index, weight, tol=1e-14)
-    expected = fixed_point(adj, x, 0.4)
-    torch.testing.assert_close(z, expected, atol=1e-10, rtol=0)
-    g = torch.randn_like(z)
-    (actual,), (wanted,) = (torch.autograd.grad(o, x, g) for o in (z, expected))
-    torch.testing.assert_close(actual, wanted, atol=1e-10, rtol=0)
-    assert gradcheck(lambda x: conv.solve(x, edge_index, weight, tol=1e-14)[0], x)
-
-
-def test_solve_memory_does_not_depend_on_iterations(graph):
-    """What autograd keeps is the same after 10 and after 1,000 steps."""
-    x = torch.randn(graph.num_nodes, 4, requires_grad=True)
-    kept = {}
-    for alpha in (0.5, 0.01):
-        rows = []
-        hooks = torch.autograd.graph.saved_tensors_hooks(rows.append, lambda t: t)
-        with hooks:
-            z, report = LTConv(alpha).solve(x, graph.edge_index, tol=1e-5)
-        node = z.grad_fn
-        held = [v for v in vars(node).values() if isinstance(v, torch.Tensor)]
-        kept[report.iterations] = len(rows), sum(v.values().numel() for v in held)
-    (few, many) = kept
-    assert many > 30 * few and kept[few] == kept[many] == (0, graph.num_edges)
-
-
-def test_solve_bound_and_warm_start(graph):
-    x = torch.randn(graph.num_nodes, 4, dtype=torch.double)
-    conv = LTConv(0.1)
-    z, cold = conv.solve(x, graph.edge_index, tol=1e-8)
-    assert cold.bound == math.ceil(math.log(1e-8) / math.log(0.9))
-    again, warm = conv.solve(x, graph.edge_index, tol=1e-8, z=z)
-    assert warm.iterations == 0 and warm.bound == 0 and warm.converged
-    torch.testing.assert_close(again, z, atol=1e-8, rtol=0)
-    start = z + 1e-3 * torch.randn_like(z)
-    _, near = conv.solve(x, graph.edge_index, tol=1e-8, z=start)
-    assert near.iterations <= near.bound < cold.bound
-
-
-def test_solve_says_when_it_fails(graph):
-    x = torch.randn(graph.num_nodes, 4)
-    with pytest.raises(RuntimeError, match="spectral radius"):
-        LTConv(0.1, normalize=False).solve(x, graph.edge_index)
-    weight = torch.full((graph.num_edges,), 0.26)  # The radius just exceeds 1 / 0.9.
-    radius = torch.linalg.eigvalsh(0.26 * (graph_dense(graph) > 0).double()).max()
-    weight = weight * 1.02 / 0.9 / radius
-    with pytest.raises(RuntimeError, match="spectral radius"):
-        LTConv(0.1, normalize=False).solve(x, graph.edge_index, weight)
-    with pytest.warns(UserWarning, match="No convergence to tol=1e-06 within"):
-        _, report = LTConv(0.1).solve(x, graph.edge_index, max_iter=3)
-    assert not report.converged and report.iterations == 3
-    with pytest.raises(ValueError, match="'alpha' in \\(0, 1\\]"):
-        LTConv(0.0).solve(x, graph.edge_index)
-    with pytest.raises(RuntimeError, match="residual grew to nan"):
-        LTConv(0.1).solve(x * float("nan"), graph.edge_index)
-
-
-def graph_dense(graph):
-    return dense_adj(graph.edge_index, graph.num_nodes)
-
-
 @pytest.mark.parametrize("alpha", [-0.1, 1.1, float("nan")])
 def test_alpha_out_of_range(alpha):
     with pytest.raises(ValueError, match="Expected 'alpha' in"):
         LTConv(alpha)
     with pytest.raises(ValueError, match="Expected 'K'"):
         LTConv(0.5, 0)
-
-
-def test_step_is_one_forward_step(graph):
-    x = torch.randn(graph.num_nodes, 4, dtype=torch.double)
-    z = torch.randn_like(x)
-    conv = LTConv(0.3)
-    adj = dense_adj(graph.edge_index, graph.num_nodes)
-    expected = conv(x, graph.edge_index, z=z)
-    torch.testing.assert_close(conv.step(x, adj @ z), expected)
-
-
-def test_step_gradient():
-    x = torch.randn(5, 3, dtype=torch.double, requires_grad=True)
-    a, v, g = torch.randn(3, 5, 3, dtype=torch.double)
-    conv = LTConv(0.3)
-    assert gradcheck(lambda x: conv.step(x, a), x)
-    (actual,) = torch.autograd.grad(conv.step(x, a, v), x, g)
-    torch.testing.assert_close(actual, 0.3 * g + 0.7 * v)
-
-
-def test_step_reaches_the_implicit_gradient(graph):
-    """On all nodes, the gradient history converges to the solver's gradient."""
-    x = torch.randn(graph.num_nodes, 4, dtype=torch.double, requires_grad=True)
-    g = torch.randn_like(x)
-    conv = LTConv(0.3)
-    z, _ = conv.solve(x, graph.edge_index, tol=1e-14)
-    (expected,) = torch.autograd.grad(z, x, g)
-    adj, v = dense_adj(graph.edge_index, graph.num_nodes), torch.zeros_like(g)
-    for _ in range(120):
-        out = conv.step(x, adj @ z.detach(), adj @ v)
-        (v,) = torch.autograd.grad(out, x, g)
-    torch.testing.assert_close(v, expected, atol=1e-10, rtol=0)
 
 
 def test_normalized_adj(graph):
