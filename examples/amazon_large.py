@@ -4,10 +4,10 @@
     python examples/amazon_large.py --csv ratings.csv    # Amazon Reviews, 10-core
     python examples/amazon_large.py --synthetic          # a graph of the same size
 
-BPR with one negative and 15 neighbours, as in the paper. The epochs end when Recall@20
-of a sample of validation users has not grown for --patience of them; the best epoch is
-then tested. Before, matrix factorisation takes as many steps as an epoch has, for
-comparison. --max-steps cuts every epoch short: 200 show the speed and the memory.
+The paper's step, on sampled neighbours, with the default objective. First some steps
+are timed, those of matrix factorisation beside them; --max-steps leaves it at that: 200
+show the speed and the memory. Then the model is trained by the one protocol, `fit`, and
+tested on a sample of users. With --folder a run that was killed goes on by --resume.
 """
 
 import argparse
@@ -15,19 +15,12 @@ import json
 import resource
 import statistics
 import time
-from itertools import islice, pairwise
+from functools import partial
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
-from ltgnn_pyg import (
-    LTGNN,
-    StratifiedNeighborSampler,
-    VRNeighborLoader,
-    normalized_adj,
-)
-from ltgnn_pyg.checkpoint import load_checkpoint, save_checkpoint
+from ltgnn_pyg import LTGNN, PairLoader, VRNeighborLoader, fit
 from ltgnn_pyg.datasets import (
     AmazonLarge,
     k_core,
@@ -36,7 +29,7 @@ from ltgnn_pyg.datasets import (
     synthetic_interactions,
 )
 from ltgnn_pyg.evaluation import evaluate
-from ltgnn_pyg.nn import BPRLoss, MatrixFactorization
+from ltgnn_pyg.nn import MatrixFactorization
 from ltgnn_pyg.optim import RowAdam
 
 SIZE = 872_557, 453_553, 15_236_325  # Users, items and interactions of Amazon-Large.
@@ -48,144 +41,118 @@ parser.add_argument("--names", default="user,item,-,-", help="the columns of --c
                     "empty if its first line names them")  # fmt: skip
 parser.add_argument("--synthetic", action="store_true", help="the same size, made up")
 parser.add_argument("--scale", type=float, default=1.0, help="of the synthetic graph")
-parser.add_argument("--epochs", type=int, help="at most; 20, or 1 with --max-steps")
+parser.add_argument("--max-steps", type=int, help="time that many and end there")
+parser.add_argument("--epochs", type=int, default=20, help="at most")
 parser.add_argument("--patience", type=int, default=3, help="epochs without a gain")
-parser.add_argument("--max-steps", type=int, help="of an epoch")
 parser.add_argument("--eval-users", type=int, default=2000, help="a sample; 0: all")
 parser.add_argument("--seed", type=int, default=0)
-parser.add_argument("--checkpoint", type=Path, help="saved after each epoch")
-parser.add_argument("--resume", action="store_true", help="go on from --checkpoint")
+parser.add_argument("--threads", type=int, help="of the processor; all by default")
+parser.add_argument("--folder", type=Path, help="for metrics and a checkpoint")
+parser.add_argument("--resume", action="store_true", help="go on from --folder")
 parser.add_argument("--json", type=Path, help="write the result here")
 args = parser.parse_args()
-if args.resume and args.checkpoint is None:
-    parser.error("--resume needs the --checkpoint to go on from")
-num_epochs = args.epochs or (1 if args.max_steps else 20)
+if args.resume and args.folder is None:
+    parser.error("--resume needs the --folder to go on from")
+if args.threads is not None:
+    torch.set_num_threads(args.threads)
+torch.manual_seed(args.seed)
 
-# Data: a graph and its split; what they are made of is given back line by line.
-cut = {"val_ratio": 0.05, "seed": args.seed}  # One of ten interactions or more.
+# Data: a twentieth of each user's interactions, one of ten or more, to validate on.
+cut = {"val_ratio": 0.05, "seed": args.seed}
 here = [args.root / folder for folder in ("raw", "", AmazonLarge.name)]
 if args.csv is not None:
     source, names = args.csv, args.names.split(",") if args.names else None
     interactions = read_interactions(args.csv, names=names, duplicates="drop")
-    interactions = k_core(interactions, k=10)
-    data, split = split_ratio(interactions, **cut)
+    split = split_ratio(k_core(interactions, k=10), **cut)
     del interactions
 elif any((folder / "train.txt").exists() for folder in here) and not args.synthetic:
     source = "Amazon-Large"
-    data, split = AmazonLarge(args.root, duplicates="drop").split(**cut)
+    split = AmazonLarge(args.root, duplicates="drop").split(**cut)
 else:
     source = "synthetic"
     if not args.synthetic:
         print(f"NO AMAZON-LARGE in {', '.join(map(str, here))}: see the README")
     print("SYNTHETIC INTERACTIONS: made up, metrics say nothing of Amazon", flush=True)
     size = [round(num * args.scale) for num in SIZE]
-    data, split = split_ratio(synthetic_interactions(*size, seed=args.seed), **cut)
-num_train, *held_out = (p.size(1) for p in (split.train, split.val, split.test))
-print(f"{source}: {data.num_users:,} users, {data.num_items:,} items, {num_train:,} "
-      "train, {:,} validation, {:,} test".format(*held_out), flush=True)  # fmt: skip
+    split = split_ratio(synthetic_interactions(*size, seed=args.seed), **cut)
+train = split.train
+size, num_train = (train.num_users, train.num_items), len(train)
+print(f"{source}: {size[0]:,} users, {size[1]:,} items, {num_train:,} train, "
+      f"{len(split.val):,} validation, {len(split.test):,} test",
+      flush=True)  # fmt: skip
 
 
-def sample(pairs):
-    """The arguments that evaluate some of the users who have such pairs."""
-    user = pairs[0].unique()
-    generator = torch.Generator().manual_seed(args.seed)
-    chosen = torch.zeros(data.num_users, dtype=torch.bool)
-    perm = torch.randperm(user.numel(), generator=generator)
-    chosen[user[perm[: args.eval_users or None]]] = True
-    pairs, seen = (part[:, chosen[part[0]]] for part in (pairs, split.train))
-    return {"edge_label_index": pairs, "exclude_edge_index": seen,
-            "num_users": data.num_users}  # fmt: skip
-
-
-val, test = sample(split.val), sample(split.test)
-adj_t = normalized_adj(data.edge_index, num_nodes=data.num_nodes)
-del data.edge_index, split.val, split.test  # The matrix holds the graph from here on.
-
-
-def setup(cls, num_neighbors, **kwargs):
-    """A model, its loader and its optimizer; the same but for the neighbours."""
-    torch.manual_seed(args.seed)
-    model = cls(data.num_users, data.num_items, loss_fn=BPRLoss(), weight_decay=2e-4,
-                init_std=0.1, **kwargs)  # fmt: skip
-    generator = torch.Generator().manual_seed(args.seed)
-    loader = VRNeighborLoader(
-        data,
-        model.history,
-        edge_label_index=split.train,
-        batch_size=2048,
-        neg_sampling="triplet",
-        sampler=StratifiedNeighborSampler(adj_t, num_neighbors, generator),
-        generator=generator,
-    )
-    return model, loader, RowAdam(model.parameters(), lr=1.5e-3)
-
-
-def train(model, loader, optimizer, title):
-    """One epoch: the mean loss, seconds to refresh, and the median ones of a step."""
-    start, losses = time.perf_counter(), []
-    model.refresh(adj_t)
-    marks = [time.perf_counter()]
-    num_steps = min(len(loader), args.max_steps or len(loader))
-    steps = islice(loader, num_steps)
-    for batch in tqdm(steps, title, num_steps, leave=False, disable=None):
+def clock(model, loader):
+    """How long an epoch takes: its start, and the median of some steps for each."""
+    optimizer = RowAdam(model.parameters(), lr=0.001)
+    next(iter(loader))  # Fills an empty history, once for all epochs.
+    start = time.perf_counter()
+    batches = iter(loader)
+    first, seconds = time.perf_counter() - start, []
+    for _ in range(min(args.max_steps or 200, len(loader))):
+        start = time.perf_counter()
+        batch = next(batches)
         optimizer.zero_grad()
-        loss = model.loss(batch)
-        loss.backward()
+        model.loss(batch).backward()
         optimizer.step()
-        losses.append(float(loss.detach()))
-        marks.append(time.perf_counter())
-    step = statistics.median(b - a for a, b in pairwise(marks))
-    return statistics.fmean(losses), marks[0] - start, step
+        seconds.append(time.perf_counter() - start)
+    step = statistics.median(seconds)
+    return {"refresh_seconds": first, "seconds_per_step": step,
+            "steps_per_epoch": len(loader), "steps_timed": len(seconds),
+            "epoch_seconds": first + len(loader) * step}  # fmt: skip
 
 
-model, loader, optimizer = setup(LTGNN, 15, alpha=0.45, gradient="local")
-state = {"model": model, "optimizer": optimizer, "generator": loader.generator}
-table = model.embedding.weight.data
-done = {"epoch": 0, "best_epoch": 0, "best_recall": -1.0}
-if args.resume and args.checkpoint.exists():
-    done = load_checkpoint(args.checkpoint, **state)
-    print(f"Resumed after epoch {done['epoch']}")
-else:
-    _, done["mf_refresh_seconds"], done["mf_seconds_per_step"] = train(
-        *setup(MatrixFactorization, 0), "Matrix factorisation"
-    )
-while done["epoch"] < num_epochs:
-    if done["epoch"] - done["best_epoch"] >= args.patience:
-        break
-    done["epoch"] += 1
-    loss, done["refresh_seconds"], done["seconds_per_step"] = train(
-        model, loader, optimizer, f"Epoch {done['epoch']}"
-    )
-    with torch.no_grad():
-        recall = evaluate(model.get_embedding(), **val)["recall@20"]
-    if recall > done["best_recall"]:
-        done |= {"best_epoch": done["epoch"], "best_recall": recall}
-        done["best"] = table.clone()  # All that is scored comes of it and the graph.
-    if args.checkpoint is not None:
-        save_checkpoint(args.checkpoint, **state, **done)
-    print(f"Epoch {done['epoch']:2d}  loss {loss:.4f}  "
-          f"{1e3 * done['seconds_per_step']:.1f} ms a step  "
-          f"validation recall@20 {recall:.4f}", flush=True)  # fmt: skip
+# Speed: a step of matrix factorisation is a batch of pairs, without any neighbours.
+batch_size = 1024
+by_pair = {"num_rounds": -(-num_train // batch_size), "leave_out": False}
+mf = MatrixFactorization(*size)
+of_mf = clock(mf, PairLoader(train.to_data(), batch_size=batch_size, **by_pair))
+del mf
+model = LTGNN(*size, alpha=0.2)
+timed = LTGNN(*size, alpha=0.2)
+speed = clock(timed, VRNeighborLoader(train.to_data(), timed, batch_size=batch_size))
+del timed
+epoch, mf_epoch = speed["epoch_seconds"], of_mf["epoch_seconds"]
+print(f"A step takes {1e3 * speed['seconds_per_step']:.1f} ms, an epoch of "
+      f"{speed['steps_per_epoch']:,} steps {epoch:.1f} s, of it "
+      f"{speed['refresh_seconds']:.1f} to refresh; matrix factorisation "
+      f"{1e3 * of_mf['seconds_per_step']:.1f} ms and {mf_epoch:.1f} s; ratio "
+      f"{epoch / mf_epoch:.2f}", flush=True)  # fmt: skip
+out = {"source": source, "num_users": size[0], "num_items": size[1],
+       "num_interactions": num_train + len(split.val) + len(split.test),
+       "num_train": num_train, "model": repr(model), "batch_size": batch_size,
+       **speed, "mf_seconds_per_step": of_mf["seconds_per_step"],
+       "mf_epoch_seconds": mf_epoch, "ratio_ltgnn_mf": epoch / mf_epoch,
+       "seed": args.seed, "threads": torch.get_num_threads()}  # fmt: skip
 
-with torch.no_grad():
-    table.copy_(done.pop("best"))
-    model.refresh(adj_t)
-    metrics = evaluate(model.get_embedding(), **test)
-print("  ".join(f"test {name} {value:.4f}" for name, value in metrics.items()))
 
-num_steps = len(loader)
-refresh, step = done["refresh_seconds"], done["seconds_per_step"]
-epoch = refresh + num_steps * step
-mf_epoch = done["mf_refresh_seconds"] + num_steps * done["mf_seconds_per_step"]
+def log(row, step):
+    """Says how an epoch went."""
+    figures = (f"{k} {v:.4f}" for k, v in row.items() if "@" in k)
+    print(f"{'Refit, epoch' if row['phase'] else 'Epoch'} {row['epoch']:2d}  "
+          f"loss {row['loss']:.4f}  {row['seconds']:6.1f} s  ", *figures,
+          flush=True)  # fmt: skip
+
+
+if args.max_steps is None:
+    report = fit(model, split, loader=partial(VRNeighborLoader, batch_size=batch_size),
+                 optimizer=partial(RowAdam, lr=0.001), max_epochs=args.epochs,
+                 patience=args.patience, eval_users=args.eval_users or None,
+                 folder=args.folder, resume=args.resume, log=log)  # fmt: skip
+    print(report)
+    user = split.test.user.unique()
+    generator = torch.Generator().manual_seed(args.seed)
+    order = torch.randperm(len(user), generator=generator)
+    result = evaluate(report.vectors, split.test.edge_label_index,
+                      exclude_edge_index=report.interactions.edge_label_index,
+                      user=user[order[: args.eval_users or None]])  # fmt: skip
+    print("  ".join(f"test {name} {value:.4f}" for name, value in result.items()))
+    out |= {**result, "epochs": report.epochs, "reason": report.reason,
+            "order": report.order, "validation": report.validation,
+            "eval_users": args.eval_users,
+            "train_seconds": round(report.train_seconds, 1),
+            "seconds": round(report.seconds, 1), "curve": report.curve}  # fmt: skip
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux.
-print(f"An epoch of {num_steps:,} steps: {epoch:.1f} s, of it {refresh:.1f} to refresh"
-      f"; matrix factorisation: {mf_epoch:.1f} s; ratio {epoch / mf_epoch:.2f}\n"
-      f"Peak memory: {peak:,.0f} MB")  # fmt: skip
+print(f"Peak memory: {peak:,.0f} MB")
 if args.json is not None:
-    out = {"source": source, "num_users": data.num_users, "num_items": data.num_items,
-           "num_interactions": num_train + sum(held_out), "num_train": num_train,
-           **done, "steps_per_epoch": num_steps, "epoch_seconds": epoch,
-           "mf_epoch_seconds": mf_epoch, "ratio_ltgnn_mf": epoch / mf_epoch, **metrics,
-           "peak_rss_mb": round(peak), "seed": args.seed,
-           "threads": torch.get_num_threads()}  # fmt: skip
-    args.json.write_text(json.dumps(out) + "\n")
+    args.json.write_text(json.dumps({**out, "peak_rss_mb": round(peak)}) + "\n")

@@ -2,11 +2,13 @@
 
     python examples/lightgcn_dropin.py
 
-1. Swap the layer: LTConv in place of LGConv, three steps in place of three
-   layers; the training loop stays as it was, and still propagates over the whole
-   graph for each batch.
-2. Swap the loader: VRNeighborLoader with a History. The same layer now takes one
-   step for the nodes of the batch, whatever the size of the graph.
+1. Swap the layers: one LTConv of three steps in place of three LGConvs. The rest stays
+   as it is, and still propagates over the whole graph for each batch of pairs.
+2. Swap the batches, one way or the other:
+   - rounds: PairLoader cuts an epoch into a fixed number of batches and brings the
+     graph of each along; the layer propagates over that one;
+   - history: VRNeighborLoader samples neighbours and pulls rows of a History; the layer
+     becomes one step for the nodes of the batch, whatever the size of the graph.
 """
 
 import argparse
@@ -18,18 +20,21 @@ from torch import Tensor
 from torch_geometric.nn import LGConv
 from tqdm import tqdm
 
-from ltgnn_pyg import History, LTConv, VRNeighborLoader
+from ltgnn_pyg import History, LTConv, PairLoader, Vectors, VRNeighborLoader
 from ltgnn_pyg.datasets import split_ratio, synthetic_interactions
 from ltgnn_pyg.evaluation import evaluate
+from ltgnn_pyg.nn import history_step
+from ltgnn_pyg.optim import RowAdam
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("--epochs", type=int, default=3)
 parser.add_argument("--interactions", type=int, default=50_000)
 args = parser.parse_args()
 
-torch.manual_seed(0)
-U, I = args.interactions // 33, args.interactions // 50
-data, split = split_ratio(synthetic_interactions(U, I, args.interactions))
+sizes = (args.interactions // 17, args.interactions // 25)  # Users and items.
+split = split_ratio(synthetic_interactions(*sizes, args.interactions))
+data = split.train.to_data()
+train, val = split.train.edge_label_index, split.val.edge_label_index
 
 
 class LightGCN(torch.nn.Module):
@@ -48,6 +53,10 @@ class LightGCN(torch.nn.Module):
             out.append(conv(out[-1], edge_index))
         return torch.stack(out).mean(0)
 
+    def forward(self, batch) -> Tensor:
+        """Returns the embeddings of the nodes of a batch."""
+        return self.get_embedding(data.edge_index)[batch.n_id]
+
 
 class WithLTConv(LightGCN):
     """Step 1: the layers are one LTConv of three steps."""
@@ -62,19 +71,34 @@ class WithLTConv(LightGCN):
         return self.conv(self.embedding.weight, edge_index)
 
 
+class WithRounds(WithLTConv):
+    """Step 2, by rounds: the graph is that of the batch, without its pairs."""
+
+    def forward(self, batch) -> Tensor:
+        """Returns the embeddings of the nodes of a batch."""
+        conv = LTConv(alpha=0.2, K=3, normalize=False)  # The graph is normalised.
+        return conv(self.embedding.weight, batch.adj_t)[batch.n_id]
+
+
 class WithHistory(WithLTConv):
-    """Step 2: the layer steps from a history."""
+    """Step 2, by history: one step for the nodes of the batch."""
 
     def __init__(self, num_nodes: int, dim: int = 32):
         super().__init__(num_nodes, dim)
         self.embedding.sparse = True  # A step touches the rows of its seeds only.
         self.history = History(num_nodes, dim)
 
+    def refresh(self, adj_t: Tensor) -> None:
+        """Renews the history, as the loader asks when an epoch starts."""
+        first = self.history.num_refreshes == 0
+        z = self.get_embedding(data.edge_index).detach() if first else None
+        self.history.refresh(adj_t, z)
+
     def forward(self, batch) -> Tensor:
-        """Returns the embeddings of the batch's seeds."""
+        """Returns the embeddings of the nodes of a batch, its seeds."""
         seed = batch.n_id[: batch.num_seeds]
-        z = self.conv.step(self.embedding(seed), batch.aggregate)
-        self.history.push("output", seed, z.detach())
+        z = history_step(self.embedding(seed), batch.aggregate, self.conv.alpha)
+        self.history.push(seed, z.detach())
         return z
 
 
@@ -83,42 +107,33 @@ def bpr(z: Tensor, src: Tensor, pos: Tensor, neg: Tensor) -> Tensor:
     return -F.logsigmoid((z[src] * (z[pos] - z[neg])).sum(-1)).mean()
 
 
-def train(model: LightGCN) -> None:
-    """The existing training loop; only the lines on the history are new."""
-    history = getattr(model, "history", None)
-    loader = VRNeighborLoader(
-        data,
-        history,
-        edge_label_index=split.train,
-        batch_size=512,
-        neg_sampling="triplet",
-    )
-    optim = torch.optim.Adam if history is None else torch.optim.SparseAdam
-    optimizer = optim(model.parameters(), lr=5e-3)
+def fit(model: LightGCN, loader, lr: float = 0.02) -> None:
+    """The existing training loop, the same for all, and its evaluation."""
+    optimizer = RowAdam(model.parameters(), lr=lr)  # Adam, row by row where it can.
     start = time.perf_counter()
     for epoch in range(args.epochs):
-        if history is not None:
-            history.refresh(loader.adj_t)
         for batch in tqdm(loader, f"Epoch {epoch + 1}", leave=False, disable=None):
             optimizer.zero_grad()
             index = (batch.src_index, batch.dst_pos_index, batch.dst_neg_index)
-            if history is None:
-                z = model.get_embedding(data.edge_index)
-                loss = bpr(z, *(batch.n_id[i] for i in index))
-            else:
-                loss = bpr(model(batch), *index)
+            loss = bpr(model(batch), *index)
             loss.backward()
             optimizer.step()
     seconds = (time.perf_counter() - start) / args.epochs
     with torch.no_grad():
         z = model.get_embedding(data.edge_index)
-    users = {"num_users": data.num_users}
-    result = evaluate(z, split.val, exclude_edge_index=split.train, **users)
+    vectors = Vectors.from_embedding(z, data.num_users)
+    result = evaluate(vectors, val, exclude_edge_index=train)
     print(
         f"{type(model).__name__:12s} {seconds:6.2f} s an epoch, "
         f"validation recall@20 {result['recall@20']:.4f}"
     )
 
 
-for model in (LightGCN, WithLTConv, WithHistory):
-    train(model(data.num_nodes))
+torch.manual_seed(0)
+pairs = {"batch_size": 512, "neg_sampling": "triplet"}
+each_batch = {"num_rounds": train.size(1) // 512, "leave_out": False}
+for model_class in (LightGCN, WithLTConv):
+    fit(model_class(data.num_nodes), PairLoader(data, **pairs, **each_batch))
+fit(WithRounds(data.num_nodes), PairLoader(data, **pairs))
+model = WithHistory(data.num_nodes)
+fit(model, VRNeighborLoader(data, model, **pairs))

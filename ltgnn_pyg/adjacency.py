@@ -228,6 +228,8 @@ def is_symmetric(adj_t: Tensor) -> bool:
     *Cost:* O(E) time once a matrix; O(N) memory.
     """
     known = vars(adj_t).get("_symmetric")
+    if adj_t.size(0) != adj_t.size(1):
+        return False
     if known is None:
         rowptr, col, value = adj_t.crow_indices(), adj_t.col_indices(), adj_t.values()
         num_nodes, device = adj_t.size(0), col.device
@@ -267,13 +269,18 @@ def adjoint(adj_t: Tensor) -> Tensor:
     *Cost:* O(1) for what is known to be symmetric; O(E log E) once for others, of
     which the transpose is kept on the matrix.
     """
-    if is_symmetric(adj_t):
-        return adj_t
     out = vars(adj_t).get("_adjoint")
     if out is None:
+        if is_symmetric(adj_t):
+            return adj_t
         out = adj_t.transpose(0, 1).to_sparse_csr()
         vars(adj_t)["_adjoint"] = out
     return out
+
+
+def set_adjoint(adj_t: Tensor, transpose: Tensor) -> None:
+    """Tells :func:`adjoint` the transpose of a matrix that is known beforehand."""
+    vars(adj_t)["_adjoint"] = transpose
 
 
 def without(adj_t: Tensor, edge_index: Tensor) -> Tensor:
@@ -408,7 +415,8 @@ def _product(adj_t: Tensor, x: Tensor, out: OptTensor = None) -> Tensor:
     if out is None and x.dtype.itemsize >= 4:
         if num_entries == 0:
             return x.new_zeros(num_rows, x.size(1))
-        return _kernel(adj_t, x)(adj_t, x)
+        with torch.autocast(x.device.type, enabled=False):
+            return _kernel(adj_t, x)(adj_t, x)
     if out is None:
         out = x.new_empty(num_rows, x.size(1), dtype=torch.float32)
     for rows, entry in _row_blocks(adj_t):  # None is widened whole.

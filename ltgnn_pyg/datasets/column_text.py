@@ -2,10 +2,8 @@ r"""Text of columns, RFC 4180 or with another separator, read by pyarrow."""
 
 from __future__ import annotations
 
-import mmap
 from collections import deque
 from collections.abc import Mapping
-from typing import BinaryIO
 
 import pyarrow as pa
 from pyarrow.csv import ConvertOptions, ParseOptions, ReadOptions, read_csv
@@ -44,26 +42,23 @@ def read_text(
 
     Line breaks within quotes are part of a field.
 
-    *Cost:* linear in the file. Files with quotes or gzipped go through one thread
-    that finds where records end.
+    *Cost:* linear in the file.
     """
-    quoted = is_gzip(path) or _holds_quotes(path, skip)
+    num_quotes = _count_quotes(path, skip)
+    compression = "gzip" if is_gzip(path) else None
 
     def read(block_size: int) -> pa.Table:
-        with open_raw(path) as file:
-            return read_csv(
-                pa.PythonFile(_Marked(file, sep * (len(names) - 1)), "r")
-                if quoted
-                else pa.input_stream(path, compression=None),
-                ReadOptions(column_names=names, skip_rows=skip, block_size=block_size),
-                ParseOptions(delimiter=sep, newlines_in_values=quoted),
-                ConvertOptions(
-                    include_columns=list(columns.values()),
-                    column_types={columns["user"]: _ID, columns["item"]: _ID},
-                    null_values=_NULL,
-                    strings_can_be_null=True,
-                ),
-            )
+        return read_csv(
+            pa.input_stream(path, compression=compression),
+            ReadOptions(column_names=names, skip_rows=skip, block_size=block_size),
+            ParseOptions(delimiter=sep, newlines_in_values=num_quotes > 0),
+            ConvertOptions(
+                include_columns=list(columns.values()),
+                column_types={columns["user"]: _ID, columns["item"]: _ID},
+                null_values=_NULL,
+                strings_can_be_null=True,
+            ),
+        )
 
     def read_blocks() -> pa.Table:
         for block_size in _BLOCKS[:-1]:
@@ -78,47 +73,31 @@ def read_text(
         table = read_blocks()
     except pa.ArrowInvalid as error:
         raise _text_error(path, names, columns, sep, error) from None
-    if not quoted:
-        return table
-    last = table.slice(table.num_rows - 1)
-    if not all(column.null_count for column in last.columns[:2]):
-        raise _unclosed_error(path, sep)  # The mark is within quotes.
-    return table.slice(0, table.num_rows - 1)
+    # Quotes that are never closed would swallow the rest of the file in silence.
+    if num_quotes % 2:
+        _check_closed(path, sep)
+    return table
 
 
-class _Marked:
-    # A file with a record of empty fields more: its last, unless quotes are open.
-    closed = False
-
-    def __init__(self, file: BinaryIO, mark: str) -> None:
-        self.file, self.mark = file, f"\n{mark}\n".encode()
-
-    def read(self, size: int = -1) -> bytes:
-        block = self.file.read(size)
-        if not block:
-            block, self.mark = self.mark, b""
-        return block
-
-    def close(self) -> None:
-        self.closed = True
-
-
-def _holds_quotes(path: str, skip: int) -> bool:
+def _count_quotes(path: str, skip: int) -> int:
     # A header of one line may be quoted, as writers do, without any quotes below.
-    with (
-        open(path, "rb") as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text,
-    ):
-        start = text.find(b"\n") + 1 if skip == 1 else 0
-        return text.find(b'"', start) >= 0
+    num = 0
+    with open_raw(path) as file:
+        if skip == 1:
+            line = file.readline()
+            num += line.count(b'"') if b"\r" in line.rstrip(b"\r\n") else 0
+        while block := file.read(1 << 20):
+            num += block.count(b'"')
+    return num
 
 
-def _unclosed_error(path: str, sep: str) -> ValueError:
-    (line, _, record), *_ = deque(records(path, sep), maxlen=1)
-    return ValueError(
-        f"{path}, line {line}: Expected quotes that are closed (got "
-        f"{show(sep.join(record))}... to the end of the file); mend the quotes"
-    )
+def _check_closed(path: str, sep: str) -> None:
+    (line, _, record), *_ = deque(records(path, sep, mark=f"{sep}\n"), maxlen=1)
+    if record != ["", ""]:  # The mark is within quotes.
+        raise ValueError(
+            f"{path}, line {line}: Expected quotes that are closed (got "
+            f"{show(sep.join(record))}... to the end of the file); mend the quotes"
+        )
 
 
 def _text_error(

@@ -8,6 +8,7 @@ import io
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import BinaryIO, cast
 
 _PARQUET, _GZIP = b"PAR1", b"\x1f\x8b"
@@ -53,23 +54,30 @@ def whole_gzip(path: str) -> Iterator[None]:
     r"""Turns what unpacking raises into an error that names the file."""
     try:
         yield
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except (EOFError, zlib.error, OSError) as error:
+        if not is_gzip(path):
+            raise
         raise ValueError(
             f"{path}: Expected a whole gzip file (got {error!r}); fetch it again"
         ) from None
 
 
-def records(path: str, sep: str) -> Iterator[tuple[int, int, list[str]]]:
+def records(
+    path: str, sep: str, mark: str = ""
+) -> Iterator[tuple[int, int, list[str]]]:
     r"""The records of a text of columns, each with its first and its last line.
 
     One at a time, for the header and for errors. Bytes that are not UTF-8 become
-    surrogates.
+    surrogates. A :obj:`mark` is one line more at the end.
     """
     with (
         open_raw(path) as file,
         io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="") as text,
     ):
-        reader, line = csv.reader(text, delimiter=sep), 1
+        reader, line = (
+            csv.reader(chain(text, [] if mark is None else [mark]), delimiter=sep),
+            1,
+        )
         try:
             for record in reader:
                 if record:

@@ -1,4 +1,10 @@
-from ltgnn_pyg.nn.conv import LTConv, SolveReport, history_step, solve
+from ltgnn_pyg.nn.conv import (
+    LTConv,
+    SolveReport,
+    exact_steps,
+    history_step,
+    solve,
+)
 from ltgnn_pyg.nn.loss import (
     BCELoss,
     BilateralSoftmaxLoss,
@@ -32,6 +38,7 @@ __all__ = [
     "Recommender",
     "SoftmaxLoss",
     "SolveReport",
+    "exact_steps",
     "history_step",
     "solve",
 ]

@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import gzip
 import io
@@ -338,6 +339,10 @@ def test_errors_after_quoted_text_name_the_line(write):
     text = 'user,item,"te\nxt"\n1,2,3\n4,5\n'
     with pytest.raises(ValueError, match="line 4: Expected 3 fields"):
         read_interactions(write(text))
+    for last in ("3,4,x", '3,4,"x"', '"3",4,'):  # A quote within a field is itself.
+        text = f'user,item,text\n1,2,5" disk\n{last}'
+        for end in ("", "\n"):
+            assert _pairs(read_interactions(write(text + end))) == [(1, 2), (3, 4)]
     # Text longer than a block of the reader.
     text = 'user,item,text\n1,2,"' + "a\n" * 2**21 + '"\n3,4,x\n'
     assert _pairs(read_interactions(write(text))) == [(1, 2), (3, 4)]
@@ -354,6 +359,9 @@ def test_gzip(write, format):
     for broken in (packed[:-9], packed[:20], packed[:15] + b"?" * 9 + packed[24:]):
         with pytest.raises(ValueError, match=r"broken.*: Expected a whole gzip file"):
             read_interactions(write(broken, "broken"), format)
+    padded = write(packed + b"\0" * 9, "padded")
+    with contextlib.suppress(ValueError):  # Read or refused, and never else.
+        assert _pairs(read_interactions(padded, format)) == expected
     long = gzip.compress((text + text.splitlines()[-1] + "\n").encode())
     place = {"libfm": 6, "lightgcn": 3}.get(format, 7)
     with pytest.raises(ValueError, match=f"line {place}: .*again, first on line"):

@@ -8,7 +8,8 @@ from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.typing import Adj, OptTensor, SparseTensor
 from torch_geometric.utils import is_torch_sparse_tensor, spmm
 
-from ltgnn_pyg.adjacency import inv_sqrt_degree, propagate, to_coo
+from ltgnn_pyg.adjacency import inv_sqrt_degree, propagate, set_adjoint, to_coo
+from ltgnn_pyg.nn.conv.exact_steps import exact_steps
 
 
 class LTConv(MessagePassing):
@@ -54,8 +55,8 @@ class LTConv(MessagePassing):
     *Cost:* O(K x E x F) time. A sparse matrix and an
     :class:`~torch_geometric.EdgeIndex` sorted by column take the fused path,
     :func:`~ltgnn_pyg.adjacency.propagate`, with O(N x F) memory; a plain
-    :obj:`edge_index`, and weights that need a gradient, gather their messages,
-    O(E x F) memory. For one graph, training is the fastest with
+    :obj:`edge_index`, a bipartite graph and weights that need a gradient gather
+    their messages, O(E x F) memory. For one graph, training is the fastest with
     :func:`~ltgnn_pyg.normalized_adj` and :obj:`normalize=False`, or with
     :obj:`cached=True`.
     """
@@ -120,10 +121,14 @@ class LTConv(MessagePassing):
         if isinstance(x, Tensor):
             num_nodes = x.shape[self.node_dim]
             size = (num_nodes, num_nodes)
-            z = x if z is None else z
             edge_index, edge_weight = self._norm(
                 edge_index, edge_weight, num_nodes, x.dtype
             )
+            if z is None and self._sums(edge_index):
+                dtype = x.dtype if given is None else given.dtype
+                x = x.to(torch.promote_types(x.dtype, dtype))
+                return exact_steps(x, edge_index, self.alpha, self.K)
+            z = x if z is None else z
         else:
             if self.K > 1 or self.add_self_loops or z is not None or x[1] is None:
                 raise ValueError(
@@ -200,6 +205,15 @@ class LTConv(MessagePassing):
             return edge_index.to_sparse_csr(), None
         return edge_index, edge_weight
 
+    def _sums(self, adj_t: Adj) -> bool:
+        """Whether a step over this graph is one sparse product."""
+        return (
+            isinstance(adj_t, Tensor)
+            and adj_t.layout == torch.sparse_csr
+            and not adj_t.requires_grad
+            and self.aggr in ("add", "sum")
+        )
+
     def _norm_bipartite(
         self,
         edge_index: Tensor,
@@ -221,11 +235,15 @@ class LTConv(MessagePassing):
 
     def message_and_aggregate(self, adj_t: Adj, x: Tensor) -> Tensor:
         """The fused path: one sparse product."""
-        if isinstance(adj_t, Tensor) and not adj_t.requires_grad:
-            if self.aggr in ("add", "sum"):
-                return propagate(adj_t, x)
+        if self._sums(adj_t):
+            return propagate(adj_t, x)
+        if isinstance(adj_t, Tensor):
             adj_t = adj_t.to(x.dtype)
         return spmm(adj_t, x, reduce=self.aggr)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy normalises its graph itself; torch copies no sparse CSR matrix."""
+        return {**self.__dict__, "_cache": None}
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}(alpha={self.alpha}, K={self.K})"
@@ -247,8 +265,8 @@ def _to_csr(edge_index: EdgeIndex, edge_weight: OptTensor, num_nodes: int) -> Te
     if torch.is_grad_enabled():  # It keeps its transpose's order, too.
         (rowptr, col), perm = edge_index.get_csr()
         edge_weight = edge_weight if perm is None else edge_weight[perm]
-        vars(adj_t)["_symmetric"] = False
-        vars(adj_t)["_adjoint"] = torch.sparse_csr_tensor(
+        transpose = torch.sparse_csr_tensor(
             rowptr, col, edge_weight, size, check_invariants=False
         )
+        set_adjoint(adj_t, transpose)
     return adj_t

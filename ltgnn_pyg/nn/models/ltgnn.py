@@ -6,7 +6,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from ltgnn_pyg.history import History
-from ltgnn_pyg.nn.conv import LTConv, history_step
+from ltgnn_pyg.nn.conv import exact_steps, history_step
 from ltgnn_pyg.nn.models.recommender import Recommender
 
 INIT_STEPS = 7  #: Exact steps from X that fill an empty history.
@@ -85,14 +85,19 @@ class LTGNN(Recommender):
         **kwargs: Any,
     ) -> None:
         super().__init__(num_users, num_items, embedding_dim, **kwargs)
-        self.conv = LTConv(alpha, K, normalize=False)
+        if not 0.0 <= alpha <= 1.0 or K < 1:
+            raise ValueError(
+                f"Expected 'alpha' in [0, 1] and a positive 'K' (got {alpha} and {K})"
+            )
+        self.alpha = alpha
+        self.K = K
         self.history = History(
             self.num_nodes, embedding_dim, device=history_device, dtype=history_dtype
         )
 
     def encode(self, adj_t: Tensor) -> Tensor:
         """Takes :math:`K` exact steps from :math:`X`."""
-        return self.conv(self.embedding.weight, adj_t)
+        return exact_steps(self.embedding.weight, adj_t, self.alpha, self.K)
 
     @torch.no_grad()
     def refresh(self, adj_t: Tensor) -> None:
@@ -116,7 +121,7 @@ class LTGNN(Recommender):
             # What was just aggregated, exactly, is a step away for every node.
             for rows in torch.arange(self.num_nodes, device=x.device).split(2**16):
                 agg = history.pull("aggregate", rows)
-                history.push(rows, history_step(x[rows], agg, self.conv.alpha))
+                history.push(rows, history_step(x[rows], agg, self.alpha))
             history.refresh(adj_t)
 
     def loss(self, batch: Data) -> Tensor:
@@ -141,7 +146,7 @@ class LTGNN(Recommender):
             )
         seed = batch.n_id[: batch.num_seeds]
         x = F.embedding(seed, self.embedding.weight, sparse=True)
-        z = history_step(x, batch.aggregate, self.conv.alpha)
+        z = history_step(x, batch.aggregate, self.alpha)
         if self.training and torch.is_grad_enabled():
             self.history.push(seed, z.detach())
         loss = self.objective(z, batch)
@@ -150,5 +155,5 @@ class LTGNN(Recommender):
     def __repr__(self) -> str:
         return (
             f"{self.__class__.__name__}({self.num_users}, {self.num_items}, "
-            f"{self.embedding_dim}, alpha={self.conv.alpha}, K={self.conv.K})"
+            f"{self.embedding_dim}, alpha={self.alpha}, K={self.K})"
         )

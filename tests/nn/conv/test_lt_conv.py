@@ -1,3 +1,6 @@
+import copy
+import pickle
+import sys
 import warnings
 from contextlib import nullcontext
 
@@ -147,14 +150,16 @@ def test_training_takes_the_one_product(form, monkeypatch):
     edge_index, weight = directed()
     adj, weight = adjacency(form, edge_index, weight, 9)
     calls = []
-    monkeypatch.setattr(
-        lt_conv, "propagate", lambda *args: calls.append(1) or propagate(*args)
-    )
+    exact = sys.modules["ltgnn_pyg.nn.conv.exact_steps"]
+    for module in (lt_conv, exact):
+        monkeypatch.setattr(
+            module, "propagate", lambda *args: calls.append(1) or propagate(*args)
+        )
     for kwargs in ({}, {"add_self_loops": True}, {"normalize": False}):
         conv = LTConv(0.3, 2, **kwargs)
         monkeypatch.setattr(conv, "message", None)  # The unfused path would call it.
         conv(torch.randn(9, 4, requires_grad=True), adj, weight).sum().backward()
-    assert len(calls) == 6
+    assert len(calls) == 12  # Forward and backward.
 
 
 @pytest.mark.parametrize("sparse_size", [(None, None), (6, 6), (9, 9)])
@@ -247,6 +252,16 @@ def test_cached_normalises_once(graph):
     assert torch.equal(conv(x, other), first)
     conv.reset_parameters()
     assert not torch.equal(conv(x, other), first)
+
+
+@pytest.mark.parametrize("form", [*FORMS, SPARSE])
+def test_copies_with_a_cache(form):
+    edge_index, weight = directed()
+    adj, weight = adjacency(form, edge_index, weight, 9)
+    conv, x = LTConv(0.3, 2, cached=True), torch.randn(9, 4)
+    expected = conv(x, adj, weight)
+    for other in (copy.deepcopy(conv), pickle.loads(pickle.dumps(conv))):
+        assert torch.equal(other(x, adj, weight), expected)
 
 
 @pytest.mark.parametrize("num_dst", [3, 5])

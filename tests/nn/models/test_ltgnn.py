@@ -148,3 +148,19 @@ def test_refuses_other_batches(graph, pairs):
     del batch.adj_t
     with pytest.raises(ValueError, match="'PairLoader'"):
         model.loss(batch)
+
+
+def test_a_copy_that_averages_trains_on(graph, pairs):
+    """The history of a model and of its average are not taken for one another."""
+    model = LTGNN(graph.num_users, graph.num_items, 4)
+    optimizer = RowAdam(model.parameters(), lr=0.1)
+    averaged, tables = torch.optim.swa_utils.AveragedModel(model), []
+    for batch in VRNeighborLoader(graph, model, 2, pairs, 5):
+        optimizer.zero_grad()
+        model.loss(batch).backward()
+        optimizer.step()
+        averaged.update_parameters(model)
+        tables.append(model.embedding.weight.detach().clone())
+    mean = torch.stack(tables).mean(0)
+    torch.testing.assert_close(averaged.module.embedding.weight.detach(), mean)
+    assert averaged.module.history.is_empty and not model.history.is_empty

@@ -25,8 +25,8 @@ def oracle(model, graph, x, loader, batch):
     if isinstance(model, LightGCN):
         z = sum(torch.linalg.matrix_power(adj, n) @ x for n in range(4)) / 4
     else:
-        z, alpha = x, model.conv.alpha
-        for _ in range(model.conv.K):
+        z, alpha = x, model.alpha
+        for _ in range(model.K):
             z = (1 - alpha) * adj @ z + alpha * x
     total, decay = 0.0, 0.0
     for start in range(0, u.numel(), loader.micro_batch_size):
