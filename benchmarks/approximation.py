@@ -12,8 +12,8 @@
   against num_neighbors; steps at inference (from the table, from the history,
   and the fixed point itself); batches between refreshes, and exact steps in each.
 
-LTGNN trains with gradient="local", a step in each batch on sampled neighbours. The
-test part is never read. Writes a line for each measurement.
+LTGNN takes the paper's step, on the batches of a VRNeighborLoader. The test part is
+never read. Writes a line for each measurement.
 """
 
 import argparse
@@ -26,18 +26,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
+from sets import HELP, load_split
 from torch import Tensor
 from tqdm import tqdm
 
-from ltgnn_pyg import LTGNN, LTConv, VRNeighborLoader, normalized_adj
-from ltgnn_pyg.datasets import (
-    Gowalla,
-    Yelp2018,
-    split_ratio,
-    synthetic_interactions,
-)
+from ltgnn_pyg import LTGNN, LTConv, VRNeighborLoader
+from ltgnn_pyg.adjacency import degree, normalized_adj
+from ltgnn_pyg.datasets import synthetic_interactions
 from ltgnn_pyg.evaluation import evaluate
+from ltgnn_pyg.nn import history_step, solve
 from ltgnn_pyg.nn.init import spectral_
 from ltgnn_pyg.optim import RowAdam
 from ltgnn_pyg.sampler import StratifiedNeighborSampler
@@ -46,11 +43,10 @@ Rows = Iterator[dict[str, Any]]
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("--sections", nargs="+", default=None)
-parser.add_argument(
-    "--dataset", choices=["gowalla", "yelp2018", "synthetic"], default="gowalla"
-)
+parser.add_argument("--dataset", default="gowalla", help=HELP)
 parser.add_argument("--root", default="data")
 parser.add_argument("--epochs", type=int, default=3, help="of a training for recall")
+parser.add_argument("--alpha", type=float, default=0.2)
 parser.add_argument("--history-epochs", type=int, default=5)
 parser.add_argument("--draws", type=int, default=200)
 parser.add_argument(
@@ -62,75 +58,77 @@ parser.add_argument("--json", type=Path)
 args = parser.parse_args()
 
 torch.set_num_threads(args.threads)
-if args.dataset == "synthetic":
-    interactions = synthetic_interactions(seed=args.seed)
-    data, split = split_ratio(interactions, val_ratio=0.1, seed=args.seed)
-else:
-    dataset = {"gowalla": Gowalla, "yelp2018": Yelp2018}[args.dataset](args.root)
-    data, split = dataset.split(val_ratio=0.1, seed=None)
+split = load_split(args.dataset, args.root, 0.1)
+train, val = split.train.edge_label_index, split.val.edge_label_index
+data, sizes = split.train.to_data(), (split.train.num_users, split.train.num_items)
+popularity = degree(data.edge_index, None, data.num_nodes)
 
 
 class Training:
-    """LTGNN, its loader and its optimizer, at the default settings but for some."""
+    """LTGNN, its loader and its optimizer; refreshes after each interval of batches,
+    0 for never, with some exact steps from the history each time.
+    """
 
-    def __init__(self, num_neighbors: int = 15, refresh_steps: int = 0) -> None:
+    def __init__(
+        self, num_neighbors: int = 15, interval: int = 0, refresh_steps: int = 0
+    ) -> None:
         torch.manual_seed(args.seed)
-        self.model = LTGNN(
-            data.num_users,
-            data.num_items,
-            alpha=0.2,
-            gradient="local",
-            refresh_steps=refresh_steps,
-        )
-        assert self.model.embedding is not None and self.model.history is not None
+        self.model = LTGNN(*sizes, alpha=args.alpha)
         self.x, self.history = self.model.embedding.weight, self.model.history
         self.loader = VRNeighborLoader(
             data,
-            self.history,
+            self.model,
             num_neighbors,
-            split.train,
             generator=torch.Generator().manual_seed(args.seed),
         )
         self.adj_t = self.loader.adj_t
         spectral_(self.x, self.adj_t, data.num_users)
         self.optimizer = RowAdam(self.model.parameters(), lr=1e-3)
+        self.interval, self.refresh_steps = interval, refresh_steps
         self.seconds, self.num_steps = 0.0, 0
         self.model.refresh(self.adj_t)
+        self.model.refresh = lambda adj_t: None  # Only when it is due, see below.
 
-    def run(self, steps: int | None = None, interval: int = 0) -> None:
-        """An epoch or its first steps; refreshes after each interval of batches."""
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Renews the snapshot, and takes exact steps from it."""
+        self.history.refresh(self.adj_t)
+        for _ in range(self.refresh_steps):
+            agg = self.history.pull("aggregate", torch.arange(data.num_nodes))
+            self.history.refresh(self.adj_t, history_step(self.x, agg, args.alpha))
+
+    def run(self, steps: int | None = None) -> None:
+        """An epoch or its first steps."""
         start, model = time.perf_counter(), self.model
         for batch in tqdm(islice(self.loader, steps), leave=False, disable=None):
             self.optimizer.zero_grad()
             model.loss(batch).backward()
             self.optimizer.step()
             self.num_steps += 1
-            if interval and self.num_steps % interval == 0:
-                model.refresh(self.adj_t)
+            if self.interval and self.num_steps % self.interval == 0:
+                self.refresh()
         self.seconds += time.perf_counter() - start
 
     @torch.no_grad()
     def fixed_point(self) -> Tensor:
         """The embedding that infinitely many steps lead to."""
-        start = self.history.output
-        return self.model.conv.solve(self.x, self.adj_t, z=start)[0]
+        return solve(self.x, self.adj_t, args.alpha, z=self.history.output())[0]
 
     @torch.no_grad()
-    def recall(self, embedding: Tensor | None = None) -> float:
-        """Recall@20 of the validation part."""
-        rows = self.model.get_embedding()
-        if embedding is not None:  # Scored as the model scores its own.
-            rows[:, :-1] = F.normalize(embedding, dim=-1)
-        train_on = {"num_users": data.num_users, "exclude_edge_index": split.train}
-        return evaluate(rows, split.val, **train_on)["recall@20"]
+    def recall(self, z: Tensor | None = None) -> float:
+        """Recall@20 of the validation part, of the model's embeddings or of others."""
+        vectors = self.model.to_vectors(
+            self.model.encode(self.adj_t) if z is None else z, popularity
+        )
+        return evaluate(vectors, val, exclude_edge_index=train)["recall@20"]
 
 
 @cache
 def trained(num_neighbors: int, interval: int, refresh_steps: int) -> Training:
     """A short training; sections share those of the same settings."""
-    training = Training(num_neighbors, refresh_steps)
+    training = Training(num_neighbors, interval, refresh_steps)
     for _ in range(args.epochs):
-        training.run(interval=interval)
+        training.run()
     return training
 
 
@@ -148,10 +146,10 @@ def history() -> Rows:
             if epoch:
                 training.run()
                 exact = training.fixed_point()
-            before = relative_error(training.history.output, exact)
+            before = relative_error(training.history.output(), exact)
             if epoch:
-                training.model.refresh(training.adj_t)
-            after = relative_error(training.history.output, exact)
+                training.refresh()
+            after = relative_error(training.history.output(), exact)
             yield {
                 "refresh_steps": refresh_steps,
                 "epoch": epoch,
@@ -164,7 +162,7 @@ def variance() -> Rows:
     """The sampled aggregate of a batch's seeds, with and without control variate."""
     training = Training()
     training.run()
-    training.model.refresh(training.adj_t)
+    training.refresh()
     training.run(len(training.loader) // 2)
     batch, table = next(iter(training.loader)), training.history
     seed = batch.n_id[: batch.num_seeds]
@@ -195,7 +193,7 @@ def solver() -> Rows:
         adj_t = normalized_adj(graph.to_data().edge_index, num_nodes=x.size(0))
         for alpha in (0.05, 0.1, 0.2, 0.3, 0.45, 0.7):
             start = time.perf_counter()
-            _, report = LTConv(alpha, normalize=False).solve(x, adj_t, tol=1e-6)
+            _, report = solve(x, adj_t, alpha, tol=1e-6)
             yield {
                 "num_interactions": num,
                 "alpha": alpha,
@@ -231,11 +229,12 @@ def of_training(**settings: Any) -> dict[str, Any]:
 def steps() -> Rows:
     """Recall against the steps at inference."""
     training = trained(**default)
-    conv, exact = training.model.conv, training.fixed_point()
-    for start, z in (("table", None), ("history", training.history.output)):
+    exact = training.fixed_point()
+    for start, z in (("table", None), ("history", training.history.output())):
         for K in range(1, 9):
+            conv = LTConv(args.alpha, K, normalize=False)
             with torch.no_grad():
-                out = conv(training.x, training.adj_t, z=z, K=K)
+                out = conv(training.x, training.adj_t, z=z)
             error, recall = relative_error(out, exact), training.recall(out)
             yield {"start": start, "K": K, "error": error, "recall@20": recall}
     yield {
@@ -249,11 +248,13 @@ def steps() -> Rows:
 SECTIONS = {
     f.__name__: f for f in (history, variance, solver, neighbors, steps, refresh)
 }
-per_epoch = -(-split.train.size(1) // 1024)
+per_epoch = -(-len(split.train) // 1024)
 default = {"num_neighbors": 15, "interval": per_epoch, "refresh_steps": 0}
 for section in args.sections or SECTIONS:
     for row in SECTIONS[section]():
         about = {"section": section, "dataset": args.dataset, "seed": args.seed}
+        if section != "solver":
+            about |= {"alpha": args.alpha, "threads": args.threads}
         line = json.dumps({**about, **row})
         print(line, flush=True)
         if args.json is not None:

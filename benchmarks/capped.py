@@ -30,7 +30,7 @@ from ltgnn_pyg.optim import RowAdam
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("--interactions", type=int, default=3_000_000)
-parser.add_argument("--cap_mb", type=int, default=1000)
+parser.add_argument("--cap-mb", type=int, default=1000)
 parser.add_argument("--steps", type=int, default=100)
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--threads", type=int, default=2)
@@ -44,11 +44,11 @@ torch.set_num_threads(args.threads)
 def build(folder: Path) -> None:
     """Leaves the graph and the training pairs on files."""
     interactions = synthetic_interactions(*sizes, args.interactions, seed=args.seed)
-    data, split = split_ratio(interactions, val_ratio=0.0)
-    adj_t = normalized_adj(data.edge_index, num_nodes=data.num_nodes)
+    train = split_ratio(interactions, val_ratio=0.0).train
+    adj_t = normalized_adj(train.to_data().edge_index, num_nodes=sum(sizes))
     memory_map(adj_t, folder / "adj")
-    memory_map(split.train, folder / "pairs")
-    meta = {"nnz": adj_t.values().numel(), "pairs": split.train.size(1)}
+    memory_map(train.edge_label_index, folder / "pairs")
+    meta = {"nnz": adj_t.values().numel(), "pairs": len(train)}
     (folder / "meta.json").write_text(json.dumps(meta))
 
 
@@ -72,7 +72,8 @@ def train(kind: str, cap_mb: int, folder: Path) -> None:
     )
     pairs = load("pairs", 2 * meta["pairs"], torch.long).view(2, -1)
     with torch.device("meta" if kind == "mapped" else "cpu"):
-        model = LTGNN(*sizes, gradient="local", loss_fn=BPRLoss(), init_std=0.1)
+        model = LTGNN(*sizes, loss_fn=BPRLoss(), init_std=0.1)
+        model.history.allocate()
     if kind == "mapped":
         memory_map_(model, folder / "tables")
     torch.manual_seed(args.seed)
@@ -82,13 +83,14 @@ def train(kind: str, cap_mb: int, folder: Path) -> None:
         memory_map_(optimizer, folder / "tables")
     loader = VRNeighborLoader(
         Data(num_nodes=num_nodes, num_users=sizes[0]),
-        model.history,
+        model,
         edge_label_index=pairs,
         batch_size=2048,
         neg_sampling="triplet",
         sampler=StratifiedNeighborSampler(adj_t),
     )
-    model.refresh(adj_t)
+    next(iter(loader))  # Fills the history.
+    torch.manual_seed(args.seed)
     start = time.perf_counter()
     for batch in islice(loader, args.steps):
         optimizer.zero_grad()
@@ -113,6 +115,7 @@ with tempfile.TemporaryDirectory() as temp:
         command = [sys.executable, __file__, "--run", kind, str(cap), temp]
         command += ["--interactions", str(args.interactions)]
         command += ["--steps", str(args.steps), "--seed", str(args.seed)]
+        command += ["--threads", str(args.threads)]
         out = subprocess.run(command, capture_output=True, text=True)
         rows[name] = json.loads(out.stdout) if out.returncode == 0 else None
         end = out.stderr.strip().splitlines()[-1:] if out.returncode else ""
@@ -129,5 +132,6 @@ result = {
     "threads": args.threads,
     "seed": args.seed,
 }
+print(json.dumps(result))
 if args.json is not None:
     args.json.write_text(json.dumps(result) + "\n")

@@ -4,27 +4,37 @@
 
 Trains LTGNN at its defaults on the training interactions less a validation part and
 stops at some epochs. There the table is held fixed while an epoch's batches pass by
-each estimate, twice, so that a history of gradients is filled; the second pass is
+each estimate, twice where a history of gradients is to be filled; the last pass is
 summed. Exact is the gradient of the same batches at the fixed point, by --exact-steps
-steps forward and backward. Writes the cosine to it and the ratio of norms.
+steps forward and backward. The estimates:
+
+- rounds: exact for the K steps that are scored, those of a PairLoader;
+- local: that of the paper's step;
+- history and corrected: the same with a history of gradients, see released.py.
+
+Writes the cosine to the exact gradient and the ratio of norms.
 """
 
 import argparse
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
+from released import Released
+from sets import HELP, load_split
 from torch import Tensor
+from torch_geometric.data import Data
 from tqdm import tqdm
 
-from ltgnn_pyg import LTGNN, VRNeighborLoader
-from ltgnn_pyg.datasets import Gowalla, Yelp2018, split_ratio, synthetic_interactions
+from ltgnn_pyg import LTGNN, PairLoader, VRNeighborLoader
+from ltgnn_pyg.adjacency import normalized_adj
+from ltgnn_pyg.nn import Recommender, SoftmaxLoss, solve
 from ltgnn_pyg.nn.init import spectral_
+from ltgnn_pyg.optim import RowAdam
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-parser.add_argument(
-    "--dataset", choices=["gowalla", "yelp2018", "synthetic"], default="gowalla"
-)
+parser.add_argument("--dataset", default="gowalla", help=HELP)
 parser.add_argument("--root", default="data")
 parser.add_argument("--epochs", type=int, nargs="+", default=[0, 1, 4])
 parser.add_argument("--alpha", type=float, default=0.1)
@@ -36,80 +46,90 @@ args = parser.parse_args()
 
 torch.set_num_threads(args.threads)
 torch.manual_seed(args.seed)
-if args.dataset == "synthetic":
-    data, split = split_ratio(synthetic_interactions(seed=args.seed), seed=args.seed)
-else:
-    dataset = {"gowalla": Gowalla, "yelp2018": Yelp2018}[args.dataset](args.root)
-    data, split = dataset.split(val_ratio=0.1, seed=None)
+train = load_split(args.dataset, args.root, 0.1).train
+data, sizes = train.to_data(), (train.num_users, train.num_items)
+adj_t = normalized_adj(data.edge_index, num_nodes=data.num_nodes)
 
 
-def loader_of(model: LTGNN, rounds: int = 80) -> VRNeighborLoader:
-    """The same batches of pairs for every model."""
-    generator = torch.Generator().manual_seed(args.seed)
-    return VRNeighborLoader(
-        data,
-        model.history,
-        edge_label_index=split.train,
-        rounds=rounds,
-        generator=generator,
-    )
+def same_batches() -> torch.Generator:
+    """What draws the same pairs in every pass."""
+    return torch.Generator().manual_seed(args.seed)
 
 
-def estimate(x: Tensor, passes: int, **settings: object) -> Tensor:
-    """The mean gradient of the table over an epoch's batches."""
-    settings = {"alpha": args.alpha, "leave_out": False, **settings}
-    model = LTGNN(data.num_users, data.num_items, **settings)
-    total = torch.zeros_like(x)
-    with torch.no_grad():
-        model.embedding.weight.copy_(x)
+def total(model: Recommender, loader: Iterable[Data], title: str) -> Tensor:
+    """The mean gradient of the table over an epoch's pairs."""
+    out = torch.zeros_like(model.embedding.weight)
+    for batch in tqdm(loader, title, leave=False, disable=None):
+        model.zero_grad()
+        model.loss(batch).backward()
+        grad = model.embedding.weight.grad
+        assert grad is not None
+        out.add_(grad, alpha=batch.src_index.numel() / len(train))
+    return out
+
+
+def by_round(x: Tensor, K: int) -> Tensor:
+    """The gradient of K exact steps; all pairs are one round."""
+    model = LTGNN(*sizes, alpha=args.alpha, K=K)
+    model.embedding.weight.data.copy_(x)
+    one = {"num_rounds": 1, "leave_out": False}
+    loader = PairLoader(data, **one, generator=same_batches())
+    return total(model, loader, f"{K} exact steps")
+
+
+def by_step(x: Tensor, model: LTGNN | Released, passes: int, title: str) -> Tensor:
+    """The gradient of steps from a history, which is that of the fixed point."""
+    model.embedding.weight.data.copy_(x)
+    model.history.refresh(adj_t, solve(x, adj_t, args.alpha, tol=1e-5)[0])
     for _ in range(passes):
-        loader = loader_of(model, rounds=1)  # A round an epoch, all of its batches.
-        model.refresh(loader.adj_t)
-        total.zero_()
-        for batch in tqdm(loader, str(settings), leave=False, disable=None):
-            model.zero_grad()
-            model.loss(batch).backward()
-            grad = model.embedding.weight.grad
-            if grad is not None and grad.is_sparse:
-                share = batch.src_index.numel() / split.train.size(1)
-                total.add_(grad, alpha=share)
-            elif grad is not None:
-                total.add_(grad)
-    return total
+        loader = VRNeighborLoader(data, model, generator=same_batches())
+        out = total(model, loader, title)
+    return out
 
 
-model = LTGNN(data.num_users, data.num_items)
-loader = loader_of(model)
+def estimates(x: Tensor) -> dict[str, Tensor]:
+    """The gradient at a table by each estimate."""
+    plain = {"residual": 0.0, "add_self_loops": False, "weight_decay": 0.0}
+    plain |= {"loss_fn": SoftmaxLoss(), "alpha": args.alpha}
+    raw, corrected = Released(*sizes, **plain), Released(*sizes, **plain)
+    corrected.corrected = True
+    return {
+        "rounds": by_round(x, 3),
+        "local": by_step(x, LTGNN(*sizes, alpha=args.alpha), 1, "local"),
+        "history": by_step(x, raw, 2, "history"),
+        "corrected": by_step(x, corrected, 2, "corrected"),
+    }
+
+
+model = LTGNN(*sizes, alpha=args.alpha)
 x = model.embedding.weight
-spectral_(x, loader.adj_t, data.num_users)
-optimizer = torch.optim.Adam(model.parameters(), lr=0.007, fused=True)
+spectral_(x, adj_t, train.num_users)
+optimizer = RowAdam(model.parameters(), lr=0.007)
 rows = []
 for epoch in range(max(args.epochs) + 1):
     if epoch in args.epochs:
         now = x.detach().clone()
-        exact = estimate(now, 1, K=args.exact_steps)
-        for gradient in ("delayed", "local", "history", "corrected"):
-            passes = 1 if gradient == "delayed" else 2
-            found = estimate(
-                now, passes, gradient=gradient, init_steps=args.exact_steps
-            )
+        exact = by_round(now, args.exact_steps)
+        for name, found in estimates(now).items():
             cosine = torch.cosine_similarity(found.view(-1), exact.view(-1), dim=0)
             rows.append(
                 {
                     "dataset": args.dataset,
-                    "gradient": gradient,
+                    "gradient": name,
                     "epoch": epoch,
                     "cosine": round(float(cosine), 4),
                     "norm_ratio": round(float(found.norm() / exact.norm()), 4),
                     "alpha": args.alpha,
+                    "exact_steps": args.exact_steps,
                     "seed": args.seed,
+                    "threads": args.threads,
                 }
             )
-            print(rows[-1], flush=True)
-    model.refresh(loader.adj_t)
-    for batch in loader:
-        optimizer.zero_grad()
-        model.loss(batch).backward()
-        optimizer.step()
+            print(json.dumps(rows[-1]), flush=True)
+    if epoch < max(args.epochs):
+        for batch in PairLoader(data):
+            optimizer.zero_grad()
+            model.loss(batch).backward()
+            optimizer.step()
 if args.json is not None:
     args.json.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -3,7 +3,8 @@
     python benchmarks/plot.py
 
 writes results/tables.md, and results/*.png and *.svg. Where several lines answer the
-same question, the last one counts. Needs matplotlib.
+same question, the last one counts; lines of benchmarks that measure another thing today
+stay in the files and are passed over. Needs matplotlib.
 """
 
 import argparse
@@ -16,9 +17,14 @@ from statistics import linear_regression, mean, stdev
 from typing import Any
 
 Row = dict[str, Any]
-NAMES = {"ltgnn": "LTGNN", "mf": "MF", "lightgcn": "LightGCN"}
+NAMES = {
+    "ltgnn": "LTGNN's step",
+    "rounds": "LTGNN's rounds",
+    "mf": "MF",
+    "lightgcn": "LightGCN",
+}
 RECALL = "validation recall@20"
-COLORS = {"ltgnn": "C0", "mf": "C2", "lightgcn": "C3"}
+COLORS = {"ltgnn": "C0", "rounds": "C1", "mf": "C2", "lightgcn": "C3"}
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
@@ -32,10 +38,14 @@ def read(name: str) -> list[Row]:
     return [json.loads(line) for line in lines]
 
 
+def last(rows: Iterable[Row], *keys: str) -> list[Row]:
+    """The last row for each value of the keys."""
+    return list({tuple(row[key] for key in keys): row for row in rows}.values())
+
+
 def section(name: str, *keys: str) -> list[Row]:
     """The lines of a question, the last one for each value of the keys."""
-    rows = [row for row in read("approximation") if row["section"] == name]
-    return list({tuple(row[key] for key in keys): row for row in rows}.values())
+    return last((r for r in read("approximation") if r["section"] == name), *keys)
 
 
 def group(rows: Iterable[Row], key: str) -> dict[Any, list[Row]]:
@@ -94,15 +104,28 @@ def speed(rows: list[Row]) -> str:
     """Seconds an epoch of each model."""
     columns = {
         "Dataset": "{dataset}",
-        "LTGNN": "{ltgnn_epoch_s:.2f}",
+        "LTGNN's step": "{ltgnn_epoch_s:.2f}",
+        "LTGNN's rounds": "{ltgnn_rounds_epoch_s:.2f}",
         "MF": "{mf_epoch_s:.2f}",
-        "LightGCN, CSR": "{csr_lightgcn_epoch_s:.1f}",
+        "LightGCN": "{best_lightgcn_epoch_s:.1f}",
         "LightGCN, PyG": "{pyg_lightgcn_epoch_s:.1f}",
-        "LTGNN / MF": "{ratio_ltgnn_mf:.2f}",
-        "CSR / LTGNN": "{ratio_csr_ltgnn:.1f}",
-        "PyG / LTGNN": "{ratio_pyg_ltgnn:.1f}",
+        "Step / MF": "{ratio_ltgnn_mf:.2f}",
+        "Rounds / step": "{ratio_rounds_ltgnn:.2f}",
+        "LightGCN / step": "{ratio_best_ltgnn:.1f}",
+        "PyG / step": "{ratio_pyg_ltgnn:.1f}",
     }
     return table("Seconds an epoch", rows, columns)
+
+
+def product(rows: list[Row]) -> str:
+    """Milliseconds of the product by each kernel."""
+    lines = [{**each, "dataset": row["dataset"]} for row in rows
+             for each in row["products"]]  # fmt: skip
+    for line in lines:
+        line |= {name: "-" if ms is None else ms for name, ms in line["ms"].items()}
+    columns = {"Dataset": "{dataset}", "Type": "{dtype}", "Width": "{dim}"}
+    columns |= {name.removeprefix("_by_"): f"{{{name}}}" for name in lines[0]["ms"]}
+    return table("Milliseconds a product", lines, {**columns, "Chosen": "{chosen}"})
 
 
 def scaling(rows: list[Row]) -> str:
@@ -138,29 +161,22 @@ def scaling(rows: list[Row]) -> str:
     return table("Time and memory against interactions", points, columns)
 
 
-def named(row: Row) -> tuple[str, ...]:
-    """A recipe and what was changed of it."""
-    return row["recipe"], *row["changed"]
-
-
 def quality(rows: list[Row]) -> str:
     """The lists of each recipe, over seeds, and how fast they become good."""
     out = []
     for row in rows:
-        row["set"] = row["dataset"], row.get("in_order", False)
-    for (dataset, in_order), lines in group(rows, "set").items():
+        row["set"] = row["dataset"], row["order"]
+        row["valid"] = row.get("validation", {}).get("recall@20", float("nan"))
+    rows = last(rows, "set", "recipe", "seed")
+    for (dataset, order), lines in group(rows, "set").items():
         table_rows = []
-        lines = list({(*named(r), r["seed"]): r for r in lines}.values())
-        for line in lines:
-            line["recipe"] = " ".join(named(line))
         for recipe, runs in group(lines, "recipe").items():
             row = {"recipe": recipe, "seeds": len(runs)}
-            for key in ("recall@20", "ndcg@20", "epochs", "train_seconds"):
+            for key in ("recall@20", "ndcg@20", "valid", "epochs", "train_seconds"):
                 values = column(runs, key)
                 row[key] = mean(values)
                 spread = f" ± {stdev(values):.4f}" if len(values) > 1 else ""
                 row[f"{key} spread"] = spread
-            row["valid"] = mean(run["valid"]["recall@20"] for run in runs)
             table_rows.append(row)
         columns = {
             "Recipe": "{recipe}",
@@ -172,19 +188,41 @@ def quality(rows: list[Row]) -> str:
             "Seeds": "{seeds}",
         }
         table_rows.sort(key=lambda row: -row["recall@20"])
-        name = Path(dataset).stem + ("_in_order" if in_order else "")
-        out.append(table(f"Quality, {name}", table_rows, columns))
+        name = Path(dataset).stem
+        title = f"Quality, {name}, held out by {order}"
+        out.append(table(title, table_rows, columns))
         with figure(f"quality_{name}", "seconds of training", RECALL) as ax:
             for recipe, runs in group(lines, "recipe").items():
-                if (curve := runs[0]["curve"]) and not runs[0]["changed"]:
+                curve = [row for row in runs[0].get("curve", []) if "recall@20" in row]
+                if curve:
                     x, y = column(curve, "seconds"), column(curve, "recall@20")
                     ax.plot(x, y, "o-", label=recipe)
     return "\n".join(out)
 
 
+def ways(rows: list[Row]) -> str:
+    """Recall against seconds, by exact rounds and by the paper's step."""
+    lines = []
+    for row in rows:
+        name = Path(row["dataset"]).stem
+        with figure(f"ways_{name}", "seconds of training", RECALL) as ax:
+            for way, label in (("rounds", "rounds"), ("vr", "the paper's step")):
+                x, y = column(row[way], "seconds"), column(row[way], "recall")
+                ax.plot(x, y, "o-", label=label)
+                lines += [{**p, "dataset": name, "way": label} for p in row[way]]
+    columns = {
+        "Dataset": "{dataset}",
+        "Trained by": "{way}",
+        "Seconds": "{seconds:.0f}",
+        "Validation recall@20": "{recall:.4f}",
+    }
+    return table("Recall against seconds of training", lines, columns)
+
+
 def gradient(rows: list[Row]) -> str:
     """The gradient estimates against the exact gradient."""
     columns = {
+        "Dataset": "{dataset}",
         "Epoch": "{epoch}",
         "Estimate": "{gradient}",
         "Cosine": "{cosine:.3f}",
@@ -283,10 +321,15 @@ def refresh(rows: list[Row]) -> str:
 
 TRAINED = {"Recall@20": "{recall@20:.4f}", "Seconds": "{train_seconds}"}
 QUESTIONS = (
-    (speed, list({row["dataset"]: row for row in read("speed")}.values())),
+    (
+        speed,
+        last((r for r in read("speed") if "best_lightgcn_epoch_s" in r), "dataset"),
+    ),
+    (product, last(read("product"), "dataset")),
     (scaling, read("scaling")),
-    (quality, [row for row in read("quality") if row["protocol"] == "refit"]),
-    (gradient, read("gradient")),
+    (quality, [r for r in read("quality") if "versions" in r and "recall@20" in r]),
+    (ways, last(read("steps"), "dataset")),
+    (gradient, last(read("gradient"), "dataset", "gradient", "epoch")),
     (history, section("history", "refresh_steps", "epoch")),
     (variance, section("variance", "num_neighbors")),
     (solver, section("solver", "num_interactions", "alpha")),

@@ -5,9 +5,13 @@
 Synthetic graphs with power-law degrees and the same average degrees at every size (20
 interactions a user, 40 an item), drawn in a process of their own. Every model then
 trains at every size in its own process, whose peak resident memory is therefore the
-model's: BPR, one negative, and for LTGNN and MF the same loader and RowAdam; LightGCN
-takes three products over the whole graph for each batch, forward and backward, and
-dense Adam.
+model's, with BPR, one negative and RowAdam:
+
+- ltgnn: the paper's step on the batches of a VRNeighborLoader;
+- rounds: LTGNN on the 80 exact rounds of a PairLoader;
+- mf: matrix factorisation on single batches of pairs;
+- lightgcn: as in its paper, three products over the whole graph for each batch, forward
+  and backward.
 
 An epoch is not run in full. Timed are some of its batches, in chunks (the median is
 the step), its shuffle and, in full, its refresh:
@@ -38,14 +42,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from ltgnn_pyg import LTGNN, VRNeighborLoader
-from ltgnn_pyg.datasets import synthetic_interactions
-from ltgnn_pyg.datasets.interactions import Interactions
+from ltgnn_pyg import LTGNN, PairLoader, VRNeighborLoader
+from ltgnn_pyg.datasets import Interactions, synthetic_interactions
 from ltgnn_pyg.nn import BPRLoss, LightGCN, MatrixFactorization
 from ltgnn_pyg.optim import RowAdam
 
 SIZES = [1_000_000, 3_000_000, 10_000_000, 30_000_000, 100_000_000]
-MODELS = {"ltgnn": LTGNN, "mf": MatrixFactorization, "lightgcn": LightGCN}
+MODELS = {
+    "ltgnn": LTGNN,
+    "rounds": LTGNN,
+    "mf": MatrixFactorization,
+    "lightgcn": LightGCN,
+}
 CHUNKS = 6
 Result = dict[str, Any]
 
@@ -53,9 +61,9 @@ parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("--max-interactions", type=int, default=10_000_000)
 parser.add_argument("--max-lightgcn", type=int, default=3_000_000)
 parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
-parser.add_argument("--rounds", type=int, default=3, help="processes a point")
+parser.add_argument("--turns", type=int, default=3, help="processes a point")
 parser.add_argument("--steps", type=int, default=300, help="timed in a process")
-parser.add_argument("--lightgcn-steps", type=int, default=12)
+parser.add_argument("--whole-steps", type=int, default=12, help="of rounds, lightgcn")
 parser.add_argument("--batch-size", type=int, default=2048)
 parser.add_argument("--num-neighbors", type=int, default=15)
 parser.add_argument("--embedding-dim", type=int, default=64)
@@ -106,22 +114,19 @@ def measure(name: str, folder: Path, num_interactions: int) -> Result:
         "init_std": 0.1,
     }
     if name == "ltgnn":
-        settings |= {"gradient": "local", "alpha": 0.45}
+        settings["alpha"] = 0.45
         if args.history_dtype is not None:
             settings["history_dtype"] = getattr(torch, args.history_dtype)
     torch.manual_seed(args.seed)
     model = MODELS[name](*sizes, args.embedding_dim, **settings)
-    loader = VRNeighborLoader(
-        data,
-        model.history,
-        args.num_neighbors if name == "ltgnn" else 0,
-        data.edge_index[:, :num_interactions],
-        args.batch_size,
-        neg_sampling="triplet",
-    )
-    optimizer = (torch.optim.Adam if name == "lightgcn" else RowAdam)(
-        model.parameters()
-    )
+    batch = {"batch_size": args.batch_size, "neg_sampling": "triplet"}
+    alone = {"num_rounds": -(-num_interactions // args.batch_size), "leave_out": False}
+    loader: Any
+    if name == "ltgnn":
+        loader = VRNeighborLoader(data, model, args.num_neighbors, **batch)
+    else:
+        loader = PairLoader(data, **batch, **({} if name == "rounds" else alone))
+    optimizer = RowAdam(model.parameters())
     built = peak_rss_mb()
     batches = chain.from_iterable(repeat(loader))
 
@@ -131,22 +136,29 @@ def measure(name: str, folder: Path, num_interactions: int) -> Result:
             model.loss(batch).backward()
             optimizer.step()
 
-    model.refresh(loader.adj_t)
+    def start() -> None:
+        if name == "ltgnn":
+            model.refresh(loader.adj_t)
+
+    start()
     filled = peak_rss_mb()
     train(1)
     for state in optimizer.state.values():  # An epoch comes by every row.
         for value in state.values():
             if torch.is_tensor(value):
                 value.mul_(1)
-    steps = args.lightgcn_steps if name == "lightgcn" else args.steps
+    steps = args.steps if name in ("ltgnn", "mf") else args.whole_steps
     chunk = max(steps // CHUNKS, 1)
     train(min(20, chunk))
-    refresh = median(clock(lambda: model.refresh(loader.adj_t)) for _ in range(3))
+    refresh = median(clock(start) for _ in range(3))
     shuffle = median(clock(lambda: next(iter(loader.batch_sampler))) for _ in range(3))
     step = median(clock(lambda: train(chunk)) / chunk for _ in range(CHUNKS))
 
     num_numbers = data.num_nodes * args.embedding_dim
-    width = sum(t.element_size() for t in (*model.parameters(), *model.buffers()))
+    tables = list(model.parameters())
+    if name == "ltgnn":
+        tables += model.history.tables().values()
+    width = sum(table.element_size() for table in tables)
     ids, entries = loader.adj_t.col_indices().element_size(), 2 * num_interactions
     budget = {
         "tables": num_numbers * width,
@@ -198,15 +210,15 @@ def run(task: str, folder: str, num_interactions: int) -> Result:
     return json.loads(out)
 
 
-def point(name: str, num_interactions: int, rounds: list[Result]) -> Result:
-    """The round of the median time, and the highest memory of all."""
+def point(name: str, num_interactions: int, turns: list[Result]) -> Result:
+    """The turn of the median time, and the highest memory of all."""
     about = {"model": name, "num_interactions": num_interactions}
-    if failed := [result for result in rounds if "error" in result]:
+    if failed := [result for result in turns if "error" in result]:
         return {**about, **failed[0]}
-    seconds = [result["seconds_per_epoch"] for result in rounds]
-    middle = rounds[seconds.index(sorted(seconds)[len(seconds) // 2])]
-    peaks = {key: max(r[key] for r in rounds) for key in middle if "peak" in key}
-    return {**about, **middle, **peaks, "rounds_s": seconds}
+    seconds = [result["seconds_per_epoch"] for result in turns]
+    middle = turns[seconds.index(sorted(seconds)[len(seconds) // 2])]
+    peaks = {key: max(r[key] for r in turns) for key in middle if "peak" in key}
+    return {**about, **middle, **peaks, "turns_s": seconds}
 
 
 def exponent(points: list[Result], name: str) -> float | None:
@@ -221,14 +233,14 @@ def exponent(points: list[Result], name: str) -> float | None:
     return round(float(np.polyfit(x, y, 1)[0]), 3)
 
 
-def ratios(points: list[Result]) -> dict[int, float]:
-    """LTGNN over MF at each size, the median over the rounds."""
-    seconds = {(p["model"], p["num_interactions"]): p.get("rounds_s") for p in points}
-    pairs = {num: (seconds["ltgnn", num], seconds["mf", num]) for _, num in seconds}
+def ratios(points: list[Result], name: str, other: str) -> dict[int, float]:
+    """A model over another at each size, the median over the turns."""
+    seconds = {(p["model"], p["num_interactions"]): p.get("turns_s") for p in points}
+    pairs = {num: (seconds[name, num], seconds[other, num]) for _, num in seconds}
     return {
-        num: round(median(a / b for a, b in zip(ltgnn, mf, strict=True)), 3)
-        for num, (ltgnn, mf) in pairs.items()
-        if ltgnn and mf
+        num: round(median(a / b for a, b in zip(*of_both, strict=True)), 3)
+        for num, of_both in pairs.items()
+        if all(of_both)
     }
 
 
@@ -236,21 +248,22 @@ def main() -> None:
     """Measures each model at each size."""
     points: list[Result] = []
     for num in (size for size in args.sizes if size <= args.max_interactions):
-        rounds: dict[str, list[Result]] = {}
+        turns: dict[str, list[Result]] = {}
         with TemporaryDirectory() as folder:
             if "error" in run("generate", folder, num):
                 break
             names = [n for n in MODELS if n != "lightgcn" or num <= args.max_lightgcn]
-            for _ in range(args.rounds):
+            for _ in range(args.turns):
                 for name in names:
-                    rounds.setdefault(name, []).append(run(name, folder, num))
+                    turns.setdefault(name, []).append(run(name, folder, num))
                 names.reverse()
-        for name in sorted(rounds):
-            points.append(point(name, num, rounds[name]))
+        for name in sorted(turns):
+            points.append(point(name, num, turns[name]))
             print(json.dumps(points[-1]), file=sys.stderr, flush=True)
     result = {
         **{f"exponent_{name}": exponent(points, name) for name in MODELS},
-        "ratio_ltgnn_mf": ratios(points),
+        "ratio_ltgnn_mf": ratios(points, "ltgnn", "mf"),
+        "ratio_rounds_ltgnn": ratios(points, "rounds", "ltgnn"),
         "points": points,
         "seconds": "median step x steps_per_epoch + shuffle_s + refresh_s; "
         "steps_timed of the steps were run",
@@ -258,7 +271,7 @@ def main() -> None:
         "num_neighbors": args.num_neighbors,
         "embedding_dim": args.embedding_dim,
         "history_dtype": args.history_dtype,
-        "rounds": args.rounds,
+        "turns": args.turns,
         "threads": args.threads,
         "seed": args.seed,
     }

@@ -33,7 +33,7 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from published import HELP, open_dataset
+from sets import HELP, load_split
 from torch import Tensor
 from torch_geometric.loader import LinkNeighborLoader
 from torch_geometric.nn import LightGCN as PyGLightGCN
@@ -70,7 +70,7 @@ args = parser.parse_args()
 torch.set_num_threads(args.threads)
 torch.manual_seed(args.seed)
 warnings.filterwarnings("ignore", message="Using 'NeighborSampler' without")
-train = open_dataset(args.dataset, args.root).split().train
+train = load_split(args.dataset, args.root).train
 data, pairs = train.to_data(), train.edge_label_index
 sizes = (train.num_users, train.num_items, args.embedding_dim)
 settings = {"loss_fn": BPRLoss(), "weight_decay": 2e-4, "init_std": 0.1}
@@ -98,6 +98,15 @@ def clock(function: Callable[[], Any]) -> float:
     start = time.perf_counter()
     function()
     return time.perf_counter() - start
+
+
+def copy_bandwidth() -> float:
+    """Bytes a second that a large copy reads and writes."""
+    big = torch.empty(2**26)
+    other = torch.empty_like(big)
+    other.copy_(big)
+    copy = statistics.median(clock(lambda: other.copy_(big)) for _ in range(5))
+    return 2 * big.numel() * big.element_size() / copy
 
 
 def run(name: str, steps: int | None = None) -> None:
@@ -158,12 +167,7 @@ table = models["lightgcn"].embedding.weight.detach()
 chosen = adjacency._kernel(by_batch.adj_t, table).__name__
 
 # The stages of a step, and the bytes they cannot but move.
-big = torch.empty(2**26)
-other = torch.empty_like(big)
-other.copy_(big)
-copy = statistics.median(clock(lambda: other.copy_(big)) for _ in range(5))
-bandwidth = 2 * big.numel() * 4 / copy
-del big, other
+bandwidth = copy_bandwidth()
 loader, model, optimizer = loaders["ltgnn"], models["ltgnn"], optimizers["ltgnn"]
 stage: dict[str, float] = dict.fromkeys(
     [
@@ -260,7 +264,9 @@ result = {
     "seeds_per_step": round(num_seeds),
     "edges_per_step": round(num_edges),
     "loader": {name: round(statistics.median(v), 3) for name, v in spans.items() if v},
-    "models": {name: repr(model) for name, model in models.items()},
+    "objective": repr(settings["loss_fn"]),
+    "weight_decay": settings["weight_decay"],
+    "alpha": {name: models[name].alpha for name in ("ltgnn", "ltgnn_rounds")},
     "batch_size": args.batch_size,
     "num_neighbors": args.num_neighbors,
     "embedding_dim": args.embedding_dim,

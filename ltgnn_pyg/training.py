@@ -28,7 +28,6 @@ from ltgnn_pyg.optim import RowAdam
 from ltgnn_pyg.retrieval import Vectors
 
 UPDATES = 80  #: How often an epoch adds to the average.
-STEPS_FROM = 3_000_000  #: Interactions from which the paper's steps are taken.
 CHECKPOINT, METRICS = "run.ckpt", "metrics.jsonl"
 
 
@@ -161,16 +160,16 @@ def fit(
         )
     start, resumed = time.perf_counter(), False
     progress, initial = _Progress(), copy.deepcopy(model.state_dict())
-    if folder is not None:
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        if (folder / CHECKPOINT).exists():
+    checkpoint = None if folder is None else Path(folder, CHECKPOINT)
+    if checkpoint is not None:
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        if checkpoint.exists():
             if not resume:
                 raise ValueError(
-                    f"Expected a folder without a run (got '{folder / CHECKPOINT}'); "
-                    "pass 'resume=True' to go on with it, or another folder"
+                    f"Expected a folder without a run (got '{checkpoint}'); pass "
+                    "'resume=True' to go on with it, or another folder"
                 )
-            saved, resumed = load_checkpoint(folder / CHECKPOINT), True
+            saved, resumed = load_checkpoint(checkpoint), True
             progress, initial = _Progress(**saved["progress"]), saved["initial"]
 
     parts, choosing = [split.train], len(split.val) > 0
@@ -181,8 +180,8 @@ def fit(
             progress.phase, progress.epoch, progress.train_seconds = phase, 0, 0.0
             model.load_state_dict(initial)
         run = _Training(model, parts[phase], loader, optimizer, average, init)
-        if resumed:
-            load_checkpoint(folder / CHECKPOINT, **run.state())
+        if resumed and checkpoint is not None:
+            load_checkpoint(checkpoint, **run.state())
             resumed = False
         while progress.epoch < (max_epochs if phase == 0 else progress.best_epoch):
             if phase == 0 and progress.epoch - progress.best_epoch >= patience:
@@ -198,18 +197,14 @@ def fit(
                     progress.best_epoch, progress.best = progress.epoch, row
                     if not refit:
                         progress.kept = [p.detach().clone() for p in run.parameters()]
-            if folder is not None:
-                now = replace(
-                    progress, seconds=progress.seconds + time.perf_counter() - start
-                )
+            if checkpoint is not None:
+                seconds = progress.seconds + time.perf_counter() - start
+                now = vars(replace(progress, seconds=seconds))
                 save_checkpoint(
-                    folder / CHECKPOINT,
-                    progress=vars(now),
-                    initial=initial,
-                    **run.state(),
+                    checkpoint, progress=now, initial=initial, **run.state()
                 )
                 lines = "".join(json.dumps(row) + "\n" for row in progress.curve)
-                (folder / METRICS).write_text(lines)
+                checkpoint.with_name(METRICS).write_text(lines)
             if log is not None:
                 log(row, len(progress.curve))
     run.finish(progress.kept)
@@ -232,11 +227,12 @@ def fit(
 
 
 def default_loader(data: Data, model: Recommender) -> Iterable[Data]:
-    """The loader that :func:`fit` takes if none is given: exact rounds
-    (:class:`~ltgnn_pyg.PairLoader`) up to :obj:`STEPS_FROM` interactions, the paper's
-    steps (:class:`~ltgnn_pyg.VRNeighborLoader`) of a model with a history above.
+    """The loader that :func:`fit` takes if none is given, for what the model scores:
+    the paper's steps (:class:`~ltgnn_pyg.VRNeighborLoader`) for an
+    :class:`~ltgnn_pyg.LTGNN` of the fixed point (:obj:`K=None`), exact rounds
+    (:class:`~ltgnn_pyg.PairLoader`) for all others.
     """
-    if isinstance(model, LTGNN) and data.num_edges >= 2 * STEPS_FROM:
+    if isinstance(model, LTGNN) and model.to_fixed_point:
         return VRNeighborLoader(data, model)
     return PairLoader(data)
 
@@ -286,7 +282,7 @@ class _Training:
     ) -> None:
         self.model, self.interactions = model, interactions
         self.data = interactions.to_data()
-        self.loader = (loader or default_loader)(self.data, model)
+        self.loader: Any = (loader or default_loader)(self.data, model)
         if init is not None:
             adj_t = normalized_adj(self.data.edge_index, num_nodes=model.num_nodes)
             init(model.embedding.weight, adj_t, model.num_users)
@@ -300,8 +296,8 @@ class _Training:
 
     def epoch(self, title: str) -> tuple[float, float]:
         """Trains for an epoch; returns the mean loss and the seconds."""
-        start, total, num = time.perf_counter(), 0.0, 0
-        size = len(self.loader)
+        start, num, size = time.perf_counter(), 0, len(self.loader)
+        total = torch.zeros((), device=self.model.embedding.weight.device)
         self.model.train()
         for batch in tqdm(self.loader, title, leave=False, disable=None):
             self.optimizer.zero_grad()
@@ -317,11 +313,12 @@ class _Training:
 
     def parameters(self) -> Iterable[Parameter]:
         """Those that score: the average, if there is one."""
-        return (self.averaged.module if self.averaged else self.model).parameters()
+        scored: Any = self.averaged.module if self.averaged else self.model
+        return scored.parameters()
 
     def vectors(self, edge_weight: Callable[[Interactions], Tensor] | None) -> Vectors:
         """What is scored, over the graph of the interactions."""
-        model = self.averaged.module if self.averaged else self.model
+        model: Any = self.averaged.module if self.averaged else self.model
         weight = None if edge_weight is None else edge_weight(self.interactions)
         weight = None if weight is None else torch.cat([weight, weight])
         model.eval()
@@ -335,9 +332,9 @@ class _Training:
     @torch.no_grad()
     def finish(self, kept: list[Tensor] | None) -> None:
         """Leaves the parameters that score on the model."""
-        for out in (self.model, *([self.averaged.module] if self.averaged else [])):
+        for params in (self.parameters(), self.model.parameters()):
             for param, value in zip(
-                out.parameters(), kept or [*self.parameters()], strict=True
+                params, self.parameters() if kept is None else kept, strict=True
             ):
                 param.copy_(value)
         self.model.eval()

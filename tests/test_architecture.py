@@ -1,4 +1,8 @@
-"""Imports run one way: scripts -> models, loader, datasets, evaluation -> layers."""
+"""Imports run one way, and name the submodule they mean:
+
+cli, serving -> training, stream -> nn.models, loader, datasets, evaluation,
+retrieval -> nn.conv, nn.loss, sampler -> history, adjacency, optim
+"""
 
 import ast
 from pathlib import Path
@@ -8,15 +12,15 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "ltgnn_pyg"
 # What each room may import from the package, beside itself.
 ALLOWED = {
-    "adjacency": set(),
-    "retrieval": set(),
-    "datasets": set(),
-    "checkpoint": set(),
-    "optim": set(),
-    "memory_map": {"optim"},
     "version": set(),
-    "sampler": {"adjacency"},
+    "adjacency": set(),
+    "optim": set(),
+    "checkpoint": set(),
     "history": {"adjacency"},
+    "memory_map": {"optim"},
+    "datasets": set(),
+    "retrieval": set(),
+    "sampler": {"adjacency"},
     "nn.conv": {"adjacency"},
     "nn.init": set(),
     "nn.loss": set(),
@@ -24,7 +28,32 @@ ALLOWED = {
     "loader": {"adjacency", "history", "sampler"},
     "nn.models": {"adjacency", "history", "nn.conv", "nn.loss", "retrieval"},
     "nn": {"nn.conv", "nn.loss", "nn.models"},
+    "training": {
+        "adjacency",
+        "checkpoint",
+        "datasets",
+        "evaluation",
+        "loader",
+        "nn.init",
+        "nn.models",
+        "optim",
+        "retrieval",
+    },
 }
+# From the one that everything may import to those that nothing does.
+LAYERS = [
+    {"version", "adjacency", "history", "optim", "memory_map", "checkpoint"},
+    {"nn.conv", "nn.init", "nn.loss", "sampler"},
+    {"nn.models", "nn", "loader", "datasets", "evaluation", "retrieval"},
+    {"training", "stream"},
+    {"serving", "cli"},
+]
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    return module.removesuffix(".__init__")
 
 
 def room(module: str) -> str:
@@ -34,36 +63,72 @@ def room(module: str) -> str:
     return parts[0]
 
 
-def imports(path: Path) -> set[str]:
+def imports(source: str) -> set[str]:
+    """The modules of the package that a source names."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom):
-            assert node.level <= 1, f"{path}: a relative import out of its folder"
-            if node.module and node.module.startswith("ltgnn_pyg."):
-                found.add(node.module.removeprefix("ltgnn_pyg."))
+            module = node.module or ""
+            assert node.level == 0, f"line {node.lineno}: a relative import"
+            assert module != "ltgnn_pyg", f"line {node.lineno}: name the submodule"
+            if module.startswith("ltgnn_pyg."):
+                found.add(module.removeprefix("ltgnn_pyg."))
         elif isinstance(node, ast.Import):
             for alias in node.names:
-                assert not alias.name.startswith("ltgnn_pyg"), path
+                own = alias.name.split(".")[0] == "ltgnn_pyg"
+                assert not own, f"line {node.lineno}: import from the submodule"
     return found
 
 
-@pytest.mark.parametrize(
-    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE))
-)
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_run_one_way(path):
-    module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-    module = module.removesuffix(".__init__")
-    if module == "__init__":
+    found = imports(path.read_text())
+    if path == PACKAGE / "__init__.py":
         return  # The top level names everything.
-    own = room(module)
-    for other in {room(name) for name in imports(path)} - {own}:
-        assert other in ALLOWED[own], f"{module} imports {other}"
+    own = room(name_of(path))
+    for other in {room(module) for module in found} - {own}:
+        assert other in ALLOWED[own], f"{name_of(path)} imports {other}"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import ltgnn_pyg",
+        "import ltgnn_pyg.history as h",
+        "from ltgnn_pyg import History",
+        "from ltgnn_pyg import history",
+        "from . import history",
+        "from .history import History",
+        "def f():\n    from ltgnn_pyg import History",
+    ],
+)
+def test_ways_round_are_caught(line):
+    with pytest.raises(AssertionError):
+        imports(line)
+
+
+def test_deferred_imports_count():
+    source = "def f():\n    from ltgnn_pyg.nn.conv import LTConv\nimport torch"
+    assert imports(source) == {"nn.conv"}
 
 
 def test_every_room_is_listed():
-    rooms = {
-        room(".".join(p.relative_to(PACKAGE).with_suffix("").parts))
-        for p in PACKAGE.rglob("*.py")
-        if p.name != "__init__.py"
-    }
+    rooms = {room(name_of(path)) for path in FILES} - {"__init__"}
     assert rooms <= set(ALLOWED)
+
+
+def test_the_table_follows_the_layers():
+    level = {name: number for number, layer in enumerate(LAYERS) for name in layer}
+    for own, others in ALLOWED.items():
+        assert all(level[other] <= level[own] for other in others), own
+    apart = {name for name in ALLOWED if name.split(".")[0] == "nn"}
+    assert "loader" not in set().union(*(ALLOWED[name] for name in apart))
+    assert not ALLOWED["loader"] & apart  # They meet in the batch.
+
+
+def test_tables_have_no_cycle():
+    done: set[str] = set()
+    while len(done) < len(ALLOWED):
+        free = {name for name in ALLOWED if ALLOWED[name] <= done} - done
+        assert free, f"a cycle among {set(ALLOWED) - done}"
+        done |= free

@@ -244,12 +244,15 @@ def test_validates_on_a_sample():
     assert 0.0 <= sample.validation["ndcg@3"] <= 1.0
 
 
-def test_default_loader(monkeypatch):
-    data = blocks().train.to_data()
-    assert isinstance(default_loader(data, build()), PairLoader)
-    monkeypatch.setattr("ltgnn_pyg.training.STEPS_FROM", 10)
-    assert isinstance(default_loader(data, build()), VRNeighborLoader)
-    assert isinstance(default_loader(data, build(cls=MatrixFactorization)), PairLoader)
+def test_default_loader():
+    """Steps for what scores the fixed point, rounds for what scores K steps."""
+    data, size = blocks().train.to_data(), (64, 32, 8)
+    assert isinstance(default_loader(data, LTGNN(*size)), PairLoader)
+    assert isinstance(default_loader(data, MatrixFactorization(*size)), PairLoader)
+    model = LTGNN(*size, alpha=0.2, K=None)
+    assert isinstance(default_loader(data, model), VRNeighborLoader)
+    report = fit(model, blocks(), max_epochs=20, patience=20, metric="recall@2")
+    assert report.validation["recall@2"] == 1.0
 
 
 def test_leaves_the_model_ready():

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from itertools import pairwise
 
 import torch
 from torch.utils.data import Sampler
@@ -69,5 +70,5 @@ class PairBatchSampler(Sampler[list[int]]):
             order = torch.arange(num, dtype=dtype)
         # Round i holds the batches [i b / r, (i + 1) b / r), rounded up.
         bound = [-(-i * self.num_batches // len(self)) for i in range(len(self) + 1)]
-        for first, end in zip(bound[:-1], bound[1:], strict=True):
+        for first, end in pairwise(bound):
             yield order[first * self.batch_size : end * self.batch_size].tolist()

@@ -160,7 +160,8 @@ class VRNeighborLoader(LinkLoader):
         edge_label_index = training_pairs(
             edge_label_index, edge_index, num_users, num_nodes
         )
-        if isinstance(sampler, StratifiedNeighborSampler):
+        if edge_index is None or isinstance(sampler, StratifiedNeighborSampler):
+            assert isinstance(sampler, StratifiedNeighborSampler)
             self.adj_t = sampler.adj_t
             check_symmetric(self.adj_t)
         else:
@@ -174,6 +175,7 @@ class VRNeighborLoader(LinkLoader):
             data.pop("edge_index", None)
             data.pop("edge_weight", None)
         else:
+            assert edge_index is not None
             if not WITH_PYG_LIB and getattr(sampler, "replace", None) is False:
                 warnings.warn(
                     "Without replacement torch-sparse draws the last neighbours of "

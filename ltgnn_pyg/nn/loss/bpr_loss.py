@@ -62,6 +62,14 @@ class BPRLoss(RankingLoss):
         weight = weight.softmax(1).masked_fill(absent, 0.0)
         return (weight * term).sum(1).mean()
 
+    def item_bias(self, degree: Tensor) -> Tensor | None:
+        r"""As for softmax, which tells the negatives apart at the temperature
+        :math:`\tau / \beta` where :math:`\beta > 1`: :math:`\tau / \max(1, \beta)
+        \ln d_i`.
+        """
+        bias = super().item_bias(degree)
+        return None if bias is None else bias / max(1.0, self.hardness)
+
     def extra_repr(self) -> str:
         """The settings."""
         return f"{super().extra_repr()}, hardness={self.hardness}"

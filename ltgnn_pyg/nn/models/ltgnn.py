@@ -1,3 +1,4 @@
+import math
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from ltgnn_pyg.nn.conv import exact_steps, history_step
 from ltgnn_pyg.nn.models.recommender import Recommender
 
 INIT_STEPS = 7  #: Exact steps from X that fill an empty history.
+LEFT = 0.1  #: Of the way to the fixed point, where `K` is not given.
 
 
 class LTGNN(Recommender):
@@ -35,15 +37,16 @@ class LTGNN(Recommender):
       at a cost that does not depend on the size of the graph. The gradient of the
       table is sparse, of the rows of the batch's seeds.
 
-    The loop is the same, and :class:`~ltgnn_pyg.optim.RowAdam` takes both kinds of
-    gradient:
+    Rounds learn more a second up to a few million interactions; the paper's step is for
+    more. The loop is the same, and :class:`~ltgnn_pyg.optim.RowAdam` takes both kinds
+    of gradient:
 
     .. code-block:: python
 
         model = LTGNN(data.num_users, data.num_items)
         optimizer = RowAdam(model.parameters(), lr=0.007)
         for epoch in range(10):
-            for batch in PairLoader(data):  # Or VRNeighborLoader(data, model).
+            for batch in PairLoader(data):
                 optimizer.zero_grad()
                 model.loss(batch).backward()
                 optimizer.step()
@@ -56,7 +59,10 @@ class LTGNN(Recommender):
             (default: :obj:`64`)
         alpha (float, optional): Teleport probability in :math:`[0, 1]`; 1 is
             matrix factorisation. (default: :obj:`0.1`)
-        K (int, optional): Exact steps of :meth:`encode`. (default: :obj:`3`)
+        K (int, optional): Exact steps of :meth:`encode`, which are what is scored, and
+            what rounds train. If :obj:`None`, so many that a tenth of the way to the
+            fixed point is left, :math:`(1 - \alpha)^K \le 0.1`: for the paper's step,
+            which trains the fixed point. (default: :obj:`3`)
         history_device (torch.device or str, optional): Where the history stays. If
             :obj:`None`, it follows the model. (default: :obj:`None`)
         history_dtype (torch.dtype, optional): How the history is stored. If
@@ -79,16 +85,22 @@ class LTGNN(Recommender):
         embedding_dim: int = 64,
         *,
         alpha: float = 0.1,
-        K: int = 3,
+        K: int | None = 3,
         history_device: torch.device | str | None = None,
         history_dtype: torch.dtype | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(num_users, num_items, embedding_dim, **kwargs)
-        if not 0.0 <= alpha <= 1.0 or K < 1:
+        self.to_fixed_point = K is None
+        if not (0.0 < alpha or K is not None) or not 0.0 <= alpha <= 1.0:
             raise ValueError(
-                f"Expected 'alpha' in [0, 1] and a positive 'K' (got {alpha} and {K})"
+                f"Expected 'alpha' in [0, 1], and above 0 for the fixed point (got "
+                f"{alpha})"
             )
+        if K is None:
+            K = math.ceil(math.log(LEFT) / math.log(1.0 - alpha)) if alpha < 1.0 else 1
+        if K < 1:
+            raise ValueError(f"Expected a positive 'K' (got {K})")
         self.alpha = alpha
         self.K = K
         self.history = History(

@@ -1,5 +1,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -98,9 +100,10 @@ class Recommender(Module, ABC):
 
     def reset_parameters(self) -> None:
         """Draws the table anew, and resets every layer that can be."""
-        for module in self.modules():
-            if module is not self and hasattr(module, "reset_parameters"):
-                module.reset_parameters()
+        layers: Iterator[Any] = self.modules()
+        for layer in layers:
+            if layer is not self and hasattr(layer, "reset_parameters"):
+                layer.reset_parameters()
         torch.nn.init.normal_(self.embedding.weight, std=self.init_std)
 
     @abstractmethod
@@ -232,7 +235,7 @@ def micro_batches(z: Tensor, batch: Data) -> Iterator[tuple[Tensor, Data]]:
         yield z, batch
         return
     pair, seed = batch.pair_ptr, batch.seed_ptr
-    sizes = [b - a for a, b in zip(seed[:-1], seed[1:], strict=True)]
+    sizes = [end - start for start, end in pairwise(seed)]
     shared = "dst_neg_index" in batch and batch.dst_neg_index.size(0) == len(sizes)
     for i, rows in enumerate(z.split(sizes)):
         pairs, seeds = slice(pair[i], pair[i + 1]), slice(seed[i], seed[i + 1])

@@ -164,3 +164,13 @@ def test_a_copy_that_averages_trains_on(graph, pairs):
     mean = torch.stack(tables).mean(0)
     torch.testing.assert_close(averaged.module.embedding.weight.detach(), mean)
     assert averaged.module.history.is_empty and not model.history.is_empty
+
+
+def test_k_of_the_fixed_point(graph):
+    for alpha in (0.1, 0.3, 1.0):
+        model = LTGNN(graph.num_users, graph.num_items, 4, alpha=alpha, K=None)
+        assert (1 - alpha) ** model.K <= 0.1 + 1e-9
+        assert model.K == 1 or (1 - alpha) ** (model.K - 1) > 0.1
+    for bad in ({"alpha": 0.0, "K": None}, {"alpha": 1.5}, {"K": 0}):
+        with pytest.raises(ValueError, match="Expected"):
+            LTGNN(7, 5, 4, **bad)

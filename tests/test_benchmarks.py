@@ -1,0 +1,255 @@
+import json
+import shutil
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from ltgnn_pyg.datasets import synthetic_interactions
+from tests.dense import dense_adj
+from tests.scripts import ROOT, run, write_lightgcn
+
+BENCHMARKS = ROOT / "benchmarks"
+TRAINED = {"recall@20", "ndcg@20", "epochs", "reason", "order", "validation", "curve"}
+TRAINED |= {"dataset", "train_seconds", "threads", "seed"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A small set in LightGCN's text form."""
+    return write_lightgcn(tmp_path_factory.mktemp("set"))
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """Runs a benchmark, and returns the lines of its result."""
+
+    def rows(script, *args):
+        path = tmp_path / "out.jsonl"
+        run(f"benchmarks/{script}", *args, "--threads", 1, "--json", path)
+        return [json.loads(line) for line in path.read_text().splitlines()]
+
+    return rows
+
+
+def test_speed(rows, folder):
+    few = ["--turns", 1, "--steps", 1, "--pyg-steps", 1, "--batch-size", 256]
+    (out,) = rows("speed.py", "--dataset", folder, *few)
+    models = ["ltgnn", "ltgnn_rounds", "mf", "pyg_lightgcn", "best_lightgcn"]
+    kernels = ["bags", "csr", "reduction"]
+    models += [f"{kernel}_lightgcn" for kernel in kernels]
+    assert all(out[f"{name}_epoch_s"] > 0 for name in models)
+    best = min(out[f"{kernel}_lightgcn_epoch_s"] for kernel in kernels)
+    assert out["best_lightgcn_epoch_s"] == best
+    for ratio, over, under in (
+        ("ratio_ltgnn_mf", "ltgnn", "mf"),
+        ("ratio_rounds_ltgnn", "ltgnn_rounds", "ltgnn"),
+        ("ratio_best_ltgnn", "best_lightgcn", "ltgnn"),
+        ("ratio_pyg_ltgnn", "pyg_lightgcn", "ltgnn"),
+    ):
+        expected = out[f"{over}_epoch_s"] / out[f"{under}_epoch_s"]
+        assert out[ratio] == pytest.approx(expected, rel=0.2, abs=0.06)
+    assert out["steps_per_epoch"] == -(-2000 // 256) == out["rounds_per_epoch"]
+    assert {"best_lightgcn_kernel", "chosen_kernel", "stages", "loader"} <= out.keys()
+    assert all(stage["ms"] > 0 for stage in out["stages"].values())
+
+
+@pytest.mark.slow
+def test_scaling(rows):
+    few = ["--sizes", 4000, 8000, "--turns", 1, "--steps", 6, "--whole-steps", 6]
+    (out,) = rows("scaling.py", *few, "--max-lightgcn", 4000, "--batch-size", 64)
+    for name in ("ltgnn", "rounds", "mf"):
+        assert isinstance(out[f"exponent_{name}"], float)
+    assert out["exponent_lightgcn"] is None  # Of one size.
+    assert out["ratio_ltgnn_mf"].keys() == {"4000", "8000"}
+    assert out["ratio_rounds_ltgnn"].keys() == {"4000", "8000"}
+    points = {(p["model"], p["num_interactions"]): p for p in out["points"]}
+    assert len(points) == 7
+    for point in points.values():
+        assert point["seconds_per_epoch"] > 0 and point["peak_rss_mb"] > 0
+    assert points["mf", 4000]["steps_per_epoch"] == -(-4000 // 64)
+    # Bytes a number: the step keeps four tables, three of them the history.
+    for name, width in (("ltgnn", 16), ("rounds", 4), ("mf", 4), ("lightgcn", 4)):
+        assert points[name, 4000]["formula"].startswith(f"{width} N d")
+
+
+@pytest.mark.slow
+def test_capped(rows):
+    few = ["--interactions", 20_000, "--steps", 2, "--cap-mb", 4000]
+    (out,) = rows("capped.py", *few)
+    runs = out["runs"]
+    loss = runs["in memory"]["loss"]
+    assert runs["in memory, capped"]["loss"] == runs["mapped, capped"]["loss"] == loss
+    assert {"interactions", "tables_and_graph_mb", "cap_mb", "steps"} <= out.keys()
+
+
+def test_approximation(rows, folder):
+    few = ["--epochs", 1, "--history-epochs", 1, "--draws", 2, "--solver-sizes", 2000]
+    out = rows("approximation.py", "--dataset", folder, *few)
+    fields = {
+        "history": {"refresh_steps", "epoch", "before", "after"},
+        "variance": {"num_neighbors", "variance", "variance_without", "draws"},
+        "solver": {"num_interactions", "iterations", "bound", "residual"},
+        "neighbors": {"num_neighbors", "recall@20", "train_seconds"},
+        "steps": {"start", "K", "error", "recall@20"},
+        "refresh": {"interval", "refresh_steps", "recall@20"},
+    }
+    assert {row["section"] for row in out} == fields.keys()
+    assert all(fields[row["section"]] <= row.keys() for row in out)
+    first = {row["refresh_steps"]: row for row in out if row.get("epoch") == 1}
+    assert first[0]["after"] == pytest.approx(first[0]["before"])
+    assert first[1]["after"] < first[1]["before"]  # An exact step mends it.
+    for row in out:
+        if row["section"] == "solver":
+            assert row["iterations"] <= row["bound"]
+
+
+def test_gradient(rows, folder):
+    out = rows("gradient.py", "--dataset", folder, "--epochs", 0, 1)
+    names = ["rounds", "local", "history", "corrected"]
+    assert [row["gradient"] for row in out] == names * 2
+    assert [row["epoch"] for row in out] == [0] * 4 + [1] * 4
+    for row in out:
+        assert 0 < row["cosine"] <= 1 and row["norm_ratio"] > 0
+
+
+def test_released(rows, folder):
+    (out,) = rows("released.py", "--dataset", folder, "--epochs", 1)
+    assert TRAINED <= out.keys() and 0 < out["recall@20"] < 1
+
+
+@pytest.mark.parametrize("recipe", ["default", "svd"])
+def test_quality(rows, folder, recipe):
+    (out,) = rows("quality.py", "--dataset", folder, "--epochs", 1, "--recipe", recipe)
+    training = {"reason", "validation", "curve"}  # What has none, has none of.
+    assert (TRAINED if recipe == "default" else TRAINED - training) <= out.keys()
+    assert 0 < out["recall@20"] < 1 and {"settings", "versions"} <= out.keys()
+
+
+def test_reading(tmp_path):
+    out = tmp_path / "out.json"
+    run("benchmarks/reading.py", "--num-interactions", 10_000, "--json", out)
+    out = json.loads(out.read_text())
+    for form in ("csv", "lightgcn"):
+        assert {"seconds", "peak_rss_mb", "file_mb"} <= out[form].keys()
+
+
+ANY_SIZE = """
+import runpy, sys
+from ltgnn_pyg.datasets import Gowalla
+Gowalla.sizes = None
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_evaluation(tmp_path, folder):
+    path = tmp_path / "any_size.py"
+    path.write_text(ANY_SIZE)
+    out = json.loads(run(path, BENCHMARKS / "evaluation.py", "--root", folder))
+    assert out["stages"].keys() == {"product", "masking", "top_k", "rest"}
+    assert out["seconds"] >= 0 and out["num_users"] == 300
+    assert {"product_gflops", "peak_gflops", "threads", "embedding_dim"} <= out.keys()
+
+
+def test_product_is_recorded_and_plotted(tmp_path, folder):
+    pytest.importorskip("matplotlib")
+    here = tmp_path / "benchmarks"
+    here.mkdir()
+    for name in ("record.py", "plot.py"):
+        shutil.copy(BENCHMARKS / name, here)
+    product = ["--dataset", folder, "--dims", 2, 4, "--turns", 1, "--root", "/here"]
+    run(here / "record.py", "product", BENCHMARKS / "product.py", *product)
+    (out,) = map(json.loads, (here / "results/product.jsonl").read_text().splitlines())
+    assert {"date", "machine", "torch"} <= out.keys()
+    assert "--root data" in out["command"] and "/here" not in out["command"]
+    assert [(p["dtype"], p["dim"]) for p in out["products"]] == [
+        ("float32", 2), ("float32", 4), ("float64", 2), ("float64", 4)
+    ]  # fmt: skip
+    for each in out["products"]:
+        assert each["ms"].keys() == {"_by_bags", "_by_matmul", "_by_reduction"}
+        assert each["chosen"] in each["ms"] and each["chosen_over_best"] >= 1
+    for path in (BENCHMARKS / "results").glob("*.jsonl"):
+        shutil.copy(path, here / "results")
+    out["dataset"] = "toy"
+    with open(here / "results/product.jsonl", "a") as file:
+        file.write(json.dumps(out) + "\n")
+    run(here / "plot.py")
+    text = (here / "results/tables.md").read_text()
+    assert "| toy | float32 | 2 |" in text and "Iterations of the solver" in text
+    assert (here / "results/scaling.svg").exists()
+
+
+def test_every_benchmark_is_run_here():
+    text = (ROOT / "tests/test_benchmarks.py").read_text()  # sets.py is no script.
+    assert not {p.name for p in BENCHMARKS.glob("*.py") if p.name not in text}
+
+
+def test_released_equals_its_equations(graph, monkeypatch):
+    """Two epochs of the released behaviour against a dense re-computation."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from released import Released, ReleasedLoader
+
+    U, n, d, alpha, lr = graph.num_users, graph.num_nodes, 4, 0.45, 0.0015
+    model = Released(U, graph.num_items, d).double()
+    # All neighbours, so that nothing but the batches is random.
+    loader = ReleasedLoader(graph, model, batch_size=6, num_neighbors=-1)
+    optimizer = torch.optim.SparseAdam(model.parameters(), lr=lr)
+    adj = dense_adj(graph.edge_index, n, add_self_loops=True)
+
+    x = model.embedding.weight.detach().clone()
+    z, v = x.clone(), torch.zeros_like(x)
+    m1, m2, step = torch.zeros_like(x), torch.zeros_like(x), 0
+    for _ in range(7):  # The history starts from seven exact steps.
+        z = (1 - alpha) * adj @ z + alpha * x
+    for _ in range(2):
+        for batch in loader:
+            optimizer.zero_grad()
+            loss = model.loss(batch)
+            loss.backward()
+            optimizer.step()
+
+            src, pos, neg = (
+                batch.n_id[i]
+                for i in (batch.src_index, batch.dst_pos_index, batch.dst_neg_index)
+            )
+            seed = torch.cat([src, pos, neg]).unique()
+            z[seed] = ((1 - alpha) * adj @ z + alpha * x)[seed]
+            z_leaf, x_leaf = z.clone().requires_grad_(), x.clone().requires_grad_()
+            out = (z_leaf - 0.2 * x_leaf) / 0.8
+            score = (out[src] * (out[pos] - out[neg])).sum(1)
+            decay = sum(x_leaf[i].square().sum() for i in (src, pos, neg))
+            expected = -F.logsigmoid(score).mean() + 2e-4 / (2 * src.numel()) * decay
+            torch.testing.assert_close(loss, expected)
+            g, direct = torch.autograd.grad(expected, (z_leaf, x_leaf))
+            v[seed] = ((1 - alpha) * adj @ v + alpha * g)[seed]
+            grad = (v + direct)[seed]
+            step += 1
+            m1[seed] = 0.9 * m1[seed] + 0.1 * grad  # Rows of the seeds only.
+            m2[seed] = 0.999 * m2[seed] + 0.001 * grad.square()
+            scale = lr * (1 - 0.999**step) ** 0.5 / (1 - 0.9**step)
+            x[seed] -= scale * m1[seed] / (m2[seed].sqrt() + 1e-8)
+
+            torch.testing.assert_close(model.embedding.weight.detach(), x)
+            torch.testing.assert_close(model.history.output(), z)
+            torch.testing.assert_close(model.gradient, v)
+    assert step == 2 * len(loader)
+    z = x
+    for _ in range(3):  # Inference ignores the history.
+        z = (1 - alpha) * adj @ z + alpha * x
+    expected = (z - 0.2 * x) / 0.8
+    torch.testing.assert_close(model.get_embedding(graph.edge_index).detach(), expected)
+
+
+def test_released_draws_users_alike(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from released import Released, ReleasedLoader
+
+    data = synthetic_interactions(20, 60, 200, exponent=2.0).to_data()
+    loader = ReleasedLoader(data, Released(20, 60, 4))
+    drawn = torch.cat([loader.draw() for _ in range(200)], dim=1)
+    assert drawn.size(1) == 200 * 200
+    share = torch.bincount(drawn[0], minlength=20) / drawn.size(1)
+    torch.testing.assert_close(share, torch.full((20,), 1 / 20), atol=0.01, rtol=0)
+    known = {tuple(pair) for pair in loader.pairs.t().tolist()}
+    assert {tuple(pair) for pair in drawn.t().tolist()} == known
