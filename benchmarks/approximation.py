@@ -73,7 +73,7 @@ class Training:
         self, num_neighbors: int = 15, interval: int = 0, refresh_steps: int = 0
     ) -> None:
         torch.manual_seed(args.seed)
-        self.model = LTGNN(*sizes, alpha=args.alpha)
+        self.model = LTGNN(*sizes, alpha=args.alpha, K=None)
         self.x, self.history = self.model.embedding.weight, self.model.history
         self.loader = VRNeighborLoader(
             data,

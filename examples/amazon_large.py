@@ -15,7 +15,6 @@ import json
 import resource
 import statistics
 import time
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -108,8 +107,8 @@ by_pair = {"num_rounds": -(-num_train // batch_size), "leave_out": False}
 mf = MatrixFactorization(*size)
 of_mf = clock(mf, PairLoader(train.to_data(), batch_size=batch_size, **by_pair))
 del mf
-model = LTGNN(*size, alpha=0.2)
-timed = LTGNN(*size, alpha=0.2)
+settings = {"alpha": 0.2, "K": None}  # The paper's steps, to the fixed point.
+model, timed = (LTGNN(*size, **settings) for _ in range(2))
 speed = clock(timed, VRNeighborLoader(train.to_data(), timed, batch_size=batch_size))
 del timed
 epoch, mf_epoch = speed["epoch_seconds"], of_mf["epoch_seconds"]
@@ -135,10 +134,9 @@ def log(row, step):
 
 
 if args.max_steps is None:
-    report = fit(model, split, loader=partial(VRNeighborLoader, batch_size=batch_size),
-                 optimizer=partial(RowAdam, lr=0.001), max_epochs=args.epochs,
-                 patience=args.patience, eval_users=args.eval_users or None,
-                 folder=args.folder, resume=args.resume, log=log)  # fmt: skip
+    report = fit(model, split, max_epochs=args.epochs, patience=args.patience,
+                 eval_users=args.eval_users or None, folder=args.folder,
+                 resume=args.resume, log=log)  # fmt: skip
     print(report)
     user = split.test.user.unique()
     generator = torch.Generator().manual_seed(args.seed)

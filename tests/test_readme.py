@@ -1,15 +1,21 @@
+"""The README: its code runs as pasted, and each of its figures has a raw line."""
+
+import json
 import re
 from pathlib import Path
 
-import torch
+import pytest
 
-from ltgnn_pyg import History, VRNeighborLoader
 from ltgnn_pyg.datasets import synthetic_interactions
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+ANCHOR = re.compile(r"<!-- (\S+\.jsonl)((?: [\w-]+=\S+)*): (.+?) -->")
+FIGURE = re.compile(r"0?\.\d{3,}|\d[\d,.]* (?:s|GB|MB|ms)\b")
 
 
 def test_code_in_readme_runs(tmp_path, monkeypatch, capsys):
+    """Every snippet, in order, as a newcomer pastes them."""
     data = synthetic_interactions(300, 200, 4000)
     rows = zip(data.user.tolist(), data.item.tolist(), strict=True)
     rows = [f"u{u},i{i},{99_000 - b}" for b, (u, i) in enumerate(rows)]
@@ -17,32 +23,58 @@ def test_code_in_readme_runs(tmp_path, monkeypatch, capsys):
     (tmp_path / "ratings.csv").write_text("\n".join(lines) + "\n")
     monkeypatch.chdir(tmp_path)
     snippets = re.findall(r"```python\n(.*?)```", README, re.S)
-    first, distillation, recency, layer = snippets
+    assert len(snippets) == 6
     scope: dict = {}
-    exec(first, scope)
-    assert "recall@20" in capsys.readouterr().out
-    assert scope["raw_ids"].shape == (2, 10)
-    scope["wide"] = scope["model"]
-    exec(distillation, scope)
-    assert scope["data"].teacher.shape == (scope["data"].num_nodes, 64)
-    student, loader = scope["model"], scope["loader"]
-    student.refresh(loader.adj_t)
-    assert student.loss(next(iter(loader))).isfinite()
-    exec(recency, scope)
-    interactions, split = scope["interactions"], scope["split"]
-    assert (interactions.time.diff() > 0).all()
-    assert split.train.equal(scope["data"].edge_index[:, : split.train.size(1)])
-    user, weight = split.train[0], scope["weight"]
-    for u in range(10):  # The later, the heavier.
-        assert (weight[user == u].diff() > 0).all()
-    plain = student.get_embedding(scope["data"].edge_index)
-    assert not torch.equal(plain, scope["z"]) and scope["items"].shape == (2, 20)
-    history = History(scope["data"].num_nodes, 64)
-    loader = VRNeighborLoader(scope["data"], history, 15)
-    batch = next(iter(loader))
-    scope |= {"batch": batch, "seed": batch.n_id[: batch.num_seeds]}
-    scope |= {"x": scope["model"].embedding.weight}
-    scope |= {"edge_index": scope["data"].edge_index}
-    exec(layer, scope)
-    assert scope["z"].shape == (batch.num_seeds, 64)
-    assert scope["report"].converged
+    for number, snippet in enumerate(snippets):
+        exec(snippet, scope)
+        if number == 0:
+            out = capsys.readouterr().out
+            assert "recall@20" in out and "Held out by time" in out
+            assert scope["raw_ids"].shape == (2, 10)
+            test = scope["split"].test.edge_label_index
+            known = set(map(tuple, scope["known"].t().tolist()))
+            assert not known & set(map(tuple, test.t().tolist()))
+    assert scope["how"].converged
+    # The scores of the recency snippet are of a model that has not seen the test part.
+    assert len(scope["report"].interactions) == len(scope["split"].train) + len(
+        scope["split"].val
+    )
+
+
+def value(line, key):
+    for part in key.split("."):
+        line = line[part]
+    return line
+
+
+@pytest.mark.parametrize("anchor", ANCHOR.finditer(README), ids=lambda m: m.group(0))
+def test_figures_are_those_of_raw_lines(anchor):
+    """An anchor names a raw line and its fields; the text before it shows them."""
+    file, where, keys = anchor.groups()
+    lines = (ROOT / "benchmarks" / "results" / file).read_text().splitlines()
+    lines = [json.loads(line) for line in lines]
+    for condition in where.split():
+        name, _, expected = condition.partition("=")
+        lines = [line for line in lines if str(value(line, name)) == expected]
+    assert len(lines) >= 1, "no such raw line"
+    assert "command" in lines[-1] and "machine" in lines[-1]
+    start = README.rfind("\n\n", 0, anchor.start())
+    if README[: anchor.start()].rpartition("\n")[2].startswith("|"):  # Of a table.
+        start = README.rfind("\n", 0, anchor.start())
+    text = README[start : anchor.start()].replace("\n", " ")
+    for field in keys.split():
+        key, _, form = field.partition("/")
+        shown = format(value(lines[-1], key), form or ".4f")
+        assert re.search(rf"(?<![\d.]){re.escape(shown)}(?![\d])", text), (
+            f"expected {key} as {shown} in {text!r}"
+        )
+
+
+def test_figures_have_anchors():
+    """Each row of a table and each paragraph with measured figures has an anchor."""
+    prose = re.sub(r"```.*?```", "", README, flags=re.S)
+    for block in prose.split("\n\n"):
+        rows = block.split("\n") if block.startswith("|") else [block]
+        for row in rows:
+            if FIGURE.search(row) and "published" not in row and "seed 0" not in row:
+                assert ANCHOR.search(row), f"figures without a raw line: {row}"
