@@ -7,6 +7,7 @@ command, the machine and the versions beside it. The value of --root is left out
 """
 
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -39,7 +40,7 @@ def main() -> None:
     about = {
         "command": " ".join(["python", *shown]),
         "date": date.today().isoformat(),
-        "machine": f"{processor()}, {torch.get_num_threads()} threads",
+        "machine": f"{processor()}, {os.cpu_count()} cores",
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torch_geometric": torch_geometric.__version__,

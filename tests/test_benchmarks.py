@@ -126,6 +126,18 @@ def test_quality(rows, folder, recipe):
     assert 0 < out["recall@20"] < 1 and {"settings", "versions"} <= out.keys()
 
 
+def test_steps(rows, tmp_path):
+    data = synthetic_interactions(300, 200, 4000)
+    pairs = zip(data.user.tolist(), data.item.tolist(), strict=True)
+    path = tmp_path / "ratings.csv"
+    path.write_text("user,item\n" + "".join(f"{u},{i}\n" for u, i in pairs))
+    (out,) = rows("steps.py", "--dataset", path, "--epochs", 2, "--vr-epochs", 2)
+    for way in ("rounds", "vr"):
+        assert [row["epoch"] for row in out[way]] == [1, 2]
+        assert all({"seconds", "recall", "ndcg"} <= row.keys() for row in out[way])
+    assert {"gap", "order", "rounds_model", "vr_model"} <= out.keys()
+
+
 def test_reading(tmp_path):
     out = tmp_path / "out.json"
     run("benchmarks/reading.py", "--num-interactions", 10_000, "--json", out)
@@ -172,12 +184,17 @@ def test_product_is_recorded_and_plotted(tmp_path, folder):
     for path in (BENCHMARKS / "results").glob("*.jsonl"):
         shutil.copy(path, here / "results")
     out["dataset"] = "toy"
-    with open(here / "results/product.jsonl", "a") as file:
-        file.write(json.dumps(out) + "\n")
+    curve = [{"seconds": 1.0, "recall": 0.1}, {"seconds": 2.0, "recall": 0.2}]
+    steps = {"dataset": "toy", "rounds": curve, "vr": curve}
+    for name, row in (("product", out), ("steps", steps)):
+        with open(here / f"results/{name}.jsonl", "a") as file:
+            file.write(json.dumps(row) + "\n")
     run(here / "plot.py")
     text = (here / "results/tables.md").read_text()
     assert "| toy | float32 | 2 |" in text and "Iterations of the solver" in text
-    assert (here / "results/scaling.svg").exists()
+    assert "| toy | rounds | 2 | 0.2000 |" in text
+    for name in ("scaling", "ways_toy"):
+        assert (here / f"results/{name}.svg").exists()
 
 
 def test_every_benchmark_is_run_here():
