@@ -4,8 +4,8 @@
         --seed 0 --json out.json
 
 --dataset is gowalla, yelp2018, synthetic, a folder in LightGCN's text form, or a file
-of interactions; --order says what is held out of the latter two. A recipe is a model, an
-objective, and how it is trained: `default` is what examples/quickstart.py runs. The
+of interactions; --order says what is held out of the latter two. A recipe is a model,
+an objective, and how it is trained: `default` is what examples/quickstart.py runs. The
 curve, all settings and the versions of everything go to --json.
 """
 
@@ -216,8 +216,9 @@ else:
                "train_seconds": round(report.train_seconds, 1),
                "seconds": round(report.seconds, 1)}  # fmt: skip
 if not args.validation:
-    result |= evaluate(vectors, split.test.edge_label_index,
-                       exclude_edge_index=known.edge_label_index, **METRICS)  # fmt: skip
+    known_pairs = known.edge_label_index
+    test_pairs = split.test.edge_label_index
+    result |= evaluate(vectors, test_pairs, exclude_edge_index=known_pairs, **METRICS)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux.
 result |= {"peak_rss_mb": round(peak), "settings": settings,
            "versions": {"ltgnn_pyg": __version__, "torch": torch.__version__,

@@ -2,10 +2,10 @@
 
     python benchmarks/steps.py --root data --dataset gowalla --json out.json
 
-Both are trained by `fit`, with its defaults: one objective, one start, the same averaging.
+Both are trained by `fit` with its defaults: one objective, one start, one averaging.
 {rounds: [{epoch, seconds, recall, ndcg}], vr: [the same], gap: [{seconds, recall}]}; a
-gap is what the steps are behind at the time of an epoch of rounds, interpolated. Seconds
-are of training alone. The test part is not looked at.
+gap is what the steps are behind at the time of an epoch of rounds, interpolated.
+Seconds are of training alone. The test part is not looked at.
 """
 
 import argparse

@@ -416,7 +416,7 @@ def _product(adj_t: Tensor, x: Tensor, out: OptTensor = None) -> Tensor:
         if num_entries == 0:
             return x.new_zeros(num_rows, x.size(1))
         with torch.autocast(x.device.type, enabled=False):
-            return _kernel(adj_t, x)(adj_t, x)
+            return fastest_kernel(adj_t, x)(adj_t, x)
     if out is None:
         out = x.new_empty(num_rows, x.size(1), dtype=torch.float32)
     for rows, entry in _row_blocks(adj_t):  # None is widened whole.
@@ -443,7 +443,7 @@ KERNELS: tuple[Kernel, ...] = (_by_bags, _by_matmul, _by_reduction)
 _fastest: dict[Any, Kernel] = {}
 
 
-def _kernel(adj_t: Tensor, x: Tensor) -> Kernel:
+def fastest_kernel(adj_t: Tensor, x: Tensor) -> Kernel:
     """The kernel that was the fastest on the first large product of this kind."""
     if adj_t.col_indices().numel() < 2**16:  # Nothing to measure, and nothing to gain.
         return _by_bags

@@ -69,15 +69,17 @@ class _InBatchSoftmax(torch.autograd.Function):
             same = item[rows].unsqueeze(1) == item
             same[diagonal] = False
             score = (src[rows] @ dst.t()).masked_fill_(same, float("-inf"))
-            total = score.logsumexp(1, keepdim=True)
-            loss += total.sum() - (1 - teacher_weight) * score[diagonal].sum()
+            loss -= (1 - teacher_weight) * score[diagonal].sum()
             target = None
             if teacher is not None:
                 target = teacher[0][rows] @ teacher[1].t()
                 target = target.masked_fill_(same, float("-inf")).softmax(1)
                 target *= teacher_weight
                 loss -= (target * score.masked_fill(same, 0.0)).sum()
-            score.sub_(total).exp_()  # The probability of each item, less the target.
+            top = score.amax(1, keepdim=True)
+            total = score.sub_(top).exp_().sum(1, keepdim=True)
+            loss += (total.log() + top).sum()
+            score.div_(total)  # The probability of each item, less the target.
             score[diagonal] -= 1.0 - teacher_weight
             if target is not None:
                 score -= target

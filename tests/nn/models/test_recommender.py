@@ -262,7 +262,9 @@ def test_autocast(toy):
     expected = gradient(model, batches[0])
     with torch.autocast("cpu", torch.bfloat16):
         actual = gradient(model, batches[0])
-    cosine = torch.nn.functional.cosine_similarity(actual.view(-1), expected.view(-1), 0)
+    cosine = torch.nn.functional.cosine_similarity(
+        actual.view(-1), expected.view(-1), 0
+    )
     assert cosine > 0.99
 
 
