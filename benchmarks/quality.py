@@ -10,7 +10,6 @@ curve, all settings and the versions of everything go to --json.
 """
 
 import argparse
-import inspect
 import json
 import resource
 import time
@@ -177,25 +176,16 @@ def load():
 
 
 def trained(model, split, **kwargs):
-    """A report of `fit`; epochs are shown, and all settings kept for the record."""
+    """A report of `fit`; epochs are shown, and settings kept for the record."""
 
     def log(row, step):
         print(row, flush=True)
 
     kwargs = {"max_epochs": args.epochs, "log": log, **kwargs}
     kwargs["refit"] = kwargs.get("refit", True) and not args.validation
-    settings.append({
-        "model": repr(model),
-        "loss_fn": repr(model.loss_fn),
-        "weight_decay": model.weight_decay,
-        "init_std": model.init_std,
-        "fit": {
-            name: kwargs.get(name, parameter.default)
-            for name, parameter in inspect.signature(fit).parameters.items()
-            if name not in ("model", "split", "log")
-        },
-    })  # fmt: skip
-    return fit(model, split, **kwargs)
+    report = fit(model, split, **kwargs)
+    settings.append(report.settings)
+    return report
 
 
 settings = []
@@ -223,7 +213,6 @@ peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
 result |= {"peak_rss_mb": round(peak), "settings": settings,
            "versions": {"ltgnn_pyg": __version__, "torch": torch.__version__,
                         "torch_geometric": torch_geometric.__version__}}  # fmt: skip
-line = json.dumps(result, default=lambda value: getattr(value, "__name__", repr(value)))
-print(json.dumps({k: v for k, v in json.loads(line).items() if k != "curve"}, indent=1))
+print(json.dumps({k: v for k, v in result.items() if k != "curve"}, indent=1))
 if args.json is not None:
-    args.json.write_text(line + "\n")
+    args.json.write_text(json.dumps(result) + "\n")

@@ -92,10 +92,11 @@ for name, row in (("LTGNN", result), ("Popularity", popularity)):
     print(f"{name:10s}  test {row}")
 if args.json is not None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux.
-    out = {"dataset": args.dataset, "seed": args.seed, "model": repr(model), **result,
+    out = {"dataset": args.dataset, "seed": args.seed, **result,
            "epochs": report.epochs, "reason": report.reason, "order": report.order,
            "validation": report.validation, "popularity": popularity,
            "train_seconds": round(report.train_seconds, 1),
            "seconds": round(report.seconds, 1), "peak_rss_mb": round(peak),
-           "threads": torch.get_num_threads(), "curve": report.curve}  # fmt: skip
+           "threads": torch.get_num_threads(), "settings": report.settings,
+           "curve": report.curve}  # fmt: skip
     args.json.write_text(json.dumps(out) + "\n")

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from tqdm import tqdm
 from ltgnn_pyg.adjacency import normalized_adj
 from ltgnn_pyg.checkpoint import load_checkpoint, save_checkpoint
 from ltgnn_pyg.datasets import Interactions, Split
-from ltgnn_pyg.evaluation import evaluate
+from ltgnn_pyg.evaluation import METRICS, evaluate
 from ltgnn_pyg.loader import PairLoader, VRNeighborLoader
 from ltgnn_pyg.nn.init import spectral_
 from ltgnn_pyg.nn.models import LTGNN, Recommender
@@ -28,7 +29,7 @@ from ltgnn_pyg.optim import RowAdam
 from ltgnn_pyg.retrieval import Vectors
 
 UPDATES = 80  #: How often an epoch adds to the average.
-CHECKPOINT, METRICS = "run.ckpt", "metrics.jsonl"
+CHECKPOINT, CURVE = "run.ckpt", "metrics.jsonl"
 
 
 @dataclass
@@ -47,6 +48,8 @@ class Report:
         seconds (float): What all of it took, choosing and ranking included.
         interactions (Interactions): What the model was trained on in the end.
         vectors (Vectors): What it scores, over the graph of those.
+        settings (dict): Those of the model, its objective and its training, for the
+            record.
     """
 
     epochs: int
@@ -58,6 +61,7 @@ class Report:
     seconds: float
     interactions: Interactions
     vectors: Vectors
+    settings: dict[str, Any]
 
     def __str__(self) -> str:
         figures = "  ".join(f"{k} {v:.4f}" for k, v in self.validation.items())
@@ -75,9 +79,9 @@ def fit(
     loader: Callable[[Data, Recommender], Iterable[Data]] | None = None,
     optimizer: Callable[[Iterable[Parameter]], Optimizer] | None = None,
     max_epochs: int = 30,
-    patience: int = 3,
+    patience: int = 5,
     metric: str = "recall@20",
-    average: float = 0.98,
+    average: float = 0.995,
     refit: bool = True,
     init: Callable[[Tensor, Tensor, int], Any] | None = spectral_,
     edge_weight: Callable[[Interactions], Tensor] | None = None,
@@ -114,12 +118,12 @@ def fit(
             0.007 for rounds and 0.001 for the paper's steps. (default: :obj:`None`)
         max_epochs (int, optional): The most epochs. (default: :obj:`30`)
         patience (int, optional): How many epochs without a gain end the choice.
-            (default: :obj:`3`)
+            (default: :obj:`5`)
         metric (str, optional): What a gain is of, see
             :func:`~ltgnn_pyg.evaluation.evaluate`. (default: :obj:`"recall@20"`)
         average (float, optional): Scores with the exponential moving average of the
             parameters at this decay, taken 80 times an epoch; 0 for the parameters
-            themselves. (default: :obj:`0.98`)
+            themselves. (default: :obj:`0.995`)
         refit (bool, optional): Trains anew on both parts; otherwise the model of the
             best epoch is kept. (default: :obj:`True`)
         init (callable, optional): Fills the table before training, given also the
@@ -142,7 +146,7 @@ def fit(
 
     Raises:
         ValueError: If an argument is out of range, or :obj:`folder` holds a run
-            already and :obj:`resume` is not set.
+            already and :obj:`resume` is not set, or the run there has other settings.
 
     *Cost:* Twice that of the epochs, with full rankings of the validation part after
     each of the first ones; three tables beside the optimizer's.
@@ -152,6 +156,12 @@ def fit(
             "Expected positive 'max_epochs', 'patience' and 'average' in [0, 1) (got "
             f"{max_epochs}, {patience} and {average})"
         )
+    name, _, k = metric.partition("@")
+    if name not in METRICS or not k.isdecimal() or int(k) < 1:
+        raise ValueError(
+            f"Expected 'metric' as 'NAME@K', NAME one of {list(METRICS)} (got "
+            f"{metric!r})"
+        )
     size = split.train.num_users, split.train.num_items
     if size != (model.num_users, model.num_items):
         raise ValueError(
@@ -159,6 +169,15 @@ def fit(
             f"has (got one of {model.num_users} and {model.num_items})"
         )
     start, resumed = time.perf_counter(), False
+    settings = {
+        "model": repr(model), "loss_fn": repr(model.loss_fn),
+        "weight_decay": model.weight_decay, "init_std": model.init_std,
+        "loader": _name(loader or default_loader),
+        "optimizer": _name(optimizer or default_optimizer),
+        "patience": patience, "metric": metric, "average": average, "refit": refit,
+        "init": _name(init), "edge_weight": _name(edge_weight),
+        "eval_users": eval_users, "num_train": len(split.train),
+    }  # fmt: skip
     progress, initial = _Progress(), copy.deepcopy(model.state_dict())
     checkpoint = None if folder is None else Path(folder, CHECKPOINT)
     if checkpoint is not None:
@@ -170,6 +189,11 @@ def fit(
                     "'resume=True' to go on with it, or another folder"
                 )
             saved, resumed = load_checkpoint(checkpoint), True
+            if saved["settings"] != settings:
+                raise ValueError(
+                    f"Expected the settings of the run in '{checkpoint}', "
+                    f"{saved['settings']} (got {settings}); pass the same to go on"
+                )
             progress, initial = _Progress(**saved["progress"]), saved["initial"]
 
     parts, choosing = [split.train], len(split.val) > 0
@@ -200,11 +224,10 @@ def fit(
             if checkpoint is not None:
                 seconds = progress.seconds + time.perf_counter() - start
                 now = vars(replace(progress, seconds=seconds))
-                save_checkpoint(
-                    checkpoint, progress=now, initial=initial, **run.state()
-                )
+                held = {"progress": now, "initial": initial, "settings": settings}
+                save_checkpoint(checkpoint, **held, **run.state())
                 lines = "".join(json.dumps(row) + "\n" for row in progress.curve)
-                checkpoint.with_name(METRICS).write_text(lines)
+                checkpoint.with_name(CURVE).write_text(lines)
             if log is not None:
                 log(row, len(progress.curve))
     run.finish(progress.kept)
@@ -223,6 +246,7 @@ def fit(
         progress.seconds + time.perf_counter() - start,
         parts[-1],
         run.vectors(edge_weight),
+        {**settings, "max_epochs": max_epochs},
     )
 
 
@@ -281,7 +305,7 @@ class _Training:
         init: Callable[[Tensor, Tensor, int], Any] | None,
     ) -> None:
         self.model, self.interactions = model, interactions
-        self.data = interactions.to_data()
+        self.data = interactions.to_data().to(model.embedding.weight.device)
         self.loader: Any = (loader or default_loader)(self.data, model)
         if init is not None:
             adj_t = normalized_adj(self.data.edge_index, num_nodes=model.num_nodes)
@@ -358,6 +382,13 @@ def moving_average(decay: float) -> Callable[..., None]:
         torch._foreach_lerp_(average, current, weight)
 
     return update
+
+
+def _name(function: Any) -> str | None:
+    """What a function is called, with the arguments it is given beforehand."""
+    if isinstance(function, partial):
+        return f"{_name(function.func)}({function.keywords})"
+    return None if function is None else str(function.__name__)
 
 
 def _validate(

@@ -44,6 +44,7 @@ def test_chooses_the_best_epoch_and_refits_on_both_parts():
     assert report.epochs == best == len(again)
     assert rows == list(zip(report.curve, range(1, len(rows) + 1), strict=True))
     assert len(report.interactions) == len(blocks().train) + len(blocks().val)
+    assert report.settings["loader"] == "small" and report.settings["max_epochs"] == 4
     assert report.order == "random" and report.validation["ndcg@3"] <= 1.0
     assert all(text in str(report) for text in (f"{best} epochs", "random", "ndcg@3"))
 
@@ -139,6 +140,8 @@ def test_a_killed_run_resumes_to_the_bit(tmp_path, steps, refit):
         assert [json.loads(line) for line in lines] == report.curve
     with pytest.raises(ValueError, match="resume=True"):
         run(tmp_path / "whole")
+    with pytest.raises(ValueError, match="the settings of the run"):
+        fit(build(), blocks(), patience=9, folder=tmp_path / "whole", resume=True)
 
 
 SCRIPT = """
@@ -270,6 +273,9 @@ def test_bad_arguments():
         fit(build(), blocks(), max_epochs=0)
     with pytest.raises(ValueError, match="'average'"):
         fit(build(), blocks(), average=1.0)
+    for metric in ("recall", "recall@0", "nonsense@20", "recall@x"):
+        with pytest.raises(ValueError, match="'NAME@K'"):
+            fit(build(), blocks(), metric=metric)
     other = LTGNN(3, 4, 8)
     with pytest.raises(ValueError, match="64 users and 32 items"):
         fit(other, blocks())
