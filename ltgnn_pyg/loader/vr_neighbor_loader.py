@@ -83,7 +83,8 @@ class VRNeighborLoader(LinkLoader):
             :class:`~ltgnn_pyg.LTGNN`: its :obj:`history` is pulled from, and its
             :obj:`refresh(adj_t)` called when an epoch starts.
         num_neighbors (int, optional): The most neighbours of a seed; :obj:`-1`
-            takes all. (default: :obj:`15`)
+            takes all. With the control variate five learn what fifteen do, in less time.
+            (default: :obj:`5`)
         edge_label_index (torch.Tensor, optional): The training pairs
             :obj:`[2, num_pairs]`, users first. If :obj:`None`, the edges of
             :obj:`data` that lead from users to items. (default: :obj:`None`)
@@ -127,7 +128,7 @@ class VRNeighborLoader(LinkLoader):
         self,
         data: Data,
         model: HasHistory,
-        num_neighbors: int = 15,
+        num_neighbors: int = 5,
         edge_label_index: Tensor | None = None,
         batch_size: int = 1024,
         neg_sampling: NegativeSampling | str | dict[str, Any] | None = None,

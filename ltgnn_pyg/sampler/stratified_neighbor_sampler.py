@@ -54,7 +54,7 @@ class StratifiedNeighborSampler(BaseSampler):
         adj_t (torch.Tensor): The normalised adjacency as sparse CSR, rows are
             targets, as made by :func:`~ltgnn_pyg.normalized_adj`.
         num_neighbors (int, optional): The most neighbours drawn for a seed;
-            :obj:`-1` takes all. (default: :obj:`15`)
+            :obj:`-1` takes all. (default: :obj:`5`)
         generator (torch.Generator, optional): Draws the neighbours. If
             :obj:`None`, torch's global generator does. (default: :obj:`None`)
 
@@ -68,7 +68,7 @@ class StratifiedNeighborSampler(BaseSampler):
     def __init__(
         self,
         adj_t: Tensor,
-        num_neighbors: int = 15,
+        num_neighbors: int = 5,
         generator: torch.Generator | None = None,
     ) -> None:
         if not isinstance(adj_t, Tensor) or adj_t.layout != torch.sparse_csr:
