@@ -51,7 +51,8 @@ for name, epochs, settings in (
                     for row in report.curve]  # fmt: skip
 rounds, vr = ({key: [row[key] for row in result[name]] for key in ("seconds", "recall")}
               for name in ("rounds", "vr"))  # fmt: skip
-inside = [i for i, s in enumerate(rounds["seconds"]) if s <= vr["seconds"][-1]]
+first, last = vr["seconds"][0], vr["seconds"][-1]
+inside = [i for i, s in enumerate(rounds["seconds"]) if first <= s <= last]
 at = [rounds["seconds"][i] for i in inside]
 reached = np.interp(at, vr["seconds"], vr["recall"])
 result["gap"] = [{"seconds": s, "recall": round(rounds["recall"][i] - float(r), 5)}

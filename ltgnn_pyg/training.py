@@ -1,6 +1,7 @@
 """The one protocol: epochs chosen on validation, then all interactions, then a test."""
 
 import copy
+import hashlib
 import json
 import os
 import time
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -122,8 +124,9 @@ def fit(
         metric (str, optional): What a gain is of, see
             :func:`~ltgnn_pyg.evaluation.evaluate`. (default: :obj:`"recall@20"`)
         average (float, optional): Scores with the exponential moving average of the
-            parameters at this decay, taken 80 times an epoch; 0 for the parameters
-            themselves. (default: :obj:`0.995`)
+            parameters at this decay, taken 80 times an epoch (with fewer batches as
+            often, at as much less decay); 0 for the parameters themselves.
+            (default: :obj:`0.995`)
         refit (bool, optional): Trains anew on both parts; otherwise the model of the
             best epoch is kept. (default: :obj:`True`)
         init (callable, optional): Fills the table before training, given also the
@@ -173,10 +176,10 @@ def fit(
         "model": repr(model), "loss_fn": repr(model.loss_fn),
         "weight_decay": model.weight_decay, "init_std": model.init_std,
         "loader": _name(loader or default_loader),
-        "optimizer": _name(optimizer or default_optimizer),
+        "optimizer": _name(optimizer or _default_optimizer),
         "patience": patience, "metric": metric, "average": average, "refit": refit,
         "init": _name(init), "edge_weight": _name(edge_weight),
-        "eval_users": eval_users, "num_train": len(split.train),
+        "eval_users": eval_users, "order": split.order, "data": _digest(split),
     }  # fmt: skip
     progress, initial = _Progress(), copy.deepcopy(model.state_dict())
     checkpoint = None if folder is None else Path(folder, CHECKPOINT)
@@ -195,6 +198,12 @@ def fit(
                     f"{saved['settings']} (got {settings}); pass the same to go on"
                 )
             progress, initial = _Progress(**saved["progress"]), saved["initial"]
+            if progress.phase > 0 and saved["max_epochs"] != max_epochs:
+                raise ValueError(
+                    f"Expected max_epochs={saved['max_epochs']}, as the number of "
+                    f"epochs is chosen already (got {max_epochs}); start in another "
+                    "folder to choose anew"
+                )
 
     parts, choosing = [split.train], len(split.val) > 0
     if refit and choosing:
@@ -220,25 +229,33 @@ def fit(
                 if row[metric] > progress.best.get(metric, -1.0):
                     progress.best_epoch, progress.best = progress.epoch, row
                     if not refit:
-                        progress.kept = [p.detach().clone() for p in run.parameters()]
+                        progress.kept = [t.detach().clone() for t in run.scored()]
             if checkpoint is not None:
                 seconds = progress.seconds + time.perf_counter() - start
                 now = vars(replace(progress, seconds=seconds))
-                held = {"progress": now, "initial": initial, "settings": settings}
+                held = {"progress": now, "initial": initial, "settings": settings,
+                        "max_epochs": max_epochs}  # fmt: skip
                 save_checkpoint(checkpoint, **held, **run.state())
                 lines = "".join(json.dumps(row) + "\n" for row in progress.curve)
-                checkpoint.with_name(CURVE).write_text(lines)
+                beside = checkpoint.with_name(f"{CURVE}.tmp")
+                beside.write_text(lines)
+                os.replace(beside, checkpoint.with_name(CURVE))
             if log is not None:
                 log(row, len(progress.curve))
+        if phase == 0 and not choosing:
+            progress.reason = "as many as asked for: there is no validation part"
+        elif phase == 0 and progress.epoch - progress.best_epoch >= patience:
+            progress.reason = (
+                f"the best on validation, without a gain in {patience} more"
+            )
+        elif phase == 0:
+            progress.reason = (
+                f"the best on validation, of {max_epochs} at most: raise 'max_epochs'"
+            )
     run.finish(progress.kept)
-    reason = "as many as asked for: there is no validation part"
-    if choosing and progress.best_epoch + patience <= max_epochs:
-        reason = f"the best on validation, without a gain in {patience} more"
-    elif choosing:
-        reason = "the best on validation, but still training: raise 'max_epochs'"
     return Report(
         progress.best_epoch,
-        reason,
+        progress.reason,
         split.order,
         {name: value for name, value in progress.best.items() if "@" in name},
         progress.curve,
@@ -261,7 +278,7 @@ def default_loader(data: Data, model: Recommender) -> Iterable[Data]:
     return PairLoader(data)
 
 
-def default_optimizer(
+def _default_optimizer(
     parameters: Iterable[Parameter], loader: Iterable[Data]
 ) -> Optimizer:
     """The optimizer that :func:`fit` takes if none is given."""
@@ -276,6 +293,7 @@ class _Progress:
     phase: int = 0  # 0 chooses the epochs, 1 trains anew on both parts.
     epoch: int = 0  # Of this phase.
     best_epoch: int = 0
+    reason: str = ""  # Why that one.
     best: dict[str, Any] = field(default_factory=dict)
     curve: list[dict[str, Any]] = field(default_factory=list)
     kept: list[Tensor] | None = None
@@ -306,17 +324,20 @@ class _Training:
     ) -> None:
         self.model, self.interactions = model, interactions
         self.data = interactions.to_data().to(model.embedding.weight.device)
-        self.loader: Any = (loader or default_loader)(self.data, model)
+        make_loader: Any = loader or default_loader
+        self.loader = make_loader(self.data, model)
         if init is not None:
             adj_t = normalized_adj(self.data.edge_index, num_nodes=model.num_nodes)
             init(model.embedding.weight, adj_t, model.num_users)
         if optimizer is None:
-            self.optimizer = default_optimizer(model.parameters(), self.loader)
+            self.optimizer = _default_optimizer(model.parameters(), self.loader)
         else:
             self.optimizer = optimizer(model.parameters())
         self.averaged = None
         if average > 0.0:
-            self.averaged = AveragedModel(model, multi_avg_fn=moving_average(average))
+            # Of as many epochs, however many updates an epoch has.
+            decay = average ** (UPDATES / min(UPDATES, len(self.loader)))
+            self.averaged = AveragedModel(model, multi_avg_fn=moving_average(decay))
 
     def epoch(self, title: str) -> tuple[float, float]:
         """Trains for an epoch; returns the mean loss and the seconds."""
@@ -335,16 +356,16 @@ class _Training:
             total += loss.detach()
         return float(total) / num, time.perf_counter() - start
 
-    def parameters(self) -> Iterable[Parameter]:
-        """Those that score: the average, if there is one."""
-        scored: Any = self.averaged.module if self.averaged else self.model
-        return scored.parameters()
+    def scored(self) -> list[Tensor]:
+        """The parameters and buffers that score: the average, if there is one."""
+        return _tensors(self.averaged.module if self.averaged else self.model)
 
     def vectors(self, edge_weight: Callable[[Interactions], Tensor] | None) -> Vectors:
         """What is scored, over the graph of the interactions."""
         model: Any = self.averaged.module if self.averaged else self.model
         weight = None if edge_weight is None else edge_weight(self.interactions)
-        weight = None if weight is None else torch.cat([weight, weight])
+        if weight is not None:
+            weight = torch.cat([weight, weight]).to(self.data.edge_index.device)
         model.eval()
         return model.vectors(self.data.edge_index, weight)
 
@@ -355,13 +376,16 @@ class _Training:
 
     @torch.no_grad()
     def finish(self, kept: list[Tensor] | None) -> None:
-        """Leaves the parameters that score on the model."""
-        for params in (self.parameters(), self.model.parameters()):
-            for param, value in zip(
-                params, self.parameters() if kept is None else kept, strict=True
-            ):
-                param.copy_(value)
+        """Leaves what scores on the model."""
+        kept = self.scored() if kept is None else kept
+        for tensors in (self.scored(), _tensors(self.model)):
+            for tensor, value in zip(tensors, kept, strict=True):
+                tensor.copy_(value)
         self.model.eval()
+
+
+def _tensors(module: Any) -> list[Tensor]:
+    return [*module.parameters(), *module.buffers()]
 
 
 def moving_average(decay: float) -> Callable[..., None]:
@@ -384,11 +408,21 @@ def moving_average(decay: float) -> Callable[..., None]:
     return update
 
 
+def _digest(split: Split) -> str:
+    """Tells the interactions of two splits apart."""
+    out = hashlib.sha256()
+    for part in (split.train, split.val):
+        out.update(part.edge_label_index.cpu().numpy().tobytes())
+    return out.hexdigest()
+
+
 def _name(function: Any) -> str | None:
     """What a function is called, with the arguments it is given beforehand."""
     if isinstance(function, partial):
-        return f"{_name(function.func)}({function.keywords})"
-    return None if function is None else str(function.__name__)
+        return f"{_name(function.func)}{function.args}{function.keywords}"
+    if isinstance(function, type | FunctionType):
+        return function.__qualname__
+    return None if function is None else type(function).__qualname__
 
 
 def _validate(

@@ -105,7 +105,7 @@ def test_a_killed_run_resumes_to_the_bit(tmp_path, steps, refit):
     def steps_of(data, model):
         return VRNeighborLoader(data, model, 2, batch_size=32)
 
-    def run(folder, last=None, resume=False, seed=0):
+    def run(folder, last=None, resume=False, seed=0, max_epochs=3):
         def log(row, step):
             if step == last:
                 raise Killed
@@ -114,7 +114,7 @@ def test_a_killed_run_resumes_to_the_bit(tmp_path, steps, refit):
             build(seed),
             blocks(),
             loader=steps_of if steps else small,
-            max_epochs=3,
+            max_epochs=max_epochs,
             patience=3,
             metric="ndcg@3",
             refit=refit,
@@ -142,6 +142,13 @@ def test_a_killed_run_resumes_to_the_bit(tmp_path, steps, refit):
         run(tmp_path / "whole")
     with pytest.raises(ValueError, match="the settings of the run"):
         fit(build(), blocks(), patience=9, folder=tmp_path / "whole", resume=True)
+    other = blocks()
+    other.train, other.val = other.val, other.train  # Another split of the same data.
+    with pytest.raises(ValueError, match="the settings of the run"):
+        fit(build(), other, folder=tmp_path / "whole", resume=True)
+    if refit:
+        with pytest.raises(ValueError, match="is chosen already"):
+            run(tmp_path / "whole", resume=True, max_epochs=9)
 
 
 SCRIPT = """
@@ -216,7 +223,9 @@ def test_scores_with_the_average():
         max_epochs=2,
         average=0.9,
     )
-    share = torch.tensor([0.9 ** (len(weights) - m - 1) for m in range(len(weights))])
+    decay = 0.9 ** (80 / 3)  # Three updates an epoch stand for eighty.
+    num = len(weights)
+    share = torch.tensor([decay ** (num - m - 1) for m in range(num)])
     expected = torch.einsum("s,snd->nd", share / share.sum(), torch.stack(weights))
     torch.testing.assert_close(model.embedding.weight.detach(), expected)
 

@@ -43,6 +43,11 @@ class PairBatchSampler(Sampler[list[int]]):
                 "Expected positive 'batch_size' and 'num_rounds' (got "
                 f"{batch_size} and {num_rounds})"
             )
+        if drop_last and num_pairs < batch_size:
+            raise ValueError(
+                f"Expected a batch of pairs at least for 'drop_last' (got {num_pairs} "
+                f"for batches of {batch_size}); lower 'batch_size'"
+            )
         self.num_pairs = num_pairs
         self.batch_size = batch_size
         self.num_rounds = num_rounds

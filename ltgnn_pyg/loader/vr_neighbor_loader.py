@@ -80,10 +80,11 @@ class VRNeighborLoader(LinkLoader):
             :obj:`loader.adj_t` is the whole matrix. :obj:`data.num_users` tells users
             and items apart.
         model (torch.nn.Module): The model to train, such as
-            :class:`~ltgnn_pyg.LTGNN`: its :obj:`history` is pulled from, and its
+            :class:`~ltgnn_pyg.LTGNN`, of the fixed point that is trained so
+            (:obj:`K=None`): its :obj:`history` is pulled from, and its
             :obj:`refresh(adj_t)` called when an epoch starts.
         num_neighbors (int, optional): The most neighbours of a seed; :obj:`-1`
-            takes all. With the control variate five learn what fifteen do, in less time.
+            takes all. With the control variate five learn what fifteen do, faster.
             (default: :obj:`5`)
         edge_label_index (torch.Tensor, optional): The training pairs
             :obj:`[2, num_pairs]`, users first. If :obj:`None`, the edges of

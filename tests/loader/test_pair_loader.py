@@ -197,7 +197,7 @@ def test_bad_arguments(graph, pairs):
     with pytest.raises(ValueError, match="at least one training pair"):
         PairLoader(empty)
     del empty.edge_index
-    with pytest.raises(ValueError, match="'data.adj_t'"):
+    with pytest.raises(ValueError, match=r"'data\.adj_t'"):
         PairLoader(empty)
     del graph.num_users
     with pytest.raises(ValueError, match=r"data.num_users"):

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import Embedding, Module
 from torch_geometric.data import Data
 from torch_geometric.typing import Adj, OptTensor
@@ -152,18 +153,23 @@ class Recommender(Module, ABC):
     def objective(self, z: Tensor, batch: Data) -> Tensor:
         r"""The mean of the objective over the pairs of a batch.
 
+        Micro-batches are differentiated one after the other, so that the scores of one
+        are held at a time; what flows back to the rows is written once.
+
         Args:
-            z (torch.Tensor): The rows of the batch's seeds :obj:`[num_seeds, dim]`. The
-                micro-batches are views of it, so what flows back is written once.
+            z (torch.Tensor): The rows of the batch's seeds :obj:`[num_seeds, dim]`.
             batch (torch_geometric.data.Data): The batch.
 
-        *Cost:* That of the objective, O(num_seeds x dim) beside.
+        *Cost:* That of the objective, O(num_seeds x dim) memory beside.
         """
-        num_pairs = batch.src_index.numel()
+        if "pair_ptr" not in batch:  # It is one micro-batch.
+            return self.loss_fn(z, batch)
+        if torch.is_grad_enabled():
+            params = [p for p in self.loss_fn.parameters() if p.requires_grad]
+            return _MicroBatches.apply(z, batch, self.loss_fn, *params)
         loss = z.new_zeros(())
         for rows, part in micro_batches(z, batch):
-            share = part.src_index.numel() / num_pairs
-            loss = loss + share * self.loss_fn(rows, part)
+            loss += share(part, batch) * self.loss_fn(rows, part)
         return loss
 
     def decay(self, x: Tensor, batch: Data) -> Tensor:
@@ -229,13 +235,54 @@ class Recommender(Module, ABC):
         return Vectors(z[: self.num_users], z[self.num_users :], bias)
 
 
+class _MicroBatches(torch.autograd.Function):
+    """The objective of a round, whose gradients are made along with the loss."""
+
+    @staticmethod
+    @torch.compiler.disable
+    def forward(
+        ctx: Any, z: Tensor, batch: Data, loss_fn: Objective, *params: Tensor
+    ) -> Tensor:
+        loss, grad_z = z.new_zeros(()), torch.empty_like(z)
+        grads = [torch.zeros_like(p) for p in params]
+        leaf = z.detach()
+        for (rows, part), out in zip(
+            micro_batches(leaf, batch),
+            grad_z.split(_sizes(batch.seed_ptr)),
+            strict=True,
+        ):
+            with torch.enable_grad():
+                rows = rows.detach().requires_grad_()
+                value = share(part, batch) * loss_fn(rows, part)
+            found = torch.autograd.grad(value, (rows, *params), allow_unused=True)
+            out.copy_(found[0])
+            for grad, new in zip(grads, found[1:], strict=True):
+                if new is not None:
+                    grad += new
+            loss = loss + value.detach()
+        ctx.save_for_backward(grad_z, *grads)
+        return loss
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        grad_z, *grads = ctx.saved_tensors
+        return grad_z * grad, None, None, *(g * grad for g in grads)
+
+
+def share(part: Data, batch: Data) -> float:
+    """The share of a batch's pairs that a micro-batch holds."""
+    return part.src_index.numel() / batch.src_index.numel()
+
+
+def _sizes(ptr: list[int]) -> list[int]:
+    return [end - start for start, end in pairwise(ptr)]
+
+
 def micro_batches(z: Tensor, batch: Data) -> Iterator[tuple[Tensor, Data]]:
-    """The micro-batches of a batch, each with its rows of :obj:`z`."""
-    if "pair_ptr" not in batch:  # It is one.
-        yield z, batch
-        return
+    """The micro-batches of a round, each with its rows of :obj:`z`."""
     pair, seed = batch.pair_ptr, batch.seed_ptr
-    sizes = [end - start for start, end in pairwise(seed)]
+    sizes = _sizes(seed)
     shared = "dst_neg_index" in batch and batch.dst_neg_index.size(0) == len(sizes)
     for i, rows in enumerate(z.split(sizes)):
         pairs, seeds = slice(pair[i], pair[i + 1]), slice(seed[i], seed[i + 1])
