@@ -18,20 +18,11 @@ from pathlib import Path
 
 import torch
 import torch_geometric
+from sets import load_split
 
 from ltgnn_pyg import LTGNN, PairLoader, Vectors, fit, normalized_adj
 from ltgnn_pyg.adjacency import propagate
-from ltgnn_pyg.datasets import (
-    Gowalla,
-    Interactions,
-    LightGCNText,
-    Split,
-    Yelp2018,
-    read_interactions,
-    recency_weight,
-    split_ratio,
-    synthetic_interactions,
-)
+from ltgnn_pyg.datasets import Interactions, Split, recency_weight
 from ltgnn_pyg.evaluation import evaluate
 from ltgnn_pyg.nn import BPRLoss, DistillationLoss, LightGCN, MatrixFactorization
 from ltgnn_pyg.nn.init import spectral_
@@ -143,7 +134,6 @@ RECIPES |= {
     "yelp2018-recent": partial(RECIPES["yelp2018"], **RECENT),
 }
 TRAINING_FREE = {"popularity": popularity, "svd": svd}
-PUBLISHED = {"gowalla": Gowalla, "yelp2018": Yelp2018}
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("--dataset", default="synthetic")
@@ -163,18 +153,6 @@ def size(split):
     return split.train.num_users, split.train.num_items
 
 
-def load():
-    """The parts; of a set without parts, those of seed 0 for every run."""
-    cut = {"val_ratio": 0.1, "order": args.order, "seed": 0}
-    if args.dataset in PUBLISHED:
-        return PUBLISHED[args.dataset](args.root).split(**cut)
-    if Path(args.dataset).is_dir():
-        return LightGCNText(args.dataset).split(**cut)
-    if args.dataset == "synthetic":
-        return split_ratio(synthetic_interactions(seed=0), **cut)
-    return split_ratio(read_interactions(args.dataset), **cut)
-
-
 def trained(model, split, **kwargs):
     """A report of `fit`; epochs are shown, and settings kept for the record."""
 
@@ -191,7 +169,7 @@ def trained(model, split, **kwargs):
 settings = []
 torch.set_num_threads(args.threads)
 torch.manual_seed(args.seed)
-split = load()
+split = load_split(args.dataset, args.root, 0.1, args.order)
 result = {"dataset": args.dataset, "recipe": args.recipe, "seed": args.seed,
           "threads": args.threads, "order": split.order}  # fmt: skip
 if args.recipe in TRAINING_FREE:

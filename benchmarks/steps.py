@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from sets import HELP, load_split
 
 from ltgnn_pyg import LTGNN, fit
-from ltgnn_pyg.datasets import Gowalla, Yelp2018, read_interactions, split_ratio
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-parser.add_argument("--dataset", default="gowalla")
+parser.add_argument("--dataset", default="gowalla", help=HELP)
 parser.add_argument("--root", default="data", help="where datasets lie or go")
 parser.add_argument("--epochs", type=int, default=10, help="of rounds")
 parser.add_argument("--vr-epochs", type=int, default=14, help="of steps")
@@ -29,11 +29,7 @@ parser.add_argument("--json", type=Path)
 args = parser.parse_args()
 
 torch.set_num_threads(args.threads)
-published = {"gowalla": Gowalla, "yelp2018": Yelp2018}
-if args.dataset in published:
-    split = published[args.dataset](args.root).split(val_ratio=0.1)
-else:
-    split = split_ratio(read_interactions(args.dataset))
+split = load_split(args.dataset, args.root, 0.1)
 size = split.train.num_users, split.train.num_items
 result = {"dataset": args.dataset, "order": split.order, "seed": args.seed,
           "threads": args.threads}  # fmt: skip

@@ -42,8 +42,12 @@ def test_code_in_readme_runs(tmp_path, monkeypatch, capsys):
 
 
 def value(line, key):
+    """A field of a raw line, such as `rounds.-1.recall`; None if it has none."""
     for part in key.split("."):
-        line = line[part]
+        if isinstance(line, list):
+            line = line[int(part)]
+        else:
+            line = line.get(part) if isinstance(line, dict) else None
     return line
 
 
