@@ -77,7 +77,7 @@ def test_figures_are_those_of_raw_lines(anchor):
 def test_figures_have_anchors():
     """Each row of a table and each paragraph with measured figures has an anchor."""
     prose = re.sub(r"```.*?```", "", README, flags=re.S)
-    prose = re.sub(r"\]\([^)]*\)|\[arXiv:[^]]*\]", "", prose)  # Addresses.
+    prose = re.sub(r"\[arXiv[^)]*\)|\]\([^)]*\)", "", prose)  # Addresses.
     for block in prose.split("\n\n"):
         rows = block.split("\n") if block.startswith("|") else [block]
         for row in rows:
