@@ -60,7 +60,7 @@ def test_exact_gradient(graph, pairs, cls, form, negatives, num_rounds):
     loader = PairLoader(
         graph,
         pairs,
-        batch_size=4,
+        batch_size=5,  # The last one is smaller.
         num_rounds=num_rounds,
         leave_out=form != "all pairs stay",
         neg_sampling=None
