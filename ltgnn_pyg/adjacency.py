@@ -150,7 +150,7 @@ def _normalized(
         row = row.repeat_interleave(rowptr.diff(), output_size=col.numel())
         degree = scatter(edge_weight, row, dim=0, dim_size=num_nodes, reduce="sum")
         del row
-    inv_sqrt = degree.pow(-0.5).masked_fill(degree == 0, 0.0)
+    inv_sqrt = _inv_sqrt(degree)
     value = inv_sqrt.repeat_interleave(rowptr.diff(), output_size=col.numel())
     value *= inv_sqrt.index_select(0, col)
     if edge_weight is not None:
@@ -179,7 +179,11 @@ def inv_sqrt_degree(index: Tensor, edge_weight: OptTensor, num_nodes: int) -> Te
         deg = torch.bincount(index, minlength=num_nodes).float()
     else:
         deg = scatter(edge_weight, index, dim=0, dim_size=num_nodes, reduce="sum")
-    return deg.pow(-0.5).masked_fill(deg == 0, 0.0)
+    return _inv_sqrt(deg)
+
+
+def _inv_sqrt(degree: Tensor) -> Tensor:
+    return degree.pow(-0.5).masked_fill(degree == 0, 0.0)
 
 
 def _csr(rowptr: Tensor, col: Tensor, value: Tensor, num_nodes: int) -> Tensor:

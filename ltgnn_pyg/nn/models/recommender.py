@@ -245,12 +245,8 @@ class _MicroBatches(torch.autograd.Function):
     ) -> Tensor:
         loss, grad_z = z.new_zeros(()), torch.empty_like(z)
         grads = [torch.zeros_like(p) for p in params]
-        leaf = z.detach()
-        for (rows, part), out in zip(
-            micro_batches(leaf, batch),
-            grad_z.split(_sizes(batch.seed_ptr)),
-            strict=True,
-        ):
+        outs = grad_z.split(_sizes(batch.seed_ptr))
+        for (rows, part), out in zip(micro_batches(z, batch), outs, strict=True):
             with torch.enable_grad():
                 rows = rows.detach().requires_grad_()
                 value = share(part, batch) * loss_fn(rows, part)
