@@ -302,3 +302,35 @@ def test_bad_arguments(cls):
         cls(2, 3, weight_decay=-1.0)
     with pytest.raises(ValueError, match="'num_layers'"):
         LightGCN(2, 3, num_layers=0)
+
+
+class Scaled(BPRLoss):
+    """An objective that learns the scale of its scores."""
+
+    def __init__(self):
+        super().__init__(in_batch=True)
+        self.scale = torch.nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, z, batch):
+        return super().forward(self.scale * z, batch)
+
+
+def test_an_objective_may_learn(toy):
+    """Its own gradient is that of the micro-batches' mean, too."""
+    model, batches = toy
+    model.loss_fn = Scaled()
+    batch = batches[0]
+    gradient(model, batch)
+    actual = model.embedding.weight.grad, model.loss_fn.scale.grad
+    model.zero_grad()
+    z = model.encode(batch.adj_t).index_select(0, batch.n_id)
+    num, loss = batch.src_index.numel(), 0.0
+    for rows, part in micro_batches(z, batch):
+        loss = loss + part.src_index.numel() / num * model.loss_fn(rows, part)
+    loss.backward()
+    expected = model.embedding.weight.grad, model.loss_fn.scale.grad
+    torch.testing.assert_close(actual, expected)
+    assert expected[1] != 0
+    torch.testing.assert_close(model.loss(batch), loss)
+    with torch.no_grad():
+        torch.testing.assert_close(model.loss(batch), loss)
