@@ -1,6 +1,7 @@
 """DistributedDataParallel with its default settings, two processes over gloo."""
 
 import os
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -57,8 +58,13 @@ def even(batches):
 
 def work(rank, file, out):
     torch.set_num_threads(1)
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"  # The processes are of this machine.
     dist.init_process_group(
-        "gloo", init_method=f"file://{file}", rank=rank, world_size=WORLD
+        "gloo",
+        init_method=f"file://{file}",
+        rank=rank,
+        world_size=WORLD,
+        timeout=timedelta(seconds=60),
     )
     for cls in (LTGNN, LightGCN):
         model, batches = build(cls)
