@@ -17,6 +17,7 @@ ALLOWED = {
     "optim": set(),
     "checkpoint": set(),
     "history": {"adjacency"},
+    "round": set(),
     "memory_map": {"optim"},
     "datasets": set(),
     "retrieval": set(),
@@ -25,8 +26,15 @@ ALLOWED = {
     "nn.init": set(),
     "nn.loss": set(),
     "evaluation": {"retrieval"},
-    "loader": {"adjacency", "history", "sampler"},
-    "nn.models": {"adjacency", "history", "nn.conv", "nn.loss", "retrieval"},
+    "loader": {"adjacency", "history", "round", "sampler"},
+    "nn.models": {
+        "adjacency",
+        "history",
+        "nn.conv",
+        "nn.loss",
+        "retrieval",
+        "round",
+    },
     "nn": {"nn.conv", "nn.loss", "nn.models"},
     "training": {
         "adjacency",
@@ -42,7 +50,7 @@ ALLOWED = {
 }
 # From the one that everything may import to those that nothing does.
 LAYERS = [
-    {"version", "adjacency", "history", "optim", "memory_map", "checkpoint"},
+    {"version", "adjacency", "history", "round", "optim"} | {"memory_map", "checkpoint"},
     {"nn.conv", "nn.init", "nn.loss", "sampler"},
     {"nn.models", "nn", "loader", "datasets", "evaluation", "retrieval"},
     {"training", "stream"},

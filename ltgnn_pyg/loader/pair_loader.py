@@ -1,3 +1,4 @@
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from ltgnn_pyg.loader.pairs import (
     read_size,
     training_pairs,
 )
+from ltgnn_pyg.round import Round, micro_batches
 
 
 class PairLoader(DataLoader):
@@ -92,6 +94,7 @@ class PairLoader(DataLoader):
         batch_size: int = 1024,
         num_rounds: int = 80,
         leave_out: bool = True,
+        inner_steps: bool = False,
         neg_sampling: NegativeSampling | str | dict[str, Any] | None = None,
         shuffle: bool = True,
         drop_last: bool = False,
@@ -106,6 +109,7 @@ class PairLoader(DataLoader):
         )
         self.adj_t = normalize(edge_index, weight, self.num_nodes)
         self.leave_out = leave_out
+        self.inner_steps = inner_steps
         self.neg_sampling = items_only(
             neg_sampling,
             self.num_users,
@@ -178,5 +182,18 @@ class PairLoader(DataLoader):
             batch.adj_t = without(self.adj_t, pairs.to(self.adj_t.device))
         return batch
 
+    def __len__(self) -> int:
+        sampler: Any = self.batch_sampler
+        return sampler.num_batches if self.inner_steps else len(sampler)
+
     def __iter__(self) -> Any:
-        return DataLoaderIterator(super().__iter__(), self.add_graph)
+        rounds = DataLoaderIterator(super().__iter__(), self.add_graph)
+        return self._inner(rounds) if self.inner_steps else rounds
+
+    def _inner(self, rounds: Iterable[Data]) -> Iterator[Data]:
+        """Cuts rounds into the micro-batches of their inner steps."""
+        for batch in rounds:
+            state, num = Round(batch.adj_t), len(batch.pair_ptr) - 1
+            for i, part in enumerate(micro_batches(batch), start=1):
+                part.round, part.is_last = state, i == num
+                yield part

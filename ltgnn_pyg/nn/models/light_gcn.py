@@ -44,6 +44,11 @@ class LightGCN(Recommender):
             raise ValueError(f"Expected a positive 'num_layers' (got {num_layers})")
         self.num_layers = num_layers
 
+    @property
+    def own_weight(self) -> float:
+        """The weight of layer 0."""
+        return 1.0 / (self.num_layers + 1)
+
     def encode(self, adj_t: Tensor) -> Tensor:
         """Returns the mean of all layers."""
         z = total = self.embedding.weight

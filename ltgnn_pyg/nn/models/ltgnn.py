@@ -107,6 +107,11 @@ class LTGNN(Recommender):
             self.num_nodes, embedding_dim, device=history_device, dtype=history_dtype
         )
 
+    @property
+    def own_weight(self) -> float:
+        """:math:`\alpha`."""
+        return self.alpha
+
     def encode(self, adj_t: Tensor) -> Tensor:
         """Takes :math:`K` exact steps from :math:`X`."""
         return exact_steps(self.embedding.weight, adj_t, self.alpha, self.K)

@@ -23,6 +23,11 @@ class MatrixFactorization(Recommender):
     *Cost:* O(num_pairs x dim) time a batch.
     """
 
+    @property
+    def own_weight(self) -> float:
+        """1: there is nothing else."""
+        return 1.0
+
     def encode(self, adj_t: Tensor) -> Tensor:
         """Returns the table; the graph has no say."""
         return self.embedding.weight

@@ -1,6 +1,5 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from torch_geometric.typing import Adj, OptTensor
 from ltgnn_pyg.adjacency import degree, normalized_adj
 from ltgnn_pyg.nn.loss import Objective, SoftmaxLoss
 from ltgnn_pyg.retrieval import Vectors
+from ltgnn_pyg.round import micro_batches, sizes
 
 
 class Recommender(Module, ABC):
@@ -107,6 +107,13 @@ class Recommender(Module, ABC):
                 layer.reset_parameters()
         torch.nn.init.normal_(self.embedding.weight, std=self.init_std)
 
+    @property
+    def own_weight(self) -> float | None:
+        """The weight of a row of the table in its own row of :meth:`encode`, if that
+        is linear in the table, for the inner steps of a round; :obj:`None` if not.
+        """
+        return None
+
     @abstractmethod
     def encode(self, adj_t: Tensor) -> Tensor:
         r"""Returns the embeddings :math:`Z` of all nodes.
@@ -132,17 +139,37 @@ class Recommender(Module, ABC):
 
         *Cost:* That of :meth:`encode` and, for its pairs, of the objective.
         """
-        if "adj_t" not in batch:
+        if "round" in batch:
+            z = self._inner_step(batch)
+        elif "adj_t" in batch:
+            z = self.encode(batch.adj_t).index_select(0, batch.n_id)
+        else:
             raise ValueError(
                 "Expected a batch with the graph of its round, 'batch.adj_t' (got "
                 "none); train on the batches of a 'PairLoader'"
             )
-        z = self.encode(batch.adj_t).index_select(0, batch.n_id)
         loss = self.objective(z, batch)
         if self.weight_decay > 0.0:
-            x = self.embedding.weight.index_select(0, batch.n_id)
+            x = F.embedding(batch.n_id, self.embedding.weight, sparse=True)
             loss = loss + self.decay(x, batch)
         return loss
+
+    def _inner_step(self, batch: Data) -> Tensor:
+        """The rows of a micro-batch, see :class:`~ltgnn_pyg.round.Round`."""
+        c, weight, state = self.own_weight, self.embedding.weight, batch.round
+        if c is None:
+            raise ValueError(
+                f"Expected a model that is linear in its table for inner steps (got a "
+                f"{type(self).__name__}, which does not say its 'own_weight'); load "
+                "rounds with 'inner_steps=False'"
+            )
+        rest = state.rest
+        if rest is None:
+            rest = self.encode(state.adj_t) - c * weight
+            if torch.is_grad_enabled():
+                state.rest = rest
+        x = F.embedding(batch.n_id, weight, sparse=True)
+        return state.pull(batch.n_id, rest, batch.is_last) + c * x
 
     def forward(self, batch: Data) -> Tensor:
         """Returns :meth:`loss`, for wrappers that call a module, such as
@@ -168,7 +195,8 @@ class Recommender(Module, ABC):
             params = [p for p in self.loss_fn.parameters() if p.requires_grad]
             return _MicroBatches.apply(z, batch, self.loss_fn, *params)
         loss = z.new_zeros(())
-        for rows, part in micro_batches(z, batch):
+        parts = z.split(sizes(batch.seed_ptr))
+        for rows, part in zip(parts, micro_batches(batch), strict=True):
             loss += share(part, batch) * self.loss_fn(rows, part)
         return loss
 
@@ -245,8 +273,9 @@ class _MicroBatches(torch.autograd.Function):
     ) -> Tensor:
         loss, grad_z = z.new_zeros(()), torch.empty_like(z)
         grads = [torch.zeros_like(p) for p in params]
-        outs = grad_z.split(_sizes(batch.seed_ptr))
-        for (rows, part), out in zip(micro_batches(z, batch), outs, strict=True):
+        split = sizes(batch.seed_ptr)
+        rows_and_outs = zip(z.split(split), grad_z.split(split), strict=True)
+        for part, (rows, out) in zip(micro_batches(batch), rows_and_outs, strict=True):
             with torch.enable_grad():
                 rows = rows.detach().requires_grad_()
                 value = share(part, batch) * loss_fn(rows, part)
@@ -270,27 +299,3 @@ def share(part: Data, batch: Data) -> float:
     """The share of a batch's pairs that a micro-batch holds."""
     return part.src_index.numel() / batch.src_index.numel()
 
-
-def _sizes(ptr: list[int]) -> list[int]:
-    return [end - start for start, end in pairwise(ptr)]
-
-
-def micro_batches(z: Tensor, batch: Data) -> Iterator[tuple[Tensor, Data]]:
-    """The micro-batches of a round, each with its rows of :obj:`z`."""
-    pair, seed = batch.pair_ptr, batch.seed_ptr
-    sizes = _sizes(seed)
-    shared = "dst_neg_index" in batch and batch.dst_neg_index.size(0) == len(sizes)
-    for i, rows in enumerate(z.split(sizes)):
-        pairs, seeds = slice(pair[i], pair[i + 1]), slice(seed[i], seed[i + 1])
-        part = Data(
-            n_id=batch.n_id[seeds],
-            num_seeds=sizes[i],
-            src_index=batch.src_index[pairs] - seed[i],
-            dst_pos_index=batch.dst_pos_index[pairs] - seed[i],
-        )
-        if "dst_neg_index" in batch:
-            of_part = slice(i, i + 1) if shared else pairs
-            part.dst_neg_index = batch.dst_neg_index[of_part] - seed[i]
-        if "log_q" in batch:
-            part.log_q = batch.log_q[seeds]
-        yield rows, part

@@ -9,8 +9,8 @@ from torch_geometric.transforms import AddSelfLoops
 
 from ltgnn_pyg import LTGNN, ItemNegativeSampling, PairLoader
 from ltgnn_pyg.nn import BPRLoss, LightGCN, MatrixFactorization
-from ltgnn_pyg.nn.models.recommender import micro_batches
 from ltgnn_pyg.optim import RowAdam
+from ltgnn_pyg.round import micro_batches, sizes
 from tests.dense import dense_adj
 from tests.toy import MODELS, blocks
 
@@ -282,15 +282,14 @@ def test_compile(toy):
             torch.testing.assert_close(model.embedding.weight.grad, grad)
 
 
-def test_micro_batches_are_views(toy):
+def test_micro_batches(toy):
     batch = toy[1][0]
-    z = torch.randn(batch.num_seeds, 3)
-    parts = list(micro_batches(z, batch))
+    parts = list(micro_batches(batch))
     assert len(parts) == len(batch.pair_ptr) - 1 > 1
-    for rows, part in parts:
-        assert rows.untyped_storage().data_ptr() == z.untyped_storage().data_ptr()
-        assert part.n_id.unique().numel() == part.num_seeds == rows.size(0)
-    src = torch.cat([part.n_id[part.src_index] for _, part in parts])
+    assert [part.num_seeds for part in parts] == sizes(batch.seed_ptr)
+    for part in parts:
+        assert part.n_id.unique().numel() == part.num_seeds == part.n_id.numel()
+    src = torch.cat([part.n_id[part.src_index] for part in parts])
     assert torch.equal(src, batch.n_id[batch.src_index])
 
 
@@ -325,7 +324,8 @@ def test_an_objective_may_learn(toy):
     model.zero_grad()
     z = model.encode(batch.adj_t).index_select(0, batch.n_id)
     num, loss = batch.src_index.numel(), 0.0
-    for rows, part in micro_batches(z, batch):
+    rows_of = z.split(sizes(batch.seed_ptr))
+    for rows, part in zip(rows_of, micro_batches(batch), strict=True):
         loss = loss + part.src_index.numel() / num * model.loss_fn(rows, part)
     loss.backward()
     expected = model.embedding.weight.grad, model.loss_fn.scale.grad
