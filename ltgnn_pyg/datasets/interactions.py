@@ -164,7 +164,8 @@ class Interactions:
         step = torch.arange(0, len(self), _CHUNK, device=end.device)
         bounds = [*torch.searchsorted(end, step).unique().tolist(), self.num_users]
         for start, stop in pairwise(bounds):
-            row = ((self.user >= start) & (self.user < stop)).nonzero().flatten()
+            inside = (self.user >= start).logical_and_(self.user < stop)
+            row = inside.nonzero().flatten()
             _mark_repeated(mask, self.user[row] * self.num_items + self.item[row], row)
         return mask
 

@@ -3,7 +3,9 @@ r"""Parts whose ids are mapped already: arrays of numpy, or Parquet of another j
 from __future__ import annotations
 
 import json
+import mmap
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -53,17 +55,16 @@ def read_mapped(
     sizes = _read_sizes(path) if SIZES in names else {}
     nums = {key: _number(path, key, given[key], sizes, ids[key]) for key in given}
     fields: dict[str, Any]
+    arrays: list[np.ndarray] = []
     if has_arrays:
         if any(asked.values()):
             raise ValueError(
                 f"{path}: Expected no column names for arrays, whose files bear them "
                 f"(got {[name for name in asked.values() if name]}); leave them out"
             )
-        fields = {
-            key: _read_array(os.path.join(path, f"{key}.npy"), key)
-            for key in asked
-            if key in ("user", "item") or f"{key}.npy" in names
-        }
+        found = [k for k in asked if k in ("user", "item") or f"{k}.npy" in names]
+        arrays = [_read_array(os.path.join(path, f"{k}.npy"), k) for k in found]
+        fields = dict(zip(found, map(torch.from_numpy, arrays), strict=True))
     else:
         fields = _read_parts([os.path.join(path, name) for name in parts], asked)
     num = sizes.get("num_interactions", len(fields["user"]))
@@ -82,6 +83,8 @@ def read_mapped(
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    for value in arrays:
+        _release(value)  # The check has read all pages.
     return out, lambda row: f"row {row + 1}"
 
 
@@ -165,7 +168,7 @@ def _load(path: str) -> np.ndarray:
         ) from None
 
 
-def _read_array(path: str, key: str) -> Tensor:
+def _read_array(path: str, key: str) -> np.ndarray:
     value = _load(path)
     if value.ndim != 1 or value.dtype.kind not in (
         "iu" if key in ("user", "item") else "iuf"
@@ -177,7 +180,7 @@ def _read_array(path: str, key: str) -> Tensor:
         )
     dtype = _dtype(key, value.dtype.kind == "f")
     if value.dtype == dtype and value.flags.c_contiguous:
-        return torch.from_numpy(value)
+        return value
     out: np.ndarray = np.empty(len(value), dtype)
     for start in range(0, len(value), _STEP):
         chunk = value[start : start + _STEP]
@@ -186,7 +189,13 @@ def _read_array(path: str, key: str) -> Tensor:
                 f"{path}: Expected integers < 2**63 (got {chunk.max()}); map the ids"
             )
         out[start : start + _STEP] = chunk
-    return torch.from_numpy(out)
+    return out
+
+
+def _release(value: np.ndarray) -> None:
+    # The pages of a mapped array that are in memory; nothing was written to them.
+    if isinstance(value, np.memmap) and sys.platform != "win32":
+        value._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
 
 
 def _dtype(key: str, is_float: bool) -> type:
