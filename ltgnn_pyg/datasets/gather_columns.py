@@ -30,7 +30,7 @@ from ltgnn_pyg.datasets.column_values import (
     to_id,
     to_number,
 )
-from ltgnn_pyg.datasets.raw_file import records
+from ltgnn_pyg.datasets.raw_file import records, whole_gzip
 
 # What a column of numbers may hold in text, from narrow to wide, as pyarrow has it.
 _TYPES = (
@@ -107,7 +107,8 @@ class GatherColumns:
         self._columns: list[dict[str, str]] = []
         self._skips: list[tuple[list[str], int]] = []
         for path in self.paths:
-            self._columns.append(self._find_columns(path))
+            with whole_gzip(path):
+                self._columns.append(self._find_columns(path))
         self._ids = {key: self._id_type(key) for key in ("user", "item")}
         if self.min_rating is not None and "rating" not in self._columns[0]:
             raise ValueError(
@@ -239,30 +240,34 @@ class GatherColumns:
             for key, name in columns.items()
         }
         try:
-            yield from stream_text(path, names, columns, self.sep or "", skip, types)
+            with whole_gzip(path):
+                yield from stream_text(
+                    path, names, columns, self.sep or "", skip, types
+                )
         except Misfit as misfit:
             name, value = misfit.args
             key = next(k for k in columns if columns[k] == name)
             self._type[key] = _wider(self._type[key], value)
             if _TYPES[self._type[key]] == pa.string():
-                self._refuse_text(key, name)
+                path, row, got = self._first_text(key, name)
+                self._refuse(key, name, path, row, "a number", got)
             raise
 
-    def _refuse_text(self, key: str, name: str) -> None:
-        # The first field that is no number, which may be none: then +5 is to blame.
-        types, found = {name: pa.string()}, (self.paths[0], 0, "")
+    def _first_text(self, key: str, name: str) -> tuple[str, int, str]:
+        # The first field that is no number as columns in memory have it.
         for path, (names, skip) in zip(self.paths, self._skips, strict=True):
-            row = 0
+            row, types = 0, {name: pa.binary()}
             stream = stream_text(path, names, {key: name}, self.sep or "", skip, types)
-            for batch in stream:
-                odd = pc.index(pc.match_substring_regex(batch[0], NUMBER), False)
-                if odd.as_py() >= 0:
-                    found = (path, row + odd.as_py(), batch[0][odd.as_py()].as_py())
-                    break
-                row += batch.num_rows
-            if found[2]:
-                break
-        self._refuse(key, name, found[0], found[1], "a number", repr(found[2]))
+            for (column,) in stream:
+                odd = pc.index(pc.match_substring_regex(column, NUMBER), False).as_py()
+                if odd >= 0:
+                    got = column[odd].as_py()
+                    try:
+                        return path, row + odd, repr(got.decode())
+                    except UnicodeDecodeError:
+                        return path, row + odd, repr(got)
+                row += len(column)
+        return self.paths[0], 0, "text"
 
     def _refuse(
         self, key: str, name: str, path: str, row: int, expected: str, got: object

@@ -17,10 +17,13 @@ from ltgnn_pyg.datasets.gather_columns import GatherColumns
 from ltgnn_pyg.datasets.interactions import Interactions
 from ltgnn_pyg.datasets.mapped_parts import SIZES, read_mapped
 from ltgnn_pyg.datasets.number_ids import number_ids
+from ltgnn_pyg.datasets.raw_file import whole_gzip
 from ltgnn_pyg.datasets.read_interactions import (
-    check_duplicates,
+    check_names,
+    check_options,
     duplicate_error,
     guess_format,
+    none_error,
 )
 
 _FORMATS = ("csv", "tsv", "recbole", "parquet")
@@ -98,14 +101,16 @@ def map_interactions(
     *Cost:* linear in the files but for sorts of the distinct ids and of the pairs;
     disk for about the files once more, and 16 to 28 bytes an interaction to stay.
     """
-    check_duplicates(duplicates)
+    check_options(duplicates, sep)
     paths = _find(path)
-    format = format or guess_format(paths[0], columns=bool(sep or names))
+    with whole_gzip(paths[0]):
+        format = format or guess_format(paths[0], columns=bool(sep or names))
     if format not in _FORMATS:
         raise ValueError(
             f"Expected format to be one of {_FORMATS} (got {format!r}); other formats "
             f"are for read_interactions"
         )
+    check_names(names, format)
     asked = {"user": user, "item": item, "rating": rating, "time": time}
     needed = {key for key in asked if asked[key] or names is not None}
     needed |= {"user", "item"} | ({"rating"} if min_rating is not None else set())
@@ -166,6 +171,8 @@ def _find(
                 f"{name}: Expected a file (got a folder); pass a pattern such as "
                 f"{os.path.join(name, '*.parquet')!r}"
             )
+        if os.path.getsize(name) == 0:
+            raise none_error(name, "an empty file")
     return paths
 
 

@@ -128,11 +128,7 @@ def read_interactions(
     bytes of memory per interaction. No Python loop over rows.
     """
     path = os.fspath(path)
-    check_duplicates(duplicates)
-    if sep is not None and len(sep) != 1:
-        raise ValueError(
-            f"Expected sep of one character (got {sep!r}); convert the file"
-        )
+    check_options(duplicates, sep)
     asked = {"user": user, "item": item, "rating": rating, "time": time}
     if format == "mapped" or os.path.isdir(path):
         if format not in (None, "mapped") or sep or names or min_rating is not None:
@@ -155,7 +151,7 @@ def read_interactions(
             f"out, or pass the folder"
         )
     if os.path.getsize(path) == 0:
-        raise _none_error(path, "an empty file")
+        raise none_error(path, "an empty file")
     sure = format is not None
     with whole_gzip(path):
         format = format or guess_format(path, columns=bool(sep or names))
@@ -163,11 +159,7 @@ def read_interactions(
         raise ValueError(
             f"Expected format to be one of {_FORMATS} (got {format!r}); choose one"
         )
-    if names is not None and format not in ("csv", "tsv"):
-        raise ValueError(
-            f"Expected no names for format={format!r}, whose files hold them or need "
-            f"none (got {names}); pass format='csv' or leave them out"
-        )
+    check_names(names, format)
     if format in ("lightgcn", "libfm") and (sep or any(asked.values())):
         raise ValueError(
             f"Expected no column names and no sep for format={format!r}, whose "
@@ -183,7 +175,7 @@ def read_interactions(
         else:
             out, locate = read_columns(path, format, asked, needed, sep, names)
     if len(out) == 0:
-        raise _none_error(path, "none")
+        raise none_error(path, "none")
     row = torch.arange(len(out))
     if min_rating is not None:
         if out.rating is None:
@@ -213,11 +205,24 @@ def _distinct(
     return out[~repeated]
 
 
-def check_duplicates(duplicates: str) -> None:
-    r"""Refuses what is no way to treat repeated pairs."""
+def check_options(duplicates: str, sep: str | None) -> None:
+    r"""Refuses what is no way to treat repeated pairs, and no separator."""
     if duplicates not in ("error", "drop"):
         raise ValueError(
             f"Expected duplicates='error' or 'drop' (got {duplicates!r}); choose one"
+        )
+    if sep is not None and len(sep) != 1:
+        raise ValueError(
+            f"Expected sep of one character (got {sep!r}); convert the file"
+        )
+
+
+def check_names(names: Sequence[str] | None, format: str) -> None:
+    r"""Refuses names of columns for files that hold them or need none."""
+    if names is not None and format not in ("csv", "tsv"):
+        raise ValueError(
+            f"Expected no names for format={format!r}, whose files hold them or need "
+            f"none (got {names}); pass format='csv' or leave them out"
         )
 
 
@@ -243,7 +248,8 @@ def guess_format(path: str, columns: bool) -> str:
     )
 
 
-def _none_error(path: str, what: str) -> ValueError:
+def none_error(path: str, what: str) -> ValueError:
+    r"""Says that a file holds no interactions."""
     return ValueError(f"{path}: Expected interactions (got {what}); fetch it again")
 
 
