@@ -63,7 +63,9 @@ def number_ids(
                 for key in ("user", "item")
             }
             _write_numbers(con, raw, folder, casts)
-        except duckdb.OutOfMemoryException as error:
+        except (duckdb.OutOfMemoryException, OSError) as error:
+            if "Out of Memory" not in str(error):  # As batches of Arrow say it.
+                raise
             text = str(error).split("\n")[0]
             raise ValueError(
                 f"Expected enough memory to map these ids with (got memory_limit="
@@ -106,6 +108,7 @@ def _write_numbers(
         path = os.path.join(folder, f"{key}.npy")
         np.lib.format.open_memmap(path, "w+", np.int64, (num_rows,))
     users, items = (_scan(os.path.join(folder, f"{key}_ids.parquet")) for key in casts)
+    con.execute("SET preserve_insertion_order = false")  # Rows bear their place.
     batches = con.sql(
         f"SELECT r.file_row_number AS place, u.file_row_number AS user, "
         f"i.file_row_number AS item FROM {_scan(raw)} r "
@@ -118,7 +121,7 @@ def _write_numbers(
         for key, number in zip(casts, numbers, strict=True):
             # Mapped for a batch alone, so that written pages do not pile up.
             out = np.load(os.path.join(folder, f"{key}.npy"), mmap_mode="r+")
-            out[place] = number  # Rows come in any order once a join is spilled.
+            out[place] = number
         num += batch.num_rows
     assert num == num_rows
 

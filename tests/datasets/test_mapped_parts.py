@@ -79,7 +79,7 @@ def test_parquet_parts(parts, monkeypatch):
         {
             "user": pa.array(USER[part], pa.int32()),
             "item": pa.array(ITEM[part], pa.int64()),
-            "when": pa.array(TIME[part], pa.timestamp("s")),
+            "when": pa.array(TIME[part], pa.timestamp("ms")),
             "rating": np.float64(USER[part]),
         }
         for part in (slice(0, 3), slice(3, 3), slice(3, 5))
