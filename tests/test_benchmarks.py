@@ -146,6 +146,18 @@ def test_reading(tmp_path):
         assert {"seconds", "peak_rss_mb", "file_mb"} <= out[form].keys()
 
 
+def test_reading_under_a_limit(tmp_path):
+    pytest.importorskip("duckdb")
+    out = tmp_path / "out.json"
+    few = ["--num-interactions", 20_000, "--memory-limit", "100MB"]
+    run("benchmarks/reading.py", *few, "--json", out)
+    out = json.loads(out.read_text())
+    for step in ("write_large", "map_ids", "reopen", "split"):
+        assert {"seconds", "peak_rss_mb"} <= out[step].keys()
+    assert out["map_ids"]["num_users"] == 401 and out["map_ids"]["num_items"] == 201
+    assert {"file_bytes", "mapped_bytes"} <= out["map_ids"].keys()
+
+
 ANY_SIZE = """
 import runpy, sys
 from ltgnn_pyg.datasets import Gowalla

@@ -11,6 +11,7 @@ from ltgnn_pyg.datasets.lightgcn_text import (
     LightGCNText,
     Yelp2018,
 )
+from ltgnn_pyg.datasets.map_interactions import map_interactions
 from ltgnn_pyg.datasets.read_interactions import read_interactions
 from ltgnn_pyg.datasets.recency import recency_weight
 from ltgnn_pyg.datasets.split import (
@@ -34,6 +35,7 @@ __all__ = [
     "Yelp2018",
     "align_ids",
     "k_core",
+    "map_interactions",
     "read_interactions",
     "recency_weight",
     "split_given",

@@ -29,7 +29,7 @@ _NAMES = {
     "rating": ("rating",),
     "time": ("timestamp", "time"),
 }
-_SEP = {"csv": ",", "tsv": "\t", "recbole": "\t"}
+SEPARATOR = {"csv": ",", "tsv": "\t", "recbole": "\t"}
 
 
 def read_columns(
@@ -47,7 +47,7 @@ def read_columns(
 
     *Cost:* :math:`O(E)` and a sort of the distinct ids.
     """
-    sep = sep or _SEP.get(format, "")
+    sep = sep or SEPARATOR.get(format, "")
     headed = names is None
     if format == "parquet":
         columns, table = _read_parquet(path, asked)
@@ -55,9 +55,9 @@ def read_columns(
         skip = 0
         if names is None:
             names, skip = read_header(path, sep, typed=format == "recbole")
-        columns = _choose(path, list(names), asked)
+        columns = choose_columns(path, list(names), asked)
         if not headed:
-            _check_no_header(path, sep, names, columns)
+            check_no_header(path, sep, names, columns)
         table = read_text(path, list(names), columns, sep, skip)
 
     def locate(row: int) -> str:
@@ -93,8 +93,8 @@ def read_columns(
                 f"{place}: Expected {expected} in column {name!r} (got {got}); mend or "
                 f"remove the {locate(row).split()[0]}"
             ) from None
-    if not headed and _first_is_odd(fields):
-        raise _header_error(path, sep)
+    if not headed and first_is_odd(fields):
+        raise header_error(path, sep)
     del table, column
     pa.default_memory_pool().release_unused()
     return Interactions(**fields), locate
@@ -106,25 +106,27 @@ def _read_parquet(
     try:
         names = read_schema(path).names
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise _parquet_error(path, error) from None
-    columns = _choose(path, names, asked)
+        raise parquet_error(path, error) from None
+    columns = choose_columns(path, names, asked)
     try:
         table = read_table(path, columns=list(columns.values()))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise _parquet_error(path, error) from None
+        raise parquet_error(path, error) from None
     return columns, table
 
 
-def _parquet_error(path: str, error: Exception) -> ValueError:
+def parquet_error(path: str, error: Exception) -> ValueError:
+    r"""Says that a Parquet file cannot be read."""
     text = " ".join(str(error).split())[:200]
     return ValueError(
         f"{path}: Expected a whole Parquet file (got {text!r}); write or fetch it again"
     )
 
 
-def _choose(
+def choose_columns(
     path: str, names: list[str], asked: Mapping[str, str | None]
 ) -> dict[str, str]:
+    r"""The column of each key: the one that is asked for, or else of a usual name."""
     usual = {name.lower(): name for name in reversed(names)}
     columns: dict[str, str] = {}
     for key, name in asked.items():
@@ -161,19 +163,21 @@ def _choose(
     return columns
 
 
-def _check_no_header(
+def check_no_header(
     path: str, sep: str, names: Sequence[str], columns: Mapping[str, str]
 ) -> None:
+    r"""Refuses a line of names where :obj:`names` say that there is none."""
     _, _, first = next(records(path, sep), (0, 0, []))
     for key, name in columns.items():
         place = list(names).index(name)
         if place < len(first):
             cell = first[place].strip().split(":")[0].casefold()
             if cell in (name.casefold(), *_NAMES[key]):
-                raise _header_error(path, sep)
+                raise header_error(path, sep)
 
 
-def _header_error(path: str, sep: str) -> ValueError:
+def header_error(path: str, sep: str) -> ValueError:
+    r"""Says that the first line holds names."""
     line, _, first = next(records(path, sep))
     return ValueError(
         f"{path}, line {line}: Expected an interaction, as names= are for a file "
@@ -182,8 +186,10 @@ def _header_error(path: str, sep: str) -> ValueError:
     )
 
 
-def _first_is_odd(fields: Mapping[str, Any]) -> bool:
-    # In a column of integers, the first alone is none: a name it is, most likely.
+def first_is_odd(fields: Mapping[str, Any]) -> bool:
+    r"""Whether the first field of a column of integers alone is none: most likely it is
+    a name.
+    """
     num_odd, num_others = 0, 0
     for key in ("user", "item"):
         index, ids = fields[key], fields[f"{key}_ids"]

@@ -2,17 +2,25 @@ r"""Text of columns, RFC 4180 or with another separator, read by pyarrow."""
 
 from __future__ import annotations
 
+import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
-from pyarrow.csv import ConvertOptions, ParseOptions, ReadOptions, read_csv
+from pyarrow.csv import ConvertOptions, ParseOptions, ReadOptions, open_csv, read_csv
 
 from ltgnn_pyg.datasets.raw_file import is_gzip, open_raw, records
 
 _NULL = ["", "nan", "NaN", "null", "NULL"]
 _ID = pa.dictionary(pa.int32(), pa.string())
 _BLOCKS = (1 << 20, 1 << 25, 1 << 30)  # A record must be within two of them.
+_MISFIT = re.compile(
+    r"In CSV column #(\d+): .*conversion error to .*: invalid value '(.*)'$", re.S
+)
+
+
+class Misfit(Exception):
+    r"""A field that is none of the type of its column: the column's name, the field."""
 
 
 def read_header(path: str, sep: str, typed: bool) -> tuple[list[str], int]:
@@ -45,29 +53,18 @@ def read_text(
     *Cost:* linear in the file.
     """
     num_quotes = _count_quotes(path, skip)
-    compression = "gzip" if is_gzip(path) else None
-
-    def read(block_size: int) -> pa.Table:
-        return read_csv(
-            pa.input_stream(path, compression=compression),
-            ReadOptions(column_names=names, skip_rows=skip, block_size=block_size),
-            ParseOptions(delimiter=sep, newlines_in_values=num_quotes > 0),
-            ConvertOptions(
-                include_columns=list(columns.values()),
-                column_types={columns["user"]: _ID, columns["item"]: _ID},
-                null_values=_NULL,
-                strings_can_be_null=True,
-            ),
-        )
+    types = {columns["user"]: _ID, columns["item"]: _ID}
 
     def read_blocks() -> pa.Table:
         for block_size in _BLOCKS[:-1]:
+            how = _options(names, columns, sep, skip, num_quotes, types, block_size)
             try:
-                return read(block_size)
+                return read_csv(_input(path), *how)
             except pa.ArrowInvalid as error:
                 if "straddl" not in str(error):
                     raise
-        return read(_BLOCKS[-1])
+        how = _options(names, columns, sep, skip, num_quotes, types, _BLOCKS[-1])
+        return read_csv(_input(path), *how)
 
     try:
         table = read_blocks()
@@ -77,6 +74,68 @@ def read_text(
     if num_quotes % 2:
         _check_closed(path, sep)
     return table
+
+
+def stream_text(
+    path: str,
+    names: list[str],
+    columns: Mapping[str, str],
+    sep: str,
+    skip: int,
+    types: Mapping[str, pa.DataType],
+) -> Iterator[pa.RecordBatch]:
+    r"""Reads the same a batch at a time, each column by its type of :obj:`types`.
+
+    Raises:
+        Misfit: If a field is none of the type of its column.
+
+    *Cost:* linear in the file, and the memory of a few batches.
+    """
+    num_quotes, done = _count_quotes(path, skip), 0
+    for block_size in _BLOCKS[1:]:  # Records too long for one are read by the next.
+        how = _options(names, columns, sep, skip, num_quotes, types, block_size)
+        row = 0
+        try:
+            for batch in open_csv(_input(path), *how):
+                row += batch.num_rows
+                if row > done:
+                    yield batch.slice(max(batch.num_rows - (row - done), 0))
+                    done = row
+            break
+        except pa.ArrowInvalid as error:
+            if "straddl" in str(error) and block_size != _BLOCKS[-1]:
+                continue
+            misfit = _MISFIT.match(str(error))
+            if misfit and types[names[int(misfit[1])]] != pa.string():
+                raise Misfit(names[int(misfit[1])], misfit[2]) from None
+            raise _text_error(path, names, columns, sep, error) from None
+    if num_quotes % 2:
+        _check_closed(path, sep)
+
+
+def _input(path: str) -> pa.NativeFile:
+    return pa.input_stream(path, compression="gzip" if is_gzip(path) else None)
+
+
+def _options(
+    names: list[str],
+    columns: Mapping[str, str],
+    sep: str,
+    skip: int,
+    num_quotes: int,
+    types: Mapping[str, pa.DataType],
+    block_size: int,
+) -> tuple[ReadOptions, ParseOptions, ConvertOptions]:
+    return (
+        ReadOptions(column_names=names, skip_rows=skip, block_size=block_size),
+        ParseOptions(delimiter=sep, newlines_in_values=num_quotes > 0),
+        ConvertOptions(
+            include_columns=list(columns.values()),
+            column_types=types,
+            null_values=_NULL,
+            strings_can_be_null=True,
+        ),
+    )
 
 
 def _count_quotes(path: str, skip: int) -> int:

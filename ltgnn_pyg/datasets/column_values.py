@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 INTEGER = "^(0|-?[1-9][0-9]*)$"
-_NUMBER = r"^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$"
+NUMBER = r"^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$"
 
 
 class Wrong(Exception):
@@ -59,6 +59,21 @@ def to_index(column: pa.ChunkedArray) -> tuple[Tensor, np.ndarray]:
     return torch.from_numpy(index), ids
 
 
+def to_id(column: pa.ChunkedArray, type: pa.DataType) -> pa.ChunkedArray:
+    r"""The raw ids as they are, of :obj:`int64` or as strings, whichever is asked."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    kinds = (pa.types.is_integer, pa.types.is_string, pa.types.is_large_string)
+    if not any(is_kind(column.type) for is_kind in kinds):
+        raise Wrong(0, "integer or string ids", column.type)
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        ids = column.combine_chunks()
+        raise _not_utf8(ids, np.arange(len(ids))) from None
+    return column.cast(type)
+
+
 def _not_utf8(ids: pa.Array, indices: np.ndarray) -> Wrong:
     for place, text in enumerate(ids.cast(pa.large_binary())):
         try:
@@ -78,7 +93,7 @@ def to_number(column: pa.ChunkedArray, single: bool) -> Tensor:
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.int64())
     if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
-        row = pc.index(pc.match_substring_regex(column, _NUMBER), False).as_py()
+        row = pc.index(pc.match_substring_regex(column, NUMBER), False).as_py()
         raise Wrong(max(row, 0), "a number", repr(column[max(row, 0)].as_py()))
     if pa.types.is_integer(column.type):
         if column.type == pa.uint64() and pc.max(column).as_py() >= 2**63:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
+
+_CHUNK = 1 << 23  # Interactions that are sorted at a time.
 
 
 @dataclass(eq=False)
@@ -149,11 +152,21 @@ class Interactions:
     def repeated(self) -> Tensor:
         r"""The mask :math:`(E)` of the interactions whose pair occurs earlier.
 
-        *Cost:* one sort of :math:`E` keys.
+        *Cost:* sorts of :math:`E` keys in all, each of the interactions of a range of
+        users, some millions, so that what it takes in memory is a few bytes per
+        interaction and no more.
         """
-        key, perm = (self.user * self.num_items + self.item).sort(stable=True)
-        mask = torch.zeros_like(key, dtype=torch.bool)
-        mask[perm[1:]] = key[1:] == key[:-1]
+        mask = torch.zeros_like(self.user, dtype=torch.bool)
+        if len(self) <= _CHUNK:
+            _mark_repeated(mask, self.user * self.num_items + self.item, slice(None))
+            return mask
+        end = torch.bincount(self.user, minlength=self.num_users).cumsum(0)
+        step = torch.arange(0, len(self), _CHUNK, device=end.device)
+        bounds = [*torch.searchsorted(end, step).unique().tolist(), self.num_users]
+        for start, stop in pairwise(bounds):
+            inside = (self.user >= start).logical_and_(self.user < stop)
+            row = inside.nonzero().flatten()
+            _mark_repeated(mask, self.user[row] * self.num_items + self.item[row], row)
         return mask
 
     def to_data(self) -> Data:
@@ -171,6 +184,13 @@ class Interactions:
             num_users=self.num_users,
             num_items=self.num_items,
         )
+
+
+def _mark_repeated(mask: Tensor, key: Tensor, row: Tensor | slice) -> None:
+    key, perm = key.sort(stable=True)
+    repeated = torch.zeros_like(key, dtype=torch.bool)
+    repeated[perm[1:]] = key[1:] == key[:-1]
+    mask[row] = repeated
 
 
 def _same(ids: np.ndarray | None, other: np.ndarray | None) -> bool:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -10,8 +10,9 @@ from torch import Tensor
 
 from ltgnn_pyg.datasets.column_formats import read_columns
 from ltgnn_pyg.datasets.interactions import Interactions
+from ltgnn_pyg.datasets.mapped_parts import read_mapped
 from ltgnn_pyg.datasets.raw_file import is_parquet, open_raw, whole_gzip
-from ltgnn_pyg.datasets.text_formats import Locate, read_libfm, read_lightgcn
+from ltgnn_pyg.datasets.text_formats import read_libfm, read_lightgcn
 
 _SUFFIX = {
     ".csv": "csv",
@@ -43,6 +44,8 @@ def read_interactions(
     names: Sequence[str] | None = None,
     min_rating: float | None = None,
     duplicates: str = "error",
+    num_users: int | None = None,
+    num_items: int | None = None,
 ) -> Interactions:
     r"""Reads user-item interactions from a file and maps their ids once.
 
@@ -60,15 +63,26 @@ def read_interactions(
       their values are ignored. Users and items may share one range of feature
       ids, as libFM has it, or count separately.
     - :obj:`"parquet"`: columns of integer or string ids.
+    - :obj:`"mapped"`: a folder of interactions whose ids are 0, 1, 2, ... already, as
+      :func:`map_interactions` or another job leaves it. It holds :obj:`user.npy` and
+      :obj:`item.npy`, with :obj:`rating.npy` and :obj:`time.npy` if there are any, or
+      Parquet files, which are read in the order of their names;
+      :obj:`user_ids.parquet` and :obj:`item_ids.parquet` (or :obj:`.npy`) if raw ids
+      are known; and :obj:`sizes.json`, which says :obj:`num_users` and
+      :obj:`num_items`. Ids are checked and stay as they are. Arrays of
+      :obj:`int64`, and of ratings in :obj:`float32`, are mapped into memory.
 
-    Text is UTF-8, and may be gzipped. Except for :obj:`"lightgcn"`, ids are numbered
+    Text is UTF-8, and may be gzipped. Files larger than memory are for
+    :func:`map_interactions`.
+
+    Except for :obj:`"lightgcn"` and :obj:`"mapped"`, ids are numbered
     in the sorted order of the raw ids: numerically if all of a column are integers
     below :math:`2^{63}`, else as strings. The mapping stays in :obj:`user_ids` and
     :obj:`item_ids`. An empty field, :obj:`nan`, :obj:`NaN`, :obj:`null` and
     :obj:`NULL` are no values.
 
     Args:
-        path (str): The file.
+        path (str): The file, or the folder of mapped interactions.
         format (str, optional): One of the formats above. If :obj:`None`, it is
             told from the suffix or else the first line. (default: :obj:`None`)
         user (str, optional): The column of users. If :obj:`None`,
@@ -93,13 +107,19 @@ def read_interactions(
         duplicates (str, optional): If :obj:`"error"`, a repeated pair is an
             error; if :obj:`"drop"`, its first occurrence stays.
             (default: :obj:`"error"`)
+        num_users (int, optional): The number of users :math:`U` of a
+            :obj:`"mapped"` folder. If :obj:`None`, that of :obj:`sizes.json` or of the
+            raw ids; it is not guessed from the largest id. (default: :obj:`None`)
+        num_items (int, optional): The number of items :math:`I`, likewise.
+            (default: :obj:`None`)
 
     Shapes:
         - **output:** :class:`Interactions` of :math:`E` distinct pairs, in the
           order of the file
 
     Raises:
-        ValueError: If the file is empty or damaged, its format is not sure, a line of
+        ValueError: If the file is empty or damaged, numbers of users or items are not
+            known, its format is not sure, a line of
             names stands where :obj:`names` say there is none, or a line is ragged,
             not numeric where a number must stand, holds an empty or NaN field or a
             negative id, or repeats a pair. The message names file and line.
@@ -108,29 +128,38 @@ def read_interactions(
     bytes of memory per interaction. No Python loop over rows.
     """
     path = os.fspath(path)
-    if duplicates not in ("error", "drop"):
+    check_options(duplicates, sep)
+    asked = {"user": user, "item": item, "rating": rating, "time": time}
+    if format == "mapped" or os.path.isdir(path):
+        if format not in (None, "mapped") or sep or names or min_rating is not None:
+            raise ValueError(
+                f"{path}: Expected no format, sep, names or min_rating for a folder of "
+                f"mapped interactions (got one); leave them out, or pass other files "
+                f"to map_interactions"
+            )
+        if not os.path.isdir(path):
+            raise ValueError(
+                f"{path}: Expected a folder for format='mapped' (got a file or none); "
+                f"pass the folder that it lies in"
+            )
+        out, locate = read_mapped(path, asked, num_users, num_items)
+        return _distinct(out, duplicates, lambda row: f"{path}, {locate(row)}")
+    if num_users is not None or num_items is not None:
         raise ValueError(
-            f"Expected duplicates='error' or 'drop' (got {duplicates!r}); choose one"
-        )
-    if sep is not None and len(sep) != 1:
-        raise ValueError(
-            f"Expected sep of one character (got {sep!r}); convert the file"
+            f"{path}: Expected num_users and num_items with a folder of mapped "
+            f"interactions alone (got a file, whose ids are mapped here); leave them "
+            f"out, or pass the folder"
         )
     if os.path.getsize(path) == 0:
-        raise _none_error(path, "an empty file")
+        raise none_error(path, "an empty file")
     sure = format is not None
     with whole_gzip(path):
-        format = format or _guess_format(path, columns=bool(sep or names))
-    asked = {"user": user, "item": item, "rating": rating, "time": time}
+        format = format or guess_format(path, columns=bool(sep or names))
     if format not in _FORMATS:
         raise ValueError(
             f"Expected format to be one of {_FORMATS} (got {format!r}); choose one"
         )
-    if names is not None and format not in ("csv", "tsv"):
-        raise ValueError(
-            f"Expected no names for format={format!r}, whose files hold them or need "
-            f"none (got {names}); pass format='csv' or leave them out"
-        )
+    check_names(names, format)
     if format in ("lightgcn", "libfm") and (sep or any(asked.values())):
         raise ValueError(
             f"Expected no column names and no sep for format={format!r}, whose "
@@ -146,7 +175,7 @@ def read_interactions(
         else:
             out, locate = read_columns(path, format, asked, needed, sep, names)
     if len(out) == 0:
-        raise _none_error(path, "none")
+        raise none_error(path, "none")
     row = torch.arange(len(out))
     if min_rating is not None:
         if out.rating is None:
@@ -161,15 +190,44 @@ def read_interactions(
                 f"{float(out.rating.max())}); lower min_rating"
             )
         out = out[row]
-    repeated = out.repeated()
-    if bool(repeated.any()):
-        if duplicates == "error":
-            raise _duplicate_error(path, out, repeated, row, locate)
-        out = out[~repeated]
+    out = _distinct(out, duplicates, lambda place: f"{path}, {locate(int(row[place]))}")
     return _number_anew(_number_anew(out, "user"), "item")
 
 
-def _guess_format(path: str, columns: bool) -> str:
+def _distinct(
+    out: Interactions, duplicates: str, place: Callable[[int], str]
+) -> Interactions:
+    repeated = out.repeated()
+    if not bool(repeated.any()):
+        return out
+    if duplicates == "error":
+        raise duplicate_error(out, repeated, place)
+    return out[~repeated]
+
+
+def check_options(duplicates: str, sep: str | None) -> None:
+    r"""Refuses what is no way to treat repeated pairs, and no separator."""
+    if duplicates not in ("error", "drop"):
+        raise ValueError(
+            f"Expected duplicates='error' or 'drop' (got {duplicates!r}); choose one"
+        )
+    if sep is not None and len(sep) != 1:
+        raise ValueError(
+            f"Expected sep of one character (got {sep!r}); convert the file"
+        )
+
+
+def check_names(names: Sequence[str] | None, format: str) -> None:
+    r"""Refuses names of columns for files that hold them or need none."""
+    if names is not None and format not in ("csv", "tsv"):
+        raise ValueError(
+            f"Expected no names for format={format!r}, whose files hold them or need "
+            f"none (got {names}); pass format='csv' or leave them out"
+        )
+
+
+def guess_format(path: str, columns: bool) -> str:
+    r"""The format of a file by its suffix, or else by its first line."""
     if is_parquet(path):
         return "parquet"
     stem = path[:-3] if path.lower().endswith(".gz") else path
@@ -190,22 +248,26 @@ def _guess_format(path: str, columns: bool) -> str:
     )
 
 
-def _none_error(path: str, what: str) -> ValueError:
+def none_error(path: str, what: str) -> ValueError:
+    r"""Says that a file holds no interactions."""
     return ValueError(f"{path}: Expected interactions (got {what}); fetch it again")
 
 
-def _duplicate_error(
-    path: str, out: Interactions, repeated: Tensor, row: Tensor, locate: Locate
+def duplicate_error(
+    out: Interactions, repeated: Tensor, place: Callable[[int], str]
 ) -> ValueError:
+    r"""Names the first repeated pair and both its places."""
     second = int(repeated.nonzero()[0])
     user, item = int(out.user[second]), int(out.item[second])
     first = int(((out.user == user) & (out.item == item)).nonzero()[0])
     raw_user = user if out.user_ids is None else out.user_ids[user]
     raw_item = item if out.item_ids is None else out.item_ids[item]
+    where, before = place(second), place(first)
+    path = where.rsplit(", ", 1)[0]
     return ValueError(
-        f"{path}, {locate(int(row[second]))}: Expected distinct pairs (got user "
-        f"{raw_user} with item {raw_item} again, first on {locate(int(row[first]))}, "
-        f"{int(repeated.sum())} repeated in all); pass duplicates='drop'"
+        f"{where}: Expected distinct pairs (got user {raw_user} with item {raw_item} "
+        f"again, first on {before.removeprefix(path + ', ')}, {int(repeated.sum())} "
+        f"repeated in all); pass duplicates='drop'"
     )
 
 
