@@ -72,10 +72,7 @@ def log(row, step):
           flush=True)  # fmt: skip
 
 
-if len(train) < 3_000_000:  # Exact rounds learn more a second up to about there,
-    model = LTGNN(train.num_users, train.num_items)
-else:  # the paper's steps, which train the fixed point, above.
-    model = LTGNN(train.num_users, train.num_items, alpha=0.2, K=None)
+model = LTGNN(train.num_users, train.num_items)
 report = fit(model, split, max_epochs=args.epochs, folder=args.folder,
              resume=args.resume, log=log)  # fmt: skip
 print(report)

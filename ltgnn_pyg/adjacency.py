@@ -351,12 +351,16 @@ def aggregate(table: Tensor, index: Tensor, weight: Tensor, ptr: Tensor) -> Tens
             table = table.index_select(0, index)
             index = torch.arange(index.numel(), dtype=index.dtype, device=index.device)
         table = table.float()
+    return _bags(table, index, weight.to(table.dtype), ptr)
+
+
+def _bags(table: Tensor, index: Tensor, weight: Tensor, ptr: Tensor) -> Tensor:
     return F.embedding_bag(
         index,
         table,
         ptr,
         mode="sum",
-        per_sample_weights=weight.to(table.dtype),
+        per_sample_weights=weight,
         include_last_offset=True,
     )
 
@@ -371,7 +375,9 @@ def propagate(adj_t: Tensor, x: Tensor, out: OptTensor = None) -> Tensor:
     kept for the backward pass but the matrix.
 
     Args:
-        adj_t (torch.Tensor): The matrix, sparse CSR.
+        adj_t (torch.Tensor): The matrix, sparse CSR. If of :obj:`torch.bfloat16`, rows
+            of the table are rounded to it as well, and summed in :obj:`float32`: half
+            the bytes are read, which is what a product costs.
         x (torch.Tensor): The table :obj:`[num_nodes, dim]`.
         out (torch.Tensor, optional): Where to write the product, not :obj:`x`; for
             tables without gradient. If :obj:`None`, a new tensor.
@@ -419,6 +425,9 @@ def _product(adj_t: Tensor, x: Tensor, out: OptTensor = None) -> Tensor:
     if out is None and x.dtype.itemsize >= 4:
         if num_entries == 0:
             return x.new_zeros(num_rows, x.size(1))
+        if value.dtype.itemsize < 4:  # Half the bytes are read.
+            rows = x.to(value.dtype)
+            return _bags(rows, col, value, rowptr).to(x.dtype)
         with torch.autocast(x.device.type, enabled=False):
             return fastest_kernel(adj_t, x)(adj_t, x)
     if out is None:

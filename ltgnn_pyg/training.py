@@ -24,9 +24,9 @@ from ltgnn_pyg.adjacency import normalized_adj
 from ltgnn_pyg.checkpoint import load_checkpoint, save_checkpoint
 from ltgnn_pyg.datasets import Interactions, Split
 from ltgnn_pyg.evaluation import METRICS, evaluate
-from ltgnn_pyg.loader import PairLoader, VRNeighborLoader
+from ltgnn_pyg.loader import PairLoader
 from ltgnn_pyg.nn.init import spectral_
-from ltgnn_pyg.nn.models import LTGNN, Recommender
+from ltgnn_pyg.nn.models import MatrixFactorization, Recommender
 from ltgnn_pyg.optim import RowAdam
 from ltgnn_pyg.retrieval import Vectors
 
@@ -117,7 +117,8 @@ def fit(
             epoch. If :obj:`None`, :func:`default_loader`. (default: :obj:`None`)
         optimizer (callable, optional): Makes the optimizer of the parameters. If
             :obj:`None`, :class:`~ltgnn_pyg.optim.RowAdam` with a learning rate of
-            0.007 for rounds and 0.001 for the paper's steps. (default: :obj:`None`)
+            0.007 for rounds of a step each and 0.001 for all else.
+            (default: :obj:`None`)
         max_epochs (int, optional): The most epochs. (default: :obj:`30`)
         patience (int, optional): How many epochs without a gain end the choice.
             (default: :obj:`5`)
@@ -268,22 +269,23 @@ def fit(
 
 
 def default_loader(data: Data, model: Recommender) -> Iterable[Data]:
-    """The loader that :func:`fit` takes if none is given, for what the model scores:
-    the paper's steps (:class:`~ltgnn_pyg.VRNeighborLoader`) for an
-    :class:`~ltgnn_pyg.LTGNN` of the fixed point (:obj:`K=None`), exact rounds
-    (:class:`~ltgnn_pyg.PairLoader`) for all others.
+    """The loader that :func:`fit` takes if none is given: rounds of a
+    :class:`~ltgnn_pyg.PairLoader`, 40 an epoch with inner steps for models that are
+    linear in their table, 80 of one step each for others.
     """
-    if isinstance(model, LTGNN) and model.to_fixed_point:
-        return VRNeighborLoader(data, model)
-    return PairLoader(data)
+    if model.own_weight is None:
+        return PairLoader(data)
+    # Factorisation has no use for the graph.
+    leave_out = not isinstance(model, MatrixFactorization)
+    return PairLoader(data, num_rounds=40, inner_steps=True, leave_out=leave_out)
 
 
 def _default_optimizer(
     parameters: Iterable[Parameter], loader: Iterable[Data]
 ) -> Optimizer:
     """The optimizer that :func:`fit` takes if none is given."""
-    steps = isinstance(loader, VRNeighborLoader)
-    return RowAdam(parameters, lr=0.001 if steps else 0.007)
+    rounds = isinstance(loader, PairLoader) and not loader.inner_steps
+    return RowAdam(parameters, lr=0.007 if rounds else 0.001)
 
 
 @dataclass

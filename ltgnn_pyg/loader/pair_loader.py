@@ -60,6 +60,16 @@ class PairLoader(DataLoader):
         batch_size (int, optional): Pairs in a micro-batch. (default: :obj:`1024`)
         num_rounds (int, optional): Rounds in an epoch, of a micro-batch at least.
             (default: :obj:`80`)
+        inner_steps (bool, optional): Yields the micro-batches of a round one by one,
+            for a step each, see :class:`~ltgnn_pyg.round.Round`: more is learned of a
+            pair, and fewer rounds do. For models that say their
+            :attr:`~ltgnn_pyg.nn.models.Recommender.own_weight`. A batch has
+            :obj:`round` and :obj:`is_last` in place of :obj:`adj_t`,
+            :obj:`pair_ptr` and :obj:`seed_ptr`. (default: :obj:`False`)
+        dtype (torch.dtype, optional): How the graph is stored, *e.g.*,
+            :obj:`torch.bfloat16`, in which products read half the bytes. If
+            :obj:`None`, as :func:`~ltgnn_pyg.normalized_adj` makes it.
+            (default: :obj:`None`)
         leave_out (bool, optional): Takes the pairs of a round out of its graph;
             otherwise all rounds share :attr:`adj_t`, and none costs O(E) to make.
             (default: :obj:`True`)
@@ -95,6 +105,7 @@ class PairLoader(DataLoader):
         num_rounds: int = 80,
         leave_out: bool = True,
         inner_steps: bool = False,
+        dtype: torch.dtype | None = None,
         neg_sampling: NegativeSampling | str | dict[str, Any] | None = None,
         shuffle: bool = True,
         drop_last: bool = False,
@@ -107,7 +118,7 @@ class PairLoader(DataLoader):
         self.edge_label_index = training_pairs(
             edge_label_index, edge_index, self.num_users, self.num_nodes
         )
-        self.adj_t = normalize(edge_index, weight, self.num_nodes)
+        self.adj_t = normalize(edge_index, weight, self.num_nodes, dtype)
         self.leave_out = leave_out
         self.inner_steps = inner_steps
         self.neg_sampling = items_only(

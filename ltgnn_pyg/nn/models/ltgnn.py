@@ -24,7 +24,10 @@ class LTGNN(Recommender):
 
     * On a round of a :class:`~ltgnn_pyg.PairLoader`, :math:`K` exact steps lead from
       :math:`X` to :math:`Z` over the graph without the round's pairs, and ordinary
-      autograd leads back: an *exact round*. The gradient of the table is dense.
+      autograd leads back: an *exact round*, of a dense gradient.
+    * On a micro-batch of a round with *inner steps*, the rows of :math:`Z` are those
+      of the round's start, but for the table's own, :math:`\alpha \mathbf{x}_r`; its
+      last one brings the exact gradient of all (:class:`~ltgnn_pyg.round.Round`).
     * On a batch of a :class:`~ltgnn_pyg.VRNeighborLoader`, which carries rows of
       :attr:`history`, each seed takes *the paper's step*, one step from the history of
       earlier batches:
@@ -37,16 +40,15 @@ class LTGNN(Recommender):
       at a cost that does not depend on the size of the graph. The gradient of the
       table is sparse, of the rows of the batch's seeds.
 
-    Rounds learn more a second up to a few million interactions; the paper's step is for
-    more. The loop is the same, and :class:`~ltgnn_pyg.optim.RowAdam` takes both kinds
-    of gradient:
+    The loop is the same, and :class:`~ltgnn_pyg.optim.RowAdam` takes both kinds of
+    gradient:
 
     .. code-block:: python
 
         model = LTGNN(data.num_users, data.num_items)
-        optimizer = RowAdam(model.parameters(), lr=0.007)
+        optimizer = RowAdam(model.parameters(), lr=0.001)
         for epoch in range(10):
-            for batch in PairLoader(data):
+            for batch in PairLoader(data, num_rounds=40, inner_steps=True):
                 optimizer.zero_grad()
                 model.loss(batch).backward()
                 optimizer.step()
@@ -91,7 +93,6 @@ class LTGNN(Recommender):
         **kwargs: Any,
     ) -> None:
         super().__init__(num_users, num_items, embedding_dim, **kwargs)
-        self.to_fixed_point = K is None
         if not (0.0 < alpha or K is not None) or not 0.0 <= alpha <= 1.0:
             raise ValueError(
                 f"Expected 'alpha' in [0, 1], and above 0 for the fixed point (got "
