@@ -1,5 +1,6 @@
 import json
 import shutil
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -55,22 +56,46 @@ def test_speed(rows, folder):
 
 
 @pytest.mark.slow
-def test_scaling(rows):
-    few = ["--sizes", 4000, 8000, "--turns", 1, "--steps", 6, "--whole-steps", 6]
-    (out,) = rows("scaling.py", *few, "--max-lightgcn", 4000, "--batch-size", 64)
-    for name in ("ltgnn", "rounds", "mf"):
-        assert isinstance(out[f"exponent_{name}"], float)
-    assert out["exponent_lightgcn"] is None  # Of one size.
-    assert out["ratio_ltgnn_mf"].keys() == {"4000", "8000"}
-    assert out["ratio_rounds_ltgnn"].keys() == {"4000", "8000"}
+def test_scaling(rows, folder, tmp_path):
+    few = ["--sizes", 4000, 8000, "--turns", 1, "--limit", 0.1, "--min-steps", 1]
+    source = ["--source", folder, "--cache", tmp_path / "cache"]
+    (out,) = rows("scaling.py", *source, *few, "--embedding-dim", 8)
     points = {(p["model"], p["num_interactions"]): p for p in out["points"]}
-    assert len(points) == 7
-    for point in points.values():
+    assert len(points) == 8
+    for (name, num), point in points.items():
+        assert isinstance(out[f"exponent_{name}"], float)
+        assert point["interactions"] == pytest.approx(num, rel=0.05)
         assert point["seconds_per_epoch"] > 0 and point["peak_rss_mb"] > 0
-    assert points["mf", 4000]["steps_per_epoch"] == -(-4000 // 64)
+        assert 1 <= point["steps_timed"] <= point["steps_per_epoch"]
+    less = out["exponent_ltgnn"] - out["exponent_mf"]
+    assert out["exponent_ltgnn_less_mf"] == pytest.approx(less, abs=0.002)
+    for name in ("ltgnn", "ltgnn-step", "ltgnn-rounds"):
+        assert out[f"ratio_{name}_mf"].keys() == {"4000", "8000"}
     # Bytes a number: the step keeps four tables, three of them the history.
-    for name, width in (("ltgnn", 16), ("rounds", 4), ("mf", 4), ("lightgcn", 4)):
+    for name, width in (("ltgnn-step", 16), ("ltgnn-rounds", 4), ("mf", 4)):
         assert points[name, 4000]["formula"].startswith(f"{width} N d")
+
+
+def test_scale_quality(rows, folder, tmp_path):
+    few = ["--interactions", 6000, "--budget", "0.1s", "--embedding-dim", 8]
+    few += ["--source", folder, "--cache", tmp_path / "cache", "--eval-users", 100]
+    first = rows("scale_quality.py", *few, "--methods", "popularity", "ltgnn-step")
+    assert [row["method"] for row in first] == ["popularity", "ltgnn-step"]
+    peers = [] if find_spec("implicit") is None else ["als"]
+    names = ["popularity", "spectral", "mf", "ltgnn-step", *peers]
+    out = rows("scale_quality.py", *few, "--methods", *names)  # To the same file.
+    assert out[:2] == first  # What has its line is not run again.
+    assert [row["method"] for row in out[2:]] == ["spectral", "mf", *peers]
+    assert len(list((tmp_path / "cache").iterdir())) == 1  # One expansion for all.
+    for row in out:
+        assert 0 < row["recall@20"] < 1 and 0 < row["ndcg@20"] < 1
+        assert row["seconds"] in [point[0] for point in row["curve"]]
+        assert row["validation"]["recall@20"] == max(p[1] for p in row["curve"])
+        assert {"peak_rss_mb", "epochs", "settings", "seed", "threads"} <= row.keys()
+        assert {"machine", "interactions", "users", "items"} <= row.keys()
+        assert str(tmp_path) not in row["command"]
+    *_, last = rows("scale_quality.py", *few, "--methods", "mf", "--validation")
+    assert "recall@20" not in last and last["epochs"] >= 1
 
 
 @pytest.mark.slow
@@ -198,7 +223,9 @@ def test_product_is_recorded_and_plotted(tmp_path, folder):
 
 
 def test_every_benchmark_is_run_here():
-    text = (ROOT / "tests/test_benchmarks.py").read_text()  # sets.py is no script.
+    text = (
+        ROOT / "tests/test_benchmarks.py"
+    ).read_text()  # Those two are no scripts: sets.py, untrained.py.
     assert not {p.name for p in BENCHMARKS.glob("*.py") if p.name not in text}
 
 
