@@ -284,8 +284,8 @@ def main():
     settings.write_text(json.dumps(what))
     data = run("data")
     print(f"{data['source']}: {data['num_users']:,} users, "
-          f"{data['num_items']:,} items, {data['num_train']:,} train, {data['num_val']:,} validation, "
-          f"{data['num_test']:,} test interactions", flush=True)  # fmt: skip
+          f"{data['num_items']:,} items, {data['num_train']:,} train, "
+          f"{data['num_val']:,} validation, {data['num_test']:,} test interactions", flush=True)  # fmt: skip
     seconds = 60 * args.max_minutes / len(methods)
     results = {name: run(name, "--share", seconds) for name in methods}
     print("Method   Minutes  Recall@20  NDCG@20  Peak memory (MB)")

@@ -211,14 +211,25 @@ def test_product_is_recorded_and_plotted(tmp_path, folder):
     out["dataset"] = "toy"
     curve = [{"seconds": 1.0, "recall": 0.1}, {"seconds": 2.0, "recall": 0.2}]
     steps = {"dataset": "toy", "rounds": curve, "vr": curve}
-    for name, row in (("product", out), ("steps", steps)):
+    large = {
+        "method": "mf",
+        "source": "toy",
+        "asked": 9,
+        "interactions": 9,
+        "epochs": 2,
+    }
+    large |= {"recall@20": 0.2, "ndcg@20": 0.1, "seconds": 2.0, "peak_rss_mb": 9}
+    large |= {"budget": 3.0, "curve": [[1.0, 0.1, 0.1], [2.0, 0.2, 0.1]]}
+    rows = {"product": out, "steps": steps, "scale_quality": large}
+    for name, row in rows.items():
         with open(here / f"results/{name}.jsonl", "a") as file:
             file.write(json.dumps(row) + "\n")
     run(here / "plot.py")
     text = (here / "results/tables.md").read_text()
     assert "| toy | float32 | 2 |" in text and "Iterations of the solver" in text
     assert "| toy | rounds | 2 | 0.2000 |" in text
-    for name in ("scaling", "ways_toy"):
+    assert "| mf | 0.2000 | 0.1000 | 2 | 2 | 9 |" in text
+    for name in ("scaling", "ways_toy", "scale_quality_toy_9"):
         assert (here / f"results/{name}.svg").exists()
 
 
