@@ -185,7 +185,7 @@ def train_als(split, max_seconds):
     from scipy.sparse import csr_matrix
 
     start, away, best, curve = time.perf_counter(), 0.0, {}, []
-    settings = {"factors": DIM, "alpha": 16.0, "regularization": 1.0}
+    settings = {"factors": DIM, "alpha": 64.0, "regularization": 10.0}
     model = AlternatingLeastSquares(**settings, iterations=1000, random_state=args.seed,
                                     num_threads=args.threads or 0)  # fmt: skip
     known, val = split.train.edge_label_index, split.val.edge_label_index
@@ -285,7 +285,8 @@ def main():
     data = run("data")
     print(f"{data['source']}: {data['num_users']:,} users, "
           f"{data['num_items']:,} items, {data['num_train']:,} train, "
-          f"{data['num_val']:,} validation, {data['num_test']:,} test interactions", flush=True)  # fmt: skip
+          f"{data['num_val']:,} validation, {data['num_test']:,} test interactions",
+          flush=True)  # fmt: skip
     seconds = 60 * args.max_minutes / len(methods)
     results = {name: run(name, "--share", seconds) for name in methods}
     print("Method   Minutes  Recall@20  NDCG@20  Peak memory (MB)")
