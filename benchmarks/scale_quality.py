@@ -27,9 +27,9 @@ vectors of the best look, for the same number of users. Each method runs in a pr
 its own, whose peak memory is the method's.
 
 --json is appended to, a line a method: a method that has its line there, with the same
-settings, is not run again, and a run that was killed goes on. The settings of als and
-bpr were chosen on the validation part of an expansion to one million (--validation
-leaves the test part; the lines are in results/scale_peers.jsonl).
+settings, is not run again, and a run that was killed goes on. The settings of als were
+chosen on the validation part of an expansion to one million (--validation leaves the
+test part; the lines are in results/scale_peers.jsonl).
 """
 
 import argparse

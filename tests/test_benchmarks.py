@@ -76,16 +76,16 @@ def test_scaling(rows, folder, tmp_path):
         assert points[name, 4000]["formula"].startswith(f"{width} N d")
 
 
+@pytest.mark.slow
 def test_scale_quality(rows, folder, tmp_path):
     few = ["--interactions", 6000, "--budget", "0.1s", "--embedding-dim", 8]
     few += ["--source", folder, "--cache", tmp_path / "cache", "--eval-users", 100]
-    first = rows("scale_quality.py", *few, "--methods", "popularity", "ltgnn-step")
-    assert [row["method"] for row in first] == ["popularity", "ltgnn-step"]
+    first = rows("scale_quality.py", *few, "--methods", "popularity")
     peers = [] if find_spec("implicit") is None else ["als"]
-    names = ["popularity", "spectral", "mf", "ltgnn-step", *peers]
+    names = ["popularity", "mf", "ltgnn-step", *peers]
     out = rows("scale_quality.py", *few, "--methods", *names)  # To the same file.
-    assert out[:2] == first  # What has its line is not run again.
-    assert [row["method"] for row in out[2:]] == ["spectral", "mf", *peers]
+    assert out[:1] == first  # What has its line is not run again.
+    assert [row["method"] for row in out] == names
     assert len(list((tmp_path / "cache").iterdir())) == 1  # One expansion for all.
     for row in out:
         assert 0 < row["recall@20"] < 1 and 0 < row["ndcg@20"] < 1
@@ -94,8 +94,6 @@ def test_scale_quality(rows, folder, tmp_path):
         assert {"peak_rss_mb", "epochs", "settings", "seed", "threads"} <= row.keys()
         assert {"machine", "interactions", "users", "items"} <= row.keys()
         assert str(tmp_path) not in row["command"]
-    *_, last = rows("scale_quality.py", *few, "--methods", "mf", "--validation")
-    assert "recall@20" not in last and last["epochs"] >= 1
 
 
 @pytest.mark.slow

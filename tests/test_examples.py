@@ -66,6 +66,7 @@ def root(tmp_path_factory):
     return root
 
 
+@pytest.mark.slow
 def test_amazon_large_is_made_of_a_real_set_and_resumes(tmp_path, root):
     script = [*TINY, "--root", root, "--methods", "ltgnn", "--patience", 1]
     folder = tmp_path / "run"
