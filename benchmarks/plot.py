@@ -18,13 +18,18 @@ from typing import Any
 
 Row = dict[str, Any]
 NAMES = {
-    "ltgnn": "LTGNN's step",
-    "rounds": "LTGNN's rounds",
+    "ltgnn": "LTGNN",
+    "ltgnn-step": "LTGNN's step",
+    "ltgnn-rounds": "LTGNN's rounds",
     "mf": "MF",
     "lightgcn": "LightGCN",
+    "als": "ALS (implicit)",
+    "bpr": "BPR (implicit)",
+    "spectral": "singular vectors",
+    "popularity": "popularity",
 }
 RECALL = "validation recall@20"
-COLORS = {"ltgnn": "C0", "rounds": "C1", "mf": "C2", "lightgcn": "C3"}
+COLORS = {name: f"C{number}" for number, name in enumerate(NAMES)}
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
@@ -130,8 +135,11 @@ def product(rows: list[Row]) -> str:
 
 def scaling(rows: list[Row]) -> str:
     """Time and memory against interactions."""
-    points = rows[-1]["points"] + [p for r in read("scaling_100m") for p in r["points"]]
-    points = [point for point in points if point["seconds_per_epoch"]]
+    points = [point for point in rows[-1]["points"] if point["seconds_per_epoch"]]
+    if "source" not in rows[-1]:  # Of drawn sets: LTGNN was the step.
+        points += [point for row in read("scaling_100m") for point in row["points"]]
+        old = {"ltgnn": "ltgnn-step", "rounds": "ltgnn-rounds"}
+        points = [{**p, "model": old.get(p["model"], p["model"])} for p in points]
     scales = {"xscale": "log", "yscale": "log"}
     with figure("scaling", "interactions", "seconds an epoch", 2, **scales) as axes:
         time, memory = axes
@@ -159,6 +167,36 @@ def scaling(rows: list[Row]) -> str:
         "(Peak - libraries) / budget": "{peak_less_libraries_over_budget:.2f}",
     }
     return table("Time and memory against interactions", points, columns)
+
+
+def scale_quality(rows: list[Row]) -> str:
+    """The lists of each method on large sets, and how fast they become good."""
+    out = []
+    for (source, asked, _), lines in group(rows, "set").items():
+        name = Path(source).name
+        about = f"scale_quality_{name}_{asked}"
+        with figure(about, "seconds of training", RECALL) as ax:
+            for row in lines:
+                label = NAMES[row["method"]]
+                x, y = ([point[i] for point in row["curve"]] for i in (0, 1))
+                color = COLORS[row["method"]]
+                if row["epochs"] > 0:
+                    ax.plot(x, y, "o-", label=label, color=color)
+                else:  # There is nothing to wait for.
+                    ax.axhline(y[0], label=label, color=color, ls=":")
+        columns = {
+            "Method": "{method}",
+            "Recall@20": "{recall@20:.4f}",
+            "NDCG@20": "{ndcg@20:.4f}",
+            "Seconds of training": "{seconds:.0f}",
+            "Epochs": "{epochs}",
+            "Peak memory (MB)": "{peak_rss_mb:,}",
+        }
+        lines.sort(key=lambda row: -row["recall@20"])
+        size = f"{lines[0]['interactions']:,} interactions"
+        budget = f"{lines[0]['budget']:g} s at most"
+        out.append(table(f"Quality at {size}, {name}, {budget}", lines, columns))
+    return "\n".join(out)
 
 
 def quality(rows: list[Row]) -> str:
@@ -320,6 +358,8 @@ def refresh(rows: list[Row]) -> str:
 
 
 TRAINED = {"Recall@20": "{recall@20:.4f}", "Seconds": "{train_seconds}"}
+large = [{**row, "set": (row["source"], row["asked"], row["budget"])}
+         for row in read("scale_quality") if "recall@20" in row]  # fmt: skip
 QUESTIONS = (
     (
         speed,
@@ -327,6 +367,7 @@ QUESTIONS = (
     ),
     (product, last(read("product"), "dataset")),
     (scaling, read("scaling")),
+    (scale_quality, last(large, "set", "method")),
     (quality, [r for r in read("quality") if "versions" in r and "recall@20" in r]),
     (ways, last(read("steps"), "dataset")),
     (gradient, last(read("gradient"), "dataset", "gradient", "epoch")),

@@ -19,13 +19,12 @@ from pathlib import Path
 import torch
 import torch_geometric
 from sets import load_split
+from untrained import popularity, spectral
 
-from ltgnn_pyg import LTGNN, PairLoader, Vectors, fit, normalized_adj
-from ltgnn_pyg.adjacency import propagate
+from ltgnn_pyg import LTGNN, PairLoader, fit
 from ltgnn_pyg.datasets import Interactions, Split, recency_weight
 from ltgnn_pyg.evaluation import evaluate
 from ltgnn_pyg.nn import BPRLoss, DistillationLoss, LightGCN, MatrixFactorization
-from ltgnn_pyg.nn.init import spectral_
 from ltgnn_pyg.optim import RowAdam
 from ltgnn_pyg.version import __version__
 
@@ -91,25 +90,6 @@ def taught(split, width, share, **kwargs):
     return report
 
 
-def popularity(split):
-    """The items taken most often."""
-    known = Interactions.cat(split.train, split.val)
-    degree = torch.bincount(known.item, minlength=known.num_items).float()
-    return known, Vectors(torch.ones(known.num_users, 1), degree.view(-1, 1))
-
-
-def svd(split):
-    """The leading singular vectors of the normalised interactions."""
-    known = Interactions.cat(split.train, split.val)
-    data, num_users = known.to_data(), known.num_users
-    adj_t = normalized_adj(data.edge_index, num_nodes=data.num_nodes)
-    z = spectral_(torch.empty(data.num_nodes, 64), adj_t, num_users)
-    value = (propagate(adj_t, z) * z).sum(0) / z.square().sum(0)
-    z *= torch.bincount(data.edge_index[1], minlength=data.num_nodes).sqrt().view(-1, 1)
-    z[:num_users] *= value
-    return known, Vectors.from_embedding(z, num_users)
-
-
 def row_wise(data, model):
     """Pairs in steps whose cost does not depend on the size of the graph."""
     num_rounds = max(data.num_edges // 2048, 1)
@@ -133,7 +113,7 @@ RECIPES |= {
     "gowalla-recent": partial(RECIPES["gowalla"], **RECENT),
     "yelp2018-recent": partial(RECIPES["yelp2018"], **RECENT),
 }
-TRAINING_FREE = {"popularity": popularity, "svd": svd}
+TRAINING_FREE = {"popularity": popularity, "svd": spectral}
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("--dataset", default="synthetic")
@@ -174,7 +154,8 @@ result = {"dataset": args.dataset, "recipe": args.recipe, "seed": args.seed,
           "threads": args.threads, "order": split.order}  # fmt: skip
 if args.recipe in TRAINING_FREE:
     start = time.perf_counter()
-    known, vectors = TRAINING_FREE[args.recipe](split)
+    known = Interactions.cat(split.train, split.val)
+    vectors = TRAINING_FREE[args.recipe](known)
     result |= {"epochs": 0, "train_seconds": round(time.perf_counter() - start, 1)}
 else:
     report = RECIPES[args.recipe](split)

@@ -27,17 +27,14 @@ def processor() -> str:
     return names[0] if names else platform.processor()
 
 
-def main() -> None:
-    """Runs the command and appends one line."""
-    name, *command = sys.argv[1:]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "out.json"
-        subprocess.run([sys.executable, *command, "--json", path], check=True)
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
+def about(command: list[str]) -> dict[str, str]:
+    """What stands beside a result; where files lie is nobody's business."""
     shown = list(command)
-    if "--root" in shown:
-        shown[shown.index("--root") + 1] = "data"
-    about = {
+    for option in ("--root", "--cache", "--json"):
+        if option in shown:
+            at = shown.index(option)
+            shown[at : at + 2] = ["--root", "data"] if option == "--root" else []
+    return {
         "command": " ".join(["python", *shown]),
         "date": date.today().isoformat(),
         "machine": f"{processor()}, {os.cpu_count()} cores",
@@ -45,10 +42,21 @@ def main() -> None:
         "torch": torch.__version__,
         "torch_geometric": torch_geometric.__version__,
     }
+
+
+def main() -> None:
+    """Runs the command and appends one line."""
+    name, *command = sys.argv[1:]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "out.json"
+        subprocess.run([sys.executable, *command, "--json", path], check=True)
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
     results = Path(__file__).parent / "results"
     results.mkdir(exist_ok=True)
+    lines = [json.dumps({**about(command), **row}) + "\n" for row in rows]
     with open(results / f"{name}.jsonl", "a") as file:
-        file.writelines(json.dumps({**about, **row}) + "\n" for row in rows)
+        file.writelines(lines)
 
 
-main()
+if __name__ == "__main__":
+    main()

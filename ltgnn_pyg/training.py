@@ -81,6 +81,7 @@ def fit(
     loader: Callable[[Data, Recommender], Iterable[Data]] | None = None,
     optimizer: Callable[[Iterable[Parameter]], Optimizer] | None = None,
     max_epochs: int = 30,
+    max_seconds: float | None = None,
     patience: int = 5,
     metric: str = "recall@20",
     average: float = 0.995,
@@ -120,6 +121,9 @@ def fit(
             0.007 for rounds of a step each and 0.001 for all else.
             (default: :obj:`None`)
         max_epochs (int, optional): The most epochs. (default: :obj:`30`)
+        max_seconds (float, optional): Ends the choice after the epoch in which the
+            seconds of training reach that many. If :obj:`None`, nothing does.
+            (default: :obj:`None`)
         patience (int, optional): How many epochs without a gain end the choice.
             (default: :obj:`5`)
         metric (str, optional): What a gain is of, see
@@ -155,6 +159,8 @@ def fit(
     *Cost:* Twice that of the epochs, with full rankings of the validation part after
     each of the first ones; three tables beside the optimizer's.
     """
+    if max_seconds is not None and not max_seconds > 0.0:
+        raise ValueError(f"Expected a positive 'max_seconds' (got {max_seconds})")
     if min(max_epochs, patience) < 1 or not 0.0 <= average < 1.0:
         raise ValueError(
             "Expected positive 'max_epochs', 'patience' and 'average' in [0, 1) (got "
@@ -220,6 +226,9 @@ def fit(
         while progress.epoch < (max_epochs if phase == 0 else progress.best_epoch):
             if phase == 0 and progress.epoch - progress.best_epoch >= patience:
                 break
+            late = max_seconds is not None and progress.train_seconds >= max_seconds
+            if phase == 0 and late:
+                break
             row = progress.count(*run.epoch(f"Epoch {progress.epoch + 1}"))
             if phase > 0:
                 pass
@@ -249,6 +258,8 @@ def fit(
             progress.reason = (
                 f"the best on validation, without a gain in {patience} more"
             )
+        elif phase == 0 and progress.epoch < max_epochs:
+            progress.reason = f"the best on validation, in {max_seconds:g} s"
         elif phase == 0:
             progress.reason = (
                 f"the best on validation, of {max_epochs} at most: raise 'max_epochs'"

@@ -1,5 +1,6 @@
 import json
 import shutil
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -55,22 +56,44 @@ def test_speed(rows, folder):
 
 
 @pytest.mark.slow
-def test_scaling(rows):
-    few = ["--sizes", 4000, 8000, "--turns", 1, "--steps", 6, "--whole-steps", 6]
-    (out,) = rows("scaling.py", *few, "--max-lightgcn", 4000, "--batch-size", 64)
-    for name in ("ltgnn", "rounds", "mf"):
-        assert isinstance(out[f"exponent_{name}"], float)
-    assert out["exponent_lightgcn"] is None  # Of one size.
-    assert out["ratio_ltgnn_mf"].keys() == {"4000", "8000"}
-    assert out["ratio_rounds_ltgnn"].keys() == {"4000", "8000"}
+def test_scaling(rows, folder, tmp_path):
+    few = ["--sizes", 4000, 8000, "--turns", 1, "--limit", 0.1, "--min-steps", 1]
+    source = ["--source", folder, "--cache", tmp_path / "cache"]
+    (out,) = rows("scaling.py", *source, *few, "--embedding-dim", 8)
     points = {(p["model"], p["num_interactions"]): p for p in out["points"]}
-    assert len(points) == 7
-    for point in points.values():
+    assert len(points) == 8
+    for (name, num), point in points.items():
+        assert isinstance(out[f"exponent_{name}"], float)
+        assert point["interactions"] == pytest.approx(num, rel=0.05)
         assert point["seconds_per_epoch"] > 0 and point["peak_rss_mb"] > 0
-    assert points["mf", 4000]["steps_per_epoch"] == -(-4000 // 64)
+        assert 1 <= point["steps_timed"] <= point["steps_per_epoch"]
+    less = out["exponent_ltgnn"] - out["exponent_mf"]
+    assert out["exponent_ltgnn_less_mf"] == pytest.approx(less, abs=0.002)
+    for name in ("ltgnn", "ltgnn-step", "ltgnn-rounds"):
+        assert out[f"ratio_{name}_mf"].keys() == {"4000", "8000"}
     # Bytes a number: the step keeps four tables, three of them the history.
-    for name, width in (("ltgnn", 16), ("rounds", 4), ("mf", 4), ("lightgcn", 4)):
+    for name, width in (("ltgnn-step", 16), ("ltgnn-rounds", 4), ("mf", 4)):
         assert points[name, 4000]["formula"].startswith(f"{width} N d")
+
+
+@pytest.mark.slow
+def test_scale_quality(rows, folder, tmp_path):
+    few = ["--interactions", 6000, "--budget", "0.1s", "--embedding-dim", 8]
+    few += ["--source", folder, "--cache", tmp_path / "cache", "--eval-users", 100]
+    first = rows("scale_quality.py", *few, "--methods", "popularity")
+    peers = [] if find_spec("implicit") is None else ["als"]
+    names = ["popularity", "mf", "ltgnn-step", *peers]
+    out = rows("scale_quality.py", *few, "--methods", *names)  # To the same file.
+    assert out[:1] == first  # What has its line is not run again.
+    assert [row["method"] for row in out] == names
+    assert len(list((tmp_path / "cache").iterdir())) == 1  # One expansion for all.
+    for row in out:
+        assert 0 < row["recall@20"] < 1 and 0 < row["ndcg@20"] < 1
+        assert row["seconds"] in [point[0] for point in row["curve"]]
+        assert row["validation"]["recall@20"] == max(p[1] for p in row["curve"])
+        assert {"peak_rss_mb", "epochs", "settings", "seed", "threads"} <= row.keys()
+        assert {"machine", "interactions", "users", "items"} <= row.keys()
+        assert str(tmp_path) not in row["command"]
 
 
 @pytest.mark.slow
@@ -198,19 +221,32 @@ def test_product_is_recorded_and_plotted(tmp_path, folder):
     out["dataset"] = "toy"
     curve = [{"seconds": 1.0, "recall": 0.1}, {"seconds": 2.0, "recall": 0.2}]
     steps = {"dataset": "toy", "rounds": curve, "vr": curve}
-    for name, row in (("product", out), ("steps", steps)):
+    large = {
+        "method": "mf",
+        "source": "toy",
+        "asked": 9,
+        "interactions": 9,
+        "epochs": 2,
+    }
+    large |= {"recall@20": 0.2, "ndcg@20": 0.1, "seconds": 2.0, "peak_rss_mb": 9}
+    large |= {"budget": 3.0, "curve": [[1.0, 0.1, 0.1], [2.0, 0.2, 0.1]]}
+    rows = {"product": out, "steps": steps, "scale_quality": large}
+    for name, row in rows.items():
         with open(here / f"results/{name}.jsonl", "a") as file:
             file.write(json.dumps(row) + "\n")
     run(here / "plot.py")
     text = (here / "results/tables.md").read_text()
     assert "| toy | float32 | 2 |" in text and "Iterations of the solver" in text
     assert "| toy | rounds | 2 | 0.2000 |" in text
-    for name in ("scaling", "ways_toy"):
+    assert "| mf | 0.2000 | 0.1000 | 2 | 2 | 9 |" in text
+    for name in ("scaling", "ways_toy", "scale_quality_toy_9"):
         assert (here / f"results/{name}.svg").exists()
 
 
 def test_every_benchmark_is_run_here():
-    text = (ROOT / "tests/test_benchmarks.py").read_text()  # sets.py is no script.
+    text = (
+        ROOT / "tests/test_benchmarks.py"
+    ).read_text()  # Those two are no scripts: sets.py, untrained.py.
     assert not {p.name for p in BENCHMARKS.glob("*.py") if p.name not in text}
 
 

@@ -1,9 +1,10 @@
 import json
+from importlib.util import find_spec
 
 import pytest
 
 from ltgnn_pyg.datasets import k_core, synthetic_interactions
-from tests.scripts import kill_after, run
+from tests.scripts import kill_after, run, start, write_lightgcn
 
 
 @pytest.fixture(scope="module")
@@ -52,25 +53,58 @@ def test_lightgcn_dropin():
     assert names == ["LightGCN", "WithLTConv", "WithRounds", "WithHistory"]
 
 
-TINY = ["examples/amazon_large.py", "--synthetic", "--scale", 0.001]
-TINY += ["--eval-users", 100]
+AMAZON = ["examples/amazon_large.py", "--eval-users", 100, "--threads", 1]
+TINY = [*AMAZON, "--scale", 0.001]
 
 
-def test_amazon_large_resumes(tmp_path):
-    whole = check_resumes(tmp_path, *TINY, "--epochs", 3)
-    sizes = {"num_users": 873, "num_items": 454, "num_interactions": 15_236}
-    assert {k: whole[k] for k in sizes} == sizes
-    assert 0 < whole["recall@20"] < 1 and whole["source"] == "synthetic"
-    assert whole["epochs"] < len(whole["curve"])
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A set to make a larger one of."""
+    root = tmp_path_factory.mktemp("root")
+    (root / "gowalla").mkdir()
+    write_lightgcn(root / "gowalla", synthetic_interactions(100, 150, 3500))
+    return root
 
 
-def test_amazon_large_shows_speed_and_memory(tmp_path):
-    text, out = result(tmp_path, *TINY, "--max-steps", 3)
-    assert "SYNTHETIC" in text and "Peak memory" in text
-    times = {"seconds_per_step", "epoch_seconds", "mf_seconds_per_step"}
-    times |= {"mf_epoch_seconds", "ratio_ltgnn_mf", "refresh_seconds", "peak_rss_mb"}
-    assert all(out[k] > 0 for k in times)
-    assert out["steps_timed"] == 3 and "recall@20" not in out
+@pytest.mark.slow
+def test_amazon_large_is_made_of_a_real_set_and_resumes(tmp_path, root):
+    script = [*TINY, "--root", root, "--methods", "ltgnn", "--patience", 1]
+    folder = tmp_path / "run"
+    text, whole = result(tmp_path, *script)
+    assert "873 users, 454 items" in text and "Peak memory" in text
+    assert whole["source"] == "expanded gowalla"
+    assert whole["num_interactions"] == pytest.approx(15_236, rel=0.02)
+    kill_after("LTGNN epoch", *script, "--folder", folder)
+    assert (folder / "ltgnn/metrics.jsonl").read_text()
+    _, resumed = result(tmp_path, *script, "--folder", folder, "--resume")
+    rows = [out["methods"]["ltgnn"] for out in (whole, resumed)]
+    for row in rows:
+        assert 0 < row["recall@20"] < 1 and row["peak_rss_mb"] > 0
+        assert row["seconds"] > row["start_seconds"] > 0
+        row["curve"] = [each["loss"] for each in row["curve"]]
+    for key in ("curve", "recall@20", "ndcg@20", "epochs"):
+        assert rows[0][key] == rows[1][key]
+    out = start(*script, "--folder", folder).communicate()[1]
+    assert "holds a run" in out
+
+
+def test_amazon_large_draws_where_there_is_no_set(tmp_path):
+    few = ["--methods", "ltgnn", "--loader", "steps", "--max-minutes", 0.001]
+    process = start(*TINY, "--root", tmp_path, *few)
+    out, error = process.communicate()
+    assert process.returncode == 0, error
+    assert "NO SET" in error and "SYNTHETIC" in error and "LTGNN epoch  1" in out
+
+
+def test_amazon_large_has_als_beside_it(tmp_path, root):
+    script = [*TINY, "--root", root, "--methods", "mf", "als", "--max-minutes", 0.01]
+    process = start(*script, "--json", tmp_path / "out.json")
+    _, error = process.communicate()
+    assert process.returncode == 0, error
+    methods = json.loads((tmp_path / "out.json").read_text())["methods"]
+    assert ("als" in methods) == (find_spec("implicit") is not None)
+    assert ("NO ALS" in error) == ("als" not in methods)
+    assert all(0 < row["recall@20"] < 1 for row in methods.values())
 
 
 def test_amazon_large_reads_reviews(tmp_path):
@@ -78,7 +112,8 @@ def test_amazon_large_reads_reviews(tmp_path):
     rows = zip(data.user.tolist(), data.item.tolist(), strict=True)
     path = tmp_path / "ratings.csv"
     path.write_text("".join(f"A{u},B{i},5.0,1300000000\n" for u, i in rows))
-    text = run("examples/amazon_large.py", "--csv", path, "--max-steps", 2)
+    few = ["--methods", "ltgnn", "--max-minutes", 0.001]
+    text = run(*AMAZON, "--csv", path, *few)
     core = k_core(data, k=10)
     assert 0 < core.num_items < data.num_items
     assert f"{core.num_users:,} users, {core.num_items:,} items" in text
