@@ -426,8 +426,8 @@ def _product(adj_t: Tensor, x: Tensor, out: OptTensor = None) -> Tensor:
         if num_entries == 0:
             return x.new_zeros(num_rows, x.size(1))
         if value.dtype.itemsize < 4:  # Half the bytes are read.
-            rows = x.to(value.dtype)
-            return _bags(rows, col, value, rowptr).to(x.dtype)
+            low = x.to(value.dtype)
+            return _bags(low, col, value, rowptr).to(x.dtype)
         with torch.autocast(x.device.type, enabled=False):
             return fastest_kernel(adj_t, x)(adj_t, x)
     if out is None:

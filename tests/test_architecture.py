@@ -50,7 +50,15 @@ ALLOWED = {
 }
 # From the one that everything may import to those that nothing does.
 LAYERS = [
-    {"version", "adjacency", "history", "round", "optim"} | {"memory_map", "checkpoint"},
+    {
+        "version",
+        "adjacency",
+        "history",
+        "round",
+        "optim",
+        "memory_map",
+        "checkpoint",
+    },
     {"nn.conv", "nn.init", "nn.loss", "sampler"},
     {"nn.models", "nn", "loader", "datasets", "evaluation", "retrieval"},
     {"training", "stream"},

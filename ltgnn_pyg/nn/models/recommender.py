@@ -298,4 +298,3 @@ class _MicroBatches(torch.autograd.Function):
 def share(part: Data, batch: Data) -> float:
     """The share of a batch's pairs that a micro-batch holds."""
     return part.src_index.numel() / batch.src_index.numel()
-
