@@ -104,7 +104,10 @@ class PairLoader(DataLoader):
         self.edge_label_index = training_pairs(
             edge_label_index, edge_index, self.num_users, self.num_nodes
         )
-        self.adj_t = normalize(edge_index, weight, self.num_nodes)
+        # Among several processes, each makes its part of the matrix.
+        partition = data.get("partition")
+        make = normalize if partition is None else partition.normalize
+        self.adj_t = make(edge_index, weight, self.num_nodes)
         self.leave_out = leave_out
         self.neg_sampling = items_only(
             neg_sampling,
