@@ -329,7 +329,8 @@ def without(adj_t: Tensor, edge_index: Tensor) -> Tensor:
     *Cost:* O(num_edges x log(degree)) time, and a copy of the values.
     """
     if isinstance(adj_t, SymmetricOperator):
-        return adj_t.without(edge_index)
+        left: Any = adj_t.without(edge_index)
+        return left
     row, other = torch.cat([edge_index, edge_index.flip(0)], dim=1)
     out = zero_entries(adj_t, row, other)
     # Both directions were taken.

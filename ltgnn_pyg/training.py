@@ -344,8 +344,10 @@ class _Training:
         init: Callable[[Tensor, Tensor, int], Any] | None,
     ) -> None:
         self.model, self.interactions = model, interactions
-        sharded = isinstance(model, ShardedRecommender)
-        data = model.to_data(interactions) if sharded else interactions.to_data()
+        if sharded := isinstance(model, ShardedRecommender):
+            data = model.partition.to_data(interactions)
+        else:
+            data = interactions.to_data()
         self.data = data.to(model.embedding.weight.device)
         make_loader: Any = loader or default_loader
         self.loader = make_loader(self.data, model)
@@ -357,7 +359,7 @@ class _Training:
         else:
             self.optimizer = optimizer(model.parameters())
         if isinstance(model, ShardedRecommender):
-            model.prepare(self.loader, self.optimizer, init)
+            model.prepare(self.data, self.loader, self.optimizer, init)
         self.averaged = None
         if average > 0.0:
             # Of as many epochs, however many updates an epoch has.

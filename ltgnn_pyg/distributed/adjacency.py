@@ -134,7 +134,8 @@ class ShardedAdjacency(SymmetricOperator):
         """Sends a block to the next process, and a block comes from the one before."""
         p = self.partition
         num = p.item_ptr[block + 1] - p.item_ptr[block]
-        return _Passing(p.rank, p.world_size, sent, sent.new_empty(num, sent.size(1)), tag)
+        received = sent.new_empty(num, sent.size(1))
+        return _Passing(p.rank, p.world_size, sent, received, tag)
 
 
 class _Passing:

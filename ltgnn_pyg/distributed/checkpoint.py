@@ -44,6 +44,7 @@ class RowShard(Tensor):
 
     @staticmethod
     def __new__(cls, local: Tensor, partition: Partition) -> "RowShard":
+        """Makes a tensor of the size of the whole table, which holds no numbers."""
         size = partition.num_nodes, local.size(1)
         out = Tensor._make_wrapper_subclass(cls, size, dtype=local.dtype)
         out.local, out.chunks = local, partition.chunks()
@@ -52,7 +53,8 @@ class RowShard(Tensor):
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, *args: Any) -> Any:
+    def __torch_dispatch__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Refuses to compute with it."""
         raise NotImplementedError("Expected no computing with a 'RowShard'")
 
     def __create_chunk_list__(self) -> list[ChunkStorageMetadata]:
@@ -217,11 +219,11 @@ def _encode(
         dtype = str(value.dtype).removeprefix("torch.")
         return {"tensor": name, "size": size, "dtype": dtype, "whole": whole}
     if isinstance(value, dict):
-        pairs = value.items()
-        return {"dict": [[k, _encode(v, (*path, k), tables, tensors)] for k, v in pairs]}
+        parts = [[k, _encode(v, (*path, k), tables, tensors)] for k, v in value.items()]
+        return {"dict": parts}
     if isinstance(value, list | tuple):
-        parts = enumerate(value)
-        return [_encode(part, (*path, i), tables, tensors) for i, part in parts]
+        numbered = enumerate(value)
+        return [_encode(part, (*path, i), tables, tensors) for i, part in numbered]
     return value
 
 

@@ -1,4 +1,5 @@
 import hashlib
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -17,8 +18,8 @@ class Partition:
 
     Process :math:`r` of :math:`P` holds the users :math:`[p_r, p_{r+1})`, cut where the
     sums of their degrees reach :math:`r E / P`, so that all hold nearly equally many
-    edges, and an equal share of the items. Its rows of a table are those of its users,
-    then those of its items: :obj:`[num_rows, dim]`.
+    edges, and so many items that all hold nearly equally many rows. Its rows of a table
+    are those of its users, then those of its items: :obj:`[num_rows, dim]`.
 
     Args:
         degree (torch.Tensor): The degree of each user :obj:`[num_users]`.
@@ -49,14 +50,21 @@ class Partition:
                 f"{self.num_users} users and {num_items} items); start fewer"
             )
         total = degree.long().cumsum(0)
-        cut = torch.arange(1, size, device=total.device) * total[-1] // size
-        cut = torch.searchsorted(total, cut, right=True).tolist()
+        share = torch.arange(1, size, device=total.device) * total[-1] // size
+        cut = torch.searchsorted(total, share, right=True)
         self.user_ptr = [0]
-        for r, bound in enumerate(cut):  # Each has a user, whatever the degrees.
+        for r, bound in enumerate(
+            cut.tolist()
+        ):  # Each has a user, whatever the degrees.
             low, high = self.user_ptr[-1] + 1, self.num_users - (size - 1 - r)
             self.user_ptr.append(min(max(bound, low), high))
         self.user_ptr.append(self.num_users)
-        self.item_ptr = [r * num_items // size for r in range(size + 1)]
+        self.item_ptr = [0]
+        for r in range(1, size):
+            bound = r * self.num_nodes // size - self.user_ptr[r]
+            low, high = self.item_ptr[-1] + 1, num_items - (size - r)
+            self.item_ptr.append(min(max(bound, low), high))
+        self.item_ptr.append(num_items)
 
     def __deepcopy__(self, memo: Any) -> "Partition":
         return self  # Nothing of it changes.
@@ -88,8 +96,8 @@ class Partition:
 
     def take(self, table: Tensor) -> Tensor:
         """The rows of this process, a copy, of a whole table."""
-        item = slice(self.num_users + self.items.start, self.num_users + self.items.stop)
-        return torch.cat([table[self.users], table[item]])
+        item = table[self.num_users :][self.items]
+        return torch.cat([table[self.users], item])
 
     def chunks(self) -> list[tuple[int, int, int]]:
         """The rows of this process as ranges: the first one here, the first one in the
@@ -153,7 +161,7 @@ class Partition:
 
     def _gather(self, block: Tensor, ptr: list[int]) -> Tensor:
         out = block.new_empty(ptr[-1], *block.size()[1:])
-        parts = out.split([high - low for low, high in zip(ptr, ptr[1:], strict=False)])
+        parts = out.split([high - low for low, high in pairwise(ptr)])
         parts[self.rank].copy_(block)
         with answered():
             for rank, part in enumerate(parts):

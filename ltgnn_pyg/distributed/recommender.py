@@ -78,7 +78,7 @@ class ShardedRecommender(Module):
             *model.parameters(),
         )
         rows = partition.take(model.embedding.weight.detach())
-        model.embedding = Embedding(*rows.size(), _weight=rows)
+        model.embedding = Embedding.from_pretrained(rows, freeze=False)
         self.model, self.partition = model, partition
         self.num_users, self.num_items = model.num_users, model.num_items
         self.num_nodes = model.num_nodes
@@ -107,15 +107,12 @@ class ShardedRecommender(Module):
 
     @property
     def embedding(self) -> Embedding:
-        """This process's rows of the table."""
+        """The rows of the table that this process holds."""
         return self.model.embedding
-
-    def to_data(self, interactions: Interactions) -> Data:
-        """The graph of some interactions, for a loader."""
-        return self.partition.to_data(interactions)
 
     def prepare(
         self,
+        data: Data,
         loader: Iterable[Data],
         optimizer: Optimizer,
         init: Callable[[Tensor, Tensor, int], Any] | None,
@@ -132,6 +129,8 @@ class ShardedRecommender(Module):
                 f"{type(loader).__name__}); leave 'loader' out, or make one of exact "
                 "rounds"
             )
+        if torch.equal(loader.edge_label_index, data.edge_index):
+            data.edge_index = loader.edge_label_index  # Held once.
         if init is not None:
             given = init.func if isinstance(init, partial) else init
             if given is not spectral_:

@@ -29,7 +29,7 @@ class ShardedVectors:
     item_bias: Tensor | None = None
 
     def own(self) -> Vectors:
-        """This process's users, counted from 0, and all items: what it can rank by
+        """The users of this process, counted from 0, and all items: what it can rank by
         itself. All processes must call it.
 
         *Cost:* I x dim numbers received and held.

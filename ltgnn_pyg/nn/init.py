@@ -15,8 +15,8 @@ def spectral_(
     of :math:`P` and the rows of items those of :math:`Q`: the smoothest signals on
     the graph, the eigenvectors of the largest eigenvalues of :math:`\hat{A}`. What
     the graph says nothing about is drawn at random: rows of nodes without an edge,
-    and, ten times smaller, columns beyond the number of users or of items. The sign of a
-    column, which a decomposition leaves open, is settled by :func:`signs`. The
+    and, ten times smaller, columns beyond the number of users or of items. The sign of
+    a column, which a decomposition leaves open, is settled by :func:`signs`. The
     decomposition is randomised (`"Finding Structure with Randomness"
     <https://arxiv.org/abs/0909.4061>`_) and draws from torch's global generator.
 

@@ -1,15 +1,20 @@
 """What each process of a test does; one process does it without a group."""
 
+import shutil
+from functools import partial
+
 import torch
+import torch.distributed as dist
 from torch.nn import Linear, Parameter
 
-from ltgnn_pyg import ItemNegativeSampling, PairLoader, fit
+from ltgnn_pyg import ItemNegativeSampling, PairLoader, fit, training
 from ltgnn_pyg.adjacency import normalized_adj, propagate, without
 from ltgnn_pyg.datasets import split_ratio, synthetic_interactions
 from ltgnn_pyg.distributed import Partition, ShardedVectors, is_distributed
 from ltgnn_pyg.distributed import evaluate as evaluate_sharded
+from ltgnn_pyg.distributed.init import sharded_spectral_
 from ltgnn_pyg.evaluation import evaluate
-from ltgnn_pyg.nn import LTGNN, BPRLoss, LightGCN, Recommender
+from ltgnn_pyg.nn import LTGNN, BPRLoss, LightGCN, MatrixFactorization, Recommender
 from ltgnn_pyg.nn.init import spectral_
 from ltgnn_pyg.retrieval import top_k
 
@@ -25,7 +30,8 @@ class WithLayers(Recommender):
     """Parameters beside the table, those of the objective too."""
 
     def __init__(self, num_users, num_items, embedding_dim, **kwargs):
-        super().__init__(num_users, num_items, embedding_dim, loss_fn=Scaled(), **kwargs)
+        kwargs["loss_fn"] = Scaled()
+        super().__init__(num_users, num_items, embedding_dim, **kwargs)
         self.layer = Linear(embedding_dim, embedding_dim)
 
     def encode(self, adj_t):
@@ -43,7 +49,7 @@ class Scaled(BPRLoss):
 
 
 def few_rounds(data, model):
-    return PairLoader(data, batch_size=64, num_rounds=4)
+    return PairLoader(data, batch_size=64, num_rounds=3)
 
 
 def drawn(data, model, **settings):
@@ -51,7 +57,7 @@ def drawn(data, model, **settings):
     sizes = data.num_users, data.num_nodes - data.num_users
     pairs = split().train.edge_label_index
     negatives = ItemNegativeSampling(*sizes, 3, edge_index=pairs, **settings)
-    return PairLoader(data, batch_size=64, num_rounds=4, neg_sampling=negatives)
+    return PairLoader(data, batch_size=64, num_rounds=3, neg_sampling=negatives)
 
 
 def by_user(data, model):
@@ -91,7 +97,7 @@ def build(cls, seed=7, **kwargs):
 
 def train(name, **kwargs):
     cls, settings, loader, options = CASES[name]
-    options = {"metric": "ndcg@5", "max_epochs": 3, "init": None, **options, **kwargs}
+    options = {"metric": "ndcg@5", "max_epochs": 2, "init": None, **options, **kwargs}
     return fit(build(cls, **settings), split(), loader=loader, **options)
 
 
@@ -128,7 +134,9 @@ def products(seed=3):
     pairs, num = data.edge_label_index, data.num_users + data.num_items
     x, grad = torch.randn(2, num, DIM, generator=generator, dtype=torch.double)
     if is_distributed():
-        p = Partition(torch.bincount(data.user, minlength=data.num_users), data.num_items)
+        p = Partition(
+            torch.bincount(data.user, minlength=data.num_users), data.num_items
+        )
         adj_t, take, gather = p.normalize(pairs, None, num), p.take, p.gather
     else:
         edge_index = torch.cat([pairs, pairs.flip(0)], 1)
@@ -142,10 +150,85 @@ def products(seed=3):
         start = take(torch.empty(num, DIM, dtype=dtype))
         torch.manual_seed(5)
         if is_distributed():
-            from ltgnn_pyg.distributed.init import sharded_spectral_
-
             sharded_spectral_(start, adj_t)
         else:
             spectral_(start, adj_t, data.num_users)
         starts.append(gather(start))
     return {"out": gather(out.detach()), "grad": gather(found), "starts": starts}
+
+
+def everything(names, folder):
+    """All of it, saved by each process."""
+    out = {name: figures(train(name)) for name in names}
+    out |= {"products": products(), "errors": errors()}
+    torch.save(out, folder / str(dist.get_rank()))
+
+
+def errors():
+    """What is said of what cannot be split."""
+    orders = {
+        "model": partial(build, MatrixFactorization),
+        "fixed_point": partial(build, LTGNN, K=None),
+        "loader": partial(build, LTGNN),
+        "init": partial(build, LTGNN),
+        "trained": partial(build, LTGNN),
+        "seed": partial(build, LTGNN, seed=dist.get_rank()),
+        "settings": partial(build, LTGNN),
+    }
+    options = {
+        "loader": {"loader": no_rounds},
+        "init": {"init": torch.nn.init.zeros_},
+        "settings": {"patience": 1 + dist.get_rank()},
+    }
+    out = {}
+    for name, make in orders.items():
+        model = make()
+        settings = {"max_epochs": 1, "loader": few_rounds, "init": None}
+        settings |= options.get(name, {})
+        if name == "trained":
+            fit(model, split(), **settings)
+        try:
+            fit(model, split(), **settings)
+        except ValueError as error:
+            out[name] = str(error)
+    return out
+
+
+def no_rounds(data, model):
+    return [data]
+
+
+#: A run that is cut and goes on.
+RUN = {"max_epochs": 2}
+
+
+class Cut(Exception):
+    """The end of a run before its time."""
+
+
+def train_until(last, folder):
+    """A run that ends after some epochs, in all processes."""
+    saved = training.save_sharded
+
+    def save(*args, **kwargs):
+        saved(*args, **kwargs)
+        if len(kwargs["progress"]["curve"]) == last:
+            raise Cut
+
+    training.save_sharded = save
+    try:
+        train("layers", folder=folder, **RUN)
+    except Cut:
+        pass
+    else:
+        raise AssertionError("the run was not cut")
+
+
+def go_on(start, folder):
+    """The rest of it, in any number of processes."""
+    if dist.get_rank() == 0:
+        shutil.copytree(start, folder)
+    dist.barrier()
+    torch.randn(dist.get_rank())
+    report = train("layers", folder=folder, resume=True, **RUN)
+    torch.save(figures(report), folder / f"out.{dist.get_rank()}")
