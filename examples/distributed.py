@@ -48,8 +48,10 @@ else:
     cls = {"gowalla": Gowalla, "yelp2018": Yelp2018}[args.dataset]
     split = cls(args.root).split(**cut)
 read = peak_mb()
-try:  # What reading has left free goes back to the system (glibc only).
-    ctypes.CDLL("libc.so.6").mallopt(-3, 2**20)  # M_MMAP_THRESHOLD
+try:  # What is free goes back to the system, now and later (glibc only).
+    libc = ctypes.CDLL("libc.so.6")
+    libc.malloc_trim(0)
+    libc.mallopt(-3, 2**20)  # M_MMAP_THRESHOLD
 except (OSError, AttributeError):
     pass
 

@@ -7,8 +7,6 @@ from ltgnn_pyg.distributed.adjacency import ShardedAdjacency
 from ltgnn_pyg.distributed.partition import Partition
 from ltgnn_pyg.nn.init import signs
 
-BLOCK = 2**13  #: Rows that are held in double precision at a time.
-
 
 @torch.no_grad()
 def sharded_spectral_(
@@ -19,7 +17,8 @@ def sharded_spectral_(
 
     The same random matrices are drawn, in all processes; products are those of
     :class:`ShardedAdjacency`, and a basis :math:`X` is made orthonormal by the
-    eigenvectors of :math:`X^{\top} X`, which is summed over the processes.
+    eigenvectors of :math:`X^{\top} X`, which is summed over the processes. All is in
+    double precision, so that the start does not depend on the number of processes.
 
     Args:
         tensor (torch.Tensor): The rows of this process :obj:`[num_rows, dim]`.
@@ -45,8 +44,8 @@ def sharded_spectral_(
         tall, flat = rows if size[0] >= size[1] else rows[::-1]
         drawn = torch.randn(min(size), rank, device=tensor.device)
         own = p.items if size[0] >= size[1] else p.users
-        x = drawn.new_zeros(p.num_rows, rank)
-        x[flat] = drawn[own]
+        x = drawn.new_zeros(p.num_rows, rank, dtype=torch.double)
+        x[flat] = drawn[own].double()
         del drawn
         basis = _orthonormal(p, _half(adj_t, x, flat, tall))
         for _ in range(3):
@@ -55,15 +54,14 @@ def sharded_spectral_(
         other = _half(adj_t, basis, tall, flat)
         value, vector = torch.linalg.eigh(_gram(p, other))
         value, vector = value.flip(0)[:num], vector.flip(1)[:, :num]
-        leading = tensor.new_empty(p.num_rows, num, dtype=torch.float32)
-        leading[tall] = basis[tall] @ vector.float()
-        leading[flat] = other[flat] @ (vector * _inverse_root(value)).float()
+        leading = basis.new_empty(p.num_rows, num)
+        leading[tall] = basis[tall] @ vector
+        leading[flat] = other[flat] @ (vector * _inverse_root(value))
         del basis, other
         total = signs(leading, p.n_id().to(leading.device))
-        square = leading.square().sum().double()
+        square = leading.square().sum()
         p.sum_(total, square)
-        leading *= total.sign().to(leading)
-        leading *= (std / (square / (p.num_nodes * num)).sqrt()).to(leading)
+        leading *= total.sign() * std / (square / (p.num_nodes * num)).sqrt()
         tensor[:, :num] = leading.to(tensor)
     alone = torch.zeros(p.num_nodes, dtype=torch.int, device=tensor.device)
     n_id = p.n_id().to(tensor.device)
@@ -84,18 +82,15 @@ def _half(adj_t: ShardedAdjacency, x: Tensor, given: slice, wanted: slice) -> Te
 
 
 def _gram(partition: Partition, x: Tensor) -> Tensor:
-    """:math:`X^T X` over the rows of all processes, in double precision."""
-    out = x.new_zeros(x.size(1), x.size(1), dtype=torch.double)
-    for block in x.split(BLOCK):
-        block = block.double()
-        out += block.t() @ block
+    """:math:`X^T X` over the rows of all processes."""
+    out = x.t() @ x
     partition.sum_(out)
     return out
 
 
 def _orthonormal(partition: Partition, x: Tensor) -> Tensor:
     value, vector = torch.linalg.eigh(_gram(partition, x))
-    return x @ (vector * _inverse_root(value)).to(x)
+    return x @ (vector * _inverse_root(value))
 
 
 def _inverse_root(value: Tensor) -> Tensor:
