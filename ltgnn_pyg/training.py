@@ -225,14 +225,14 @@ def fit(
                     "folder to choose anew"
                 )
 
-    parts, choosing = [split.train], len(split.val) > 0
-    if refit and choosing:
-        parts.append(Interactions.cat(split.train, split.val))
-    for phase in range(progress.phase, len(parts)):
+    part, choosing = split.train, len(split.val) > 0
+    for phase in range(progress.phase, 2 if refit and choosing else 1):
         if phase > progress.phase:
             progress.phase, progress.epoch, progress.train_seconds = phase, 0, 0.0
             held_by.load_state_dict(initial)
-        run = _Training(held_by, parts[phase], loader, optimizer, average, init)
+        if phase > 0:  # Not before: there are tables and scores to hold till then.
+            part = Interactions.cat(split.train, split.val)
+        run = _Training(held_by, part, loader, optimizer, average, init)
         if resumed and checkpoint is not None:
             load(checkpoint, **run.state())
             resumed = False
@@ -282,7 +282,7 @@ def fit(
         progress.curve,
         progress.train_seconds,
         progress.seconds + time.perf_counter() - start,
-        parts[-1],
+        part,
         run.vectors(edge_weight),
         {**settings, "max_epochs": max_epochs},
     )
