@@ -3,6 +3,7 @@
 import math
 import time
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
@@ -21,6 +22,25 @@ from torch_geometric.utils import (
 )
 
 BLOCK = 2**19  #: Entries of a matrix that a product takes at once.
+
+
+class SymmetricOperator(ABC):
+    """A symmetric matrix that no process holds whole, which :func:`propagate`,
+    :func:`adjoint` and :func:`without` take in place of sparse CSR.
+    """
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where this process's part is."""
+
+    @abstractmethod
+    def product(self, x: Tensor) -> Tensor:
+        """Returns the product with the rows that this process holds."""
+
+    @abstractmethod
+    def without(self, edge_index: Tensor) -> "SymmetricOperator":
+        """Returns the matrix with the entries of some edges set to zero."""
 
 
 def normalized_adj(
@@ -150,12 +170,12 @@ def _normalized(
         row = row.repeat_interleave(rowptr.diff(), output_size=col.numel())
         degree = scatter(edge_weight, row, dim=0, dim_size=num_nodes, reduce="sum")
         del row
-    inv_sqrt = _inv_sqrt(degree)
-    value = inv_sqrt.repeat_interleave(rowptr.diff(), output_size=col.numel())
-    value *= inv_sqrt.index_select(0, col)
+    scale = inv_sqrt(degree)
+    value = scale.repeat_interleave(rowptr.diff(), output_size=col.numel())
+    value *= scale.index_select(0, col)
     if edge_weight is not None:
         value *= edge_weight
-    return _csr(rowptr, col, value, num_nodes)
+    return csr(rowptr, col, value, num_nodes)
 
 
 def is_sparse(edge_index: Adj) -> bool:
@@ -179,18 +199,24 @@ def inv_sqrt_degree(index: Tensor, edge_weight: OptTensor, num_nodes: int) -> Te
         deg = torch.bincount(index, minlength=num_nodes).float()
     else:
         deg = scatter(edge_weight, index, dim=0, dim_size=num_nodes, reduce="sum")
-    return _inv_sqrt(deg)
+    return inv_sqrt(deg)
 
 
-def _inv_sqrt(degree: Tensor) -> Tensor:
+def inv_sqrt(degree: Tensor) -> Tensor:
+    r""":math:`d^{-1/2}`, zero for a degree of zero."""
     return degree.pow(-0.5).masked_fill(degree == 0, 0.0)
 
 
-def _csr(rowptr: Tensor, col: Tensor, value: Tensor, num_nodes: int) -> Tensor:
+def csr(rowptr: Tensor, col: Tensor, value: Tensor, num_cols: int) -> Tensor:
+    """A sparse CSR matrix of its parts, which are taken as they are."""
     with warnings.catch_warnings():  # "Sparse CSR tensor support is in beta state."
         warnings.simplefilter("ignore", UserWarning)
         return torch.sparse_csr_tensor(
-            rowptr, col, value, (num_nodes, num_nodes), check_invariants=False
+            rowptr,
+            col,
+            value,
+            (rowptr.numel() - 1, num_cols),
+            check_invariants=False,
         )
 
 
@@ -273,6 +299,8 @@ def adjoint(adj_t: Tensor) -> Tensor:
     *Cost:* O(1) for what is known to be symmetric; O(E log E) once for others, of
     which the transpose is kept on the matrix.
     """
+    if isinstance(adj_t, SymmetricOperator):
+        return adj_t
     out = vars(adj_t).get("_adjoint")
     if out is None:
         if is_symmetric(adj_t):
@@ -300,10 +328,22 @@ def without(adj_t: Tensor, edge_index: Tensor) -> Tensor:
 
     *Cost:* O(num_edges x log(degree)) time, and a copy of the values.
     """
+    if isinstance(adj_t, SymmetricOperator):
+        left: Any = adj_t.without(edge_index)
+        return left
+    row, other = torch.cat([edge_index, edge_index.flip(0)], dim=1)
+    out = zero_entries(adj_t, row, other)
+    # Both directions were taken.
+    vars(out)["_symmetric"] = vars(adj_t).get("_symmetric")
+    return out
+
+
+def zero_entries(adj_t: Tensor, row: Tensor, other: Tensor) -> Tensor:
+    """A sparse CSR matrix with the entries of some rows and columns set to zero."""
     rowptr, col = adj_t.crow_indices(), adj_t.col_indices()
     value = adj_t.values().clone()
+    row, other = row.to(rowptr.dtype), other.to(rowptr.dtype)
     if col.numel() > 0:
-        row, other = torch.cat([edge_index, edge_index.flip(0)], dim=1).to(rowptr.dtype)
         low, high = rowptr[row], rowptr[row + 1]
         end, last = high, col.numel() - 1
         for _ in range(int((high - low).max()).bit_length() if row.numel() else 0):
@@ -318,11 +358,7 @@ def without(adj_t: Tensor, edge_index: Tensor) -> Tensor:
             low, end, other = low[found], end[found], other[found]
             value[low] = 0.0
             low = low + 1
-    out = _csr(rowptr, col, value, adj_t.size(0))
-    vars(out)["_symmetric"] = vars(adj_t).get(
-        "_symmetric"
-    )  # Both directions were taken.
-    return out
+    return csr(rowptr, col, value, adj_t.size(1))
 
 
 def aggregate(table: Tensor, index: Tensor, weight: Tensor, ptr: Tensor) -> Tensor:
@@ -393,6 +429,8 @@ def propagate(adj_t: Tensor, x: Tensor, out: OptTensor = None) -> Tensor:
     differs between processors by a factor of two either way, so the first large
     product of each type and width measures them, a few milliseconds each.
     """
+    if isinstance(adj_t, SymmetricOperator):
+        return _Propagate.apply(adj_t, x)
     if adj_t.layout != torch.sparse_csr or adj_t.size(1) != x.size(0) or x.dim() != 2:
         raise ValueError(
             f"Expected a sparse CSR matrix and a table with a row for each of its "
@@ -419,6 +457,8 @@ class _Propagate(torch.autograd.Function):
 
 
 def _product(adj_t: Tensor, x: Tensor, out: OptTensor = None) -> Tensor:
+    if isinstance(adj_t, SymmetricOperator):
+        return adj_t.product(x)
     rowptr, col, value = adj_t.crow_indices(), adj_t.col_indices(), adj_t.values()
     num_rows, num_entries = adj_t.size(0), col.numel()
     x = x.contiguous()

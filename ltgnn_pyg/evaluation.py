@@ -97,6 +97,31 @@ def evaluate(
     *Cost:* :math:`O(U I D)` time, :math:`O((L + E) \log (L + E))` for the pairs,
     and memory linear in both beyond a chunk.
     """
+    collection = measure(
+        vectors,
+        edge_label_index,
+        exclude_edge_index=exclude_edge_index,
+        k=k,
+        metrics=metrics,
+        user=user,
+        chunk_bytes=chunk_bytes,
+    )
+    return read(collection)
+
+
+def measure(
+    vectors: Vectors,
+    edge_label_index: Tensor,
+    *,
+    exclude_edge_index: Tensor | None,
+    k: SupportsIndex | Sequence[SupportsIndex],
+    metrics: Sequence[str],
+    user: Tensor | None,
+    chunk_bytes: int,
+) -> LinkPredMetricCollection:
+    """The metrics of :func:`evaluate` as sums over users, to be added up where users
+    are ranked apart.
+    """
     ks = [as_int(length) for length in (k if isinstance(k, Iterable) else [k])]
     if not ks or min(ks) < 1:
         raise ValueError(f"Expected 'k' >= 1 (got {k}); name a length of the ranking")
@@ -111,11 +136,6 @@ def evaluate(
     label = _to_key(vectors, edge_label_index, "edge_label_index")
     if user is not None:
         label = label[torch.isin(label // num_items, user.to(label.device))]
-    if label.numel() == 0:
-        raise ValueError(
-            "Expected a held-out pair of the users to evaluate in 'edge_label_index' "
-            "(got none); pass the pairs of the part to evaluate on"
-        )
     exclude = None
     if exclude_edge_index is not None:
         key = _to_key(vectors, exclude_edge_index, "exclude_edge_index")
@@ -152,15 +172,27 @@ def evaluate(
         pairs = slice(rowptr[start], rowptr[start + chunk.numel()])
         collection.update(item, (row[pairs] - start, label[pairs] % num_items))
 
+    return collection
+
+
+def read(collection: LinkPredMetricCollection) -> dict[str, float]:
+    """The values of the metrics of :func:`measure`."""
     # Metrics are read without `compute()`, which waits for other processes:
-    return {
-        name: float(
-            metric.mask[:-1].double().mean()
-            if isinstance(metric, LinkPredCoverage)
-            else metric.accum / metric.total
-        )
-        for name, metric in collection.items()
-    }
+    out = {}
+    for name, metric in collection.items():
+        if isinstance(metric, LinkPredCoverage):
+            mask = metric.mask[:-1]
+            value, found = mask.double().mean(), mask.any()
+        else:
+            value, found = metric.accum / metric.total, metric.total > 0
+        if not bool(found):
+            raise ValueError(
+                "Expected a held-out pair of the users to evaluate in "
+                "'edge_label_index' (got none); pass the pairs of the part to evaluate "
+                "on"
+            )
+        out[name] = float(value)
+    return out
 
 
 def _to_key(vectors: Vectors, edge_index: Tensor, name: str) -> Tensor:

@@ -23,6 +23,14 @@ from tqdm import tqdm
 from ltgnn_pyg.adjacency import normalized_adj
 from ltgnn_pyg.checkpoint import load_checkpoint, save_checkpoint
 from ltgnn_pyg.datasets import Interactions, Split
+from ltgnn_pyg.distributed import (
+    ShardedRecommender,
+    ShardedVectors,
+    is_distributed,
+    is_first,
+)
+from ltgnn_pyg.distributed import evaluate as evaluate_sharded
+from ltgnn_pyg.distributed.checkpoint import load_sharded, save_sharded
 from ltgnn_pyg.evaluation import METRICS, evaluate
 from ltgnn_pyg.loader import PairLoader
 from ltgnn_pyg.nn.init import spectral_
@@ -49,7 +57,8 @@ class Report:
         train_seconds (float): What the epochs of the model took in the end.
         seconds (float): What all of it took, choosing and ranking included.
         interactions (Interactions): What the model was trained on in the end.
-        vectors (Vectors): What it scores, over the graph of those.
+        vectors (Vectors): What it scores, over the graph of those; a
+            :class:`~ltgnn_pyg.distributed.ShardedVectors` in several processes.
         settings (dict): Those of the model, its objective and its training, for the
             record.
     """
@@ -62,7 +71,7 @@ class Report:
     train_seconds: float
     seconds: float
     interactions: Interactions
-    vectors: Vectors
+    vectors: Vectors | ShardedVectors
     settings: dict[str, Any]
 
     def __str__(self) -> str:
@@ -110,6 +119,10 @@ def fit(
     run reproducible. The model starts from the state it is given with, for either
     training, and holds the result in the end.
 
+    In several processes (see :mod:`ltgnn_pyg.distributed`) all call it alike, and share
+    one run with the figures of one process: each holds, and keeps in the end, its own
+    rows of the table only.
+
     Args:
         model (Recommender): The model.
         split (Split): The parts; the test part is not looked at. Without a validation
@@ -147,7 +160,8 @@ def fit(
         resume (bool, optional): Goes on from the checkpoint in :obj:`folder`, if there
             is one, as if nothing had happened. (default: :obj:`False`)
         log (callable, optional): Called with the metrics of an epoch and its number,
-            *e.g.*, :obj:`lambda m, step: wandb.log(m, step)`. (default: :obj:`None`)
+            *e.g.*, :obj:`lambda m, step: wandb.log(m, step)`; of several processes, by
+            the first one. (default: :obj:`None`)
 
     Returns:
         A :class:`Report`.
@@ -188,7 +202,13 @@ def fit(
         "init": _name(init), "edge_weight": _name(edge_weight),
         "eval_users": eval_users, "order": split.order, "data": _digest(split),
     }  # fmt: skip
-    progress, initial = _Progress(), copy.deepcopy(model.state_dict())
+    save: Callable[..., None] = save_checkpoint
+    load: Callable[..., dict[str, Any]] = load_checkpoint
+    held_by: Any = model  # The model, or this process's share of it.
+    if is_distributed():
+        held_by = ShardedRecommender.of(model, split.train, split.val, settings)
+        save, load = partial(save_sharded, held_by), partial(load_sharded, held_by)
+    progress, initial = _Progress(), copy.deepcopy(held_by.state_dict())
     checkpoint = None if folder is None else Path(folder, CHECKPOINT)
     if checkpoint is not None:
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
@@ -198,7 +218,7 @@ def fit(
                     f"Expected a folder without a run (got '{checkpoint}'); pass "
                     "'resume=True' to go on with it, or another folder"
                 )
-            saved, resumed = load_checkpoint(checkpoint), True
+            saved, resumed = load(checkpoint), True
             if saved["settings"] != settings:
                 raise ValueError(
                     f"Expected the settings of the run in '{checkpoint}', "
@@ -212,16 +232,16 @@ def fit(
                     "folder to choose anew"
                 )
 
-    parts, choosing = [split.train], len(split.val) > 0
-    if refit and choosing:
-        parts.append(Interactions.cat(split.train, split.val))
-    for phase in range(progress.phase, len(parts)):
+    part, choosing = split.train, len(split.val) > 0
+    for phase in range(progress.phase, 2 if refit and choosing else 1):
         if phase > progress.phase:
             progress.phase, progress.epoch, progress.train_seconds = phase, 0, 0.0
-            model.load_state_dict(initial)
-        run = _Training(model, parts[phase], loader, optimizer, average, init)
+            held_by.load_state_dict(initial)
+        if phase > 0:  # Not before: there are tables and scores to hold till then.
+            part = Interactions.cat(split.train, split.val)
+        run = _Training(held_by, part, loader, optimizer, average, init)
         if resumed and checkpoint is not None:
-            load_checkpoint(checkpoint, **run.state())
+            load(checkpoint, **run.state())
             resumed = False
         while progress.epoch < (max_epochs if phase == 0 else progress.best_epoch):
             if phase == 0 and progress.epoch - progress.best_epoch >= patience:
@@ -245,12 +265,13 @@ def fit(
                 now = vars(replace(progress, seconds=seconds))
                 held = {"progress": now, "initial": initial, "settings": settings,
                         "max_epochs": max_epochs}  # fmt: skip
-                save_checkpoint(checkpoint, **held, **run.state())
+                save(checkpoint, **held, **run.state())
+            if checkpoint is not None and is_first():
                 lines = "".join(json.dumps(row) + "\n" for row in progress.curve)
                 beside = checkpoint.with_name(f"{CURVE}.tmp")
                 beside.write_text(lines)
                 os.replace(beside, checkpoint.with_name(CURVE))
-            if log is not None:
+            if log is not None and is_first():
                 log(row, len(progress.curve))
         if phase == 0 and not choosing:
             progress.reason = "as many as asked for: there is no validation part"
@@ -273,7 +294,7 @@ def fit(
         progress.curve,
         progress.train_seconds,
         progress.seconds + time.perf_counter() - start,
-        parts[-1],
+        part,
         run.vectors(edge_weight),
         {**settings, "max_epochs": max_epochs},
     )
@@ -328,7 +349,7 @@ class _Training:
 
     def __init__(
         self,
-        model: Recommender,
+        model: Recommender | ShardedRecommender,
         interactions: Interactions,
         loader: Callable[[Data, Recommender], Iterable[Data]] | None,
         optimizer: Callable[[Iterable[Parameter]], Optimizer] | None,
@@ -336,16 +357,22 @@ class _Training:
         init: Callable[[Tensor, Tensor, int], Any] | None,
     ) -> None:
         self.model, self.interactions = model, interactions
-        self.data = interactions.to_data().to(model.embedding.weight.device)
+        if sharded := isinstance(model, ShardedRecommender):
+            data = model.partition.to_data(interactions)
+        else:
+            data = interactions.to_data()
+        self.data = data.to(model.embedding.weight.device)
         make_loader: Any = loader or default_loader
         self.loader = make_loader(self.data, model)
-        if init is not None:
+        if init is not None and not sharded:
             adj_t = normalized_adj(self.data.edge_index, num_nodes=model.num_nodes)
             init(model.embedding.weight, adj_t, model.num_users)
         if optimizer is None:
             self.optimizer = _default_optimizer(model.parameters(), self.loader)
         else:
             self.optimizer = optimizer(model.parameters())
+        if isinstance(model, ShardedRecommender):
+            model.prepare(self.data, self.loader, self.optimizer, init)
         self.averaged = None
         if average > 0.0:
             # Of as many epochs, however many updates an epoch has.
@@ -357,7 +384,8 @@ class _Training:
         start, num, size = time.perf_counter(), 0, len(self.loader)
         total = torch.zeros((), device=self.model.embedding.weight.device)
         self.model.train()
-        for batch in tqdm(self.loader, title, leave=False, disable=None):
+        quiet = None if is_first() else True  # None: off where there is no terminal.
+        for batch in tqdm(self.loader, title, leave=False, disable=quiet):
             self.optimizer.zero_grad()
             loss = self.model.loss(batch)
             loss.backward()
@@ -373,12 +401,15 @@ class _Training:
         """The parameters and buffers that score: the average, if there is one."""
         return _tensors(self.averaged.module if self.averaged else self.model)
 
-    def vectors(self, edge_weight: Callable[[Interactions], Tensor] | None) -> Vectors:
+    def vectors(
+        self, edge_weight: Callable[[Interactions], Tensor] | None
+    ) -> Vectors | ShardedVectors:
         """What is scored, over the graph of the interactions."""
         model: Any = self.averaged.module if self.averaged else self.model
         weight = None if edge_weight is None else edge_weight(self.interactions)
         if weight is not None:
-            weight = torch.cat([weight, weight]).to(self.data.edge_index.device)
+            directions = self.data.edge_index.size(1) // weight.numel()
+            weight = weight.repeat(directions).to(self.data.edge_index.device)
         model.eval()
         return model.vectors(self.data.edge_index, weight)
 
@@ -439,7 +470,10 @@ def _name(function: Any) -> str | None:
 
 
 def _validate(
-    vectors: Vectors, split: Split, metric: str, num_users: int | None
+    vectors: Vectors | ShardedVectors,
+    split: Split,
+    metric: str,
+    num_users: int | None,
 ) -> dict[str, float]:
     """The metrics of the validation part, of a sample of its users that stays."""
     name, _, k = metric.partition("@")
@@ -448,7 +482,9 @@ def _validate(
         user = split.val.user.unique()
         perm = torch.randperm(len(user), generator=torch.Generator().manual_seed(0))
         user = user[perm[:num_users]]
-    return evaluate(
+    sharded = isinstance(vectors, ShardedVectors)
+    measure: Callable[..., dict[str, float]] = evaluate_sharded if sharded else evaluate
+    return measure(
         vectors,
         split.val.edge_label_index,
         exclude_edge_index=split.train.edge_label_index,

@@ -1,7 +1,7 @@
 """Imports run one way, and name the submodule they mean:
 
-cli, serving -> training, stream -> nn.models, loader, datasets, evaluation,
-retrieval -> nn.conv, nn.loss, sampler -> history, adjacency, optim
+cli, serving -> training, stream -> distributed -> nn.models, loader, datasets,
+evaluation, retrieval -> nn.conv, nn.loss, sampler -> history, adjacency, optim
 """
 
 import ast
@@ -36,10 +36,20 @@ ALLOWED = {
         "round",
     },
     "nn": {"nn.conv", "nn.loss", "nn.models"},
+    "distributed": {
+        "adjacency",
+        "datasets",
+        "evaluation",
+        "loader",
+        "nn.init",
+        "nn.models",
+        "retrieval",
+    },
     "training": {
         "adjacency",
         "checkpoint",
         "datasets",
+        "distributed",
         "evaluation",
         "loader",
         "nn.init",
@@ -61,6 +71,7 @@ LAYERS = [
     },
     {"nn.conv", "nn.init", "nn.loss", "sampler"},
     {"nn.models", "nn", "loader", "datasets", "evaluation", "retrieval"},
+    {"distributed"},
     {"training", "stream"},
     {"serving", "cli"},
 ]

@@ -118,7 +118,10 @@ class PairLoader(DataLoader):
         self.edge_label_index = training_pairs(
             edge_label_index, edge_index, self.num_users, self.num_nodes
         )
-        self.adj_t = normalize(edge_index, weight, self.num_nodes, dtype)
+        # Among several processes, each makes its part of the matrix.
+        partition = data.get("partition")
+        make = normalize if partition is None else partition.normalize
+        self.adj_t = make(edge_index, weight, self.num_nodes, dtype)
         self.leave_out = leave_out
         self.inner_steps = inner_steps
         self.neg_sampling = items_only(

@@ -15,7 +15,8 @@ def spectral_(
     of :math:`P` and the rows of items those of :math:`Q`: the smoothest signals on
     the graph, the eigenvectors of the largest eigenvalues of :math:`\hat{A}`. What
     the graph says nothing about is drawn at random: rows of nodes without an edge,
-    and, ten times smaller, columns beyond the number of users or of items. The
+    and, ten times smaller, columns beyond the number of users or of items. The sign of
+    a column, which a decomposition leaves open, is settled by :func:`signs`. The
     decomposition is randomised (`"Finding Structure with Randomness"
     <https://arxiv.org/abs/0909.4061>`_) and draws from torch's global generator.
 
@@ -55,6 +56,8 @@ def spectral_(
         rank = min(dim + 16, *matrix.size())  # More than asked for: more exact.
         user, _, item = torch.svd_lowrank(matrix, q=rank, niter=3)
         leading = torch.cat([user[:, :num], item[:, :num]])
+        index = torch.arange(num_nodes, device=leading.device)
+        leading *= signs(leading, index).sign().to(leading)
         leading *= std / leading.square().mean().sqrt()
         tensor[:, :num] = leading.to(tensor)
     user, item = matrix._indices()
@@ -64,6 +67,21 @@ def spectral_(
     alone = ~linked.to(tensor.device)  # Rows of zeros have no direction.
     tensor[alone] = std * torch.randn_like(tensor[alone])
     return tensor
+
+
+def signs(table: Tensor, index: Tensor) -> Tensor:
+    r"""Sums that tell a column from its negative, :math:`\sum_i \sin(i) \, x_i`.
+
+    Args:
+        table (torch.Tensor): Some rows :math:`\mathbf{x}_i` of a table
+            :obj:`[num_rows, dim]`.
+        index (torch.Tensor): Which rows :math:`i` they are :obj:`[num_rows]`.
+
+    Returns:
+        :obj:`[dim]`, to be added up where the rows are held apart.
+    """
+    weight = index.double().add(1.0).sin().to(table)
+    return (weight @ table).double()
 
 
 def _interactions(adj_t: Tensor, num_users: int) -> Tensor:

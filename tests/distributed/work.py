@@ -1,0 +1,234 @@
+"""What each process of a test does; one process does it without a group."""
+
+import shutil
+from functools import partial
+
+import torch
+import torch.distributed as dist
+from torch.nn import Linear, Parameter
+
+from ltgnn_pyg import ItemNegativeSampling, PairLoader, fit, training
+from ltgnn_pyg.adjacency import normalized_adj, propagate, without
+from ltgnn_pyg.datasets import split_ratio, synthetic_interactions
+from ltgnn_pyg.distributed import Partition, ShardedVectors, is_distributed
+from ltgnn_pyg.distributed import evaluate as evaluate_sharded
+from ltgnn_pyg.distributed.init import sharded_spectral_
+from ltgnn_pyg.evaluation import evaluate
+from ltgnn_pyg.nn import LTGNN, BPRLoss, LightGCN, MatrixFactorization, Recommender
+from ltgnn_pyg.nn.init import spectral_
+from ltgnn_pyg.retrieval import top_k
+
+DIM = 8
+
+
+def split():
+    data = synthetic_interactions(90, 70, 1500, seed=1)
+    return split_ratio(data, val_ratio=0.2, order="random")
+
+
+class WithLayers(Recommender):
+    """Parameters beside the table, those of the objective too."""
+
+    def __init__(self, num_users, num_items, embedding_dim, **kwargs):
+        kwargs["loss_fn"] = Scaled()
+        super().__init__(num_users, num_items, embedding_dim, **kwargs)
+        self.layer = Linear(embedding_dim, embedding_dim)
+
+    def encode(self, adj_t):
+        x = self.embedding.weight
+        return x + self.layer(propagate(adj_t, x)).tanh()
+
+
+class Scaled(BPRLoss):
+    def __init__(self):
+        super().__init__(in_batch=True)
+        self.scale = Parameter(torch.ones(()))
+
+    def scores(self, z, batch, neg_index):
+        return super().scores(z * self.scale, batch, neg_index)
+
+
+def few_rounds(data, model):
+    return PairLoader(data, batch_size=64, num_rounds=3)
+
+
+def drawn(data, model, **settings):
+    """Rounds with negatives of each pair, or shared by a micro-batch."""
+    sizes = data.num_users, data.num_nodes - data.num_users
+    pairs = split().train.edge_label_index
+    negatives = ItemNegativeSampling(*sizes, 3, edge_index=pairs, **settings)
+    return PairLoader(data, batch_size=64, num_rounds=3, neg_sampling=negatives)
+
+
+def by_user(data, model):
+    return drawn(data, model, reject_seen=True)
+
+
+def shared(data, model):
+    return drawn(data, model, shared=True, power=0.75)
+
+
+def one_round(data, model):
+    """Fewer micro-batches than processes."""
+    return PairLoader(data, batch_size=600, num_rounds=1, leave_out=False)
+
+
+def weights(interactions):
+    return torch.linspace(0.5, 1.5, len(interactions))
+
+
+#: Trainings: a model, its arguments, a loader, and arguments of fit.
+CASES = {
+    "ltgnn": (LTGNN, {}, few_rounds, {}),
+    "light_gcn": (LightGCN, {"weight_decay": 0.1}, few_rounds, {"refit": False}),
+    "by_user": (LTGNN, {"loss_fn": BPRLoss()}, by_user, {"average": 0.0}),
+    "shared": (LightGCN, {"loss_fn": BPRLoss(hardness=1.0)}, shared, {}),
+    "layers": (WithLayers, {}, few_rounds, {}),
+    "one_round": (LTGNN, {"weight_decay": 0.1}, one_round, {}),
+    "weights": (LTGNN, {}, few_rounds, {"edge_weight": weights, "eval_users": 30}),
+}
+
+
+def build(cls, seed=7, **kwargs):
+    torch.manual_seed(seed)
+    train = split().train
+    return cls(train.num_users, train.num_items, DIM, init_std=0.1, **kwargs).double()
+
+
+def train(name, **kwargs):
+    cls, settings, loader, options = CASES[name]
+    options = {"metric": "ndcg@5", "max_epochs": 2, "init": None, **options, **kwargs}
+    return fit(build(cls, **settings), split(), loader=loader, **options)
+
+
+def figures(report):
+    """What a training has found, whole in each process."""
+    vectors, test = report.vectors, split().test.edge_label_index
+    known = report.interactions.edge_label_index
+    sharded = isinstance(vectors, ShardedVectors)
+    result = (evaluate_sharded if sharded else evaluate)(
+        vectors,
+        test,
+        exclude_edge_index=known,
+        k=[5, 10],
+        metrics=["recall", "ndcg", "coverage"],
+    )
+    whole = vectors.gather() if sharded else vectors
+    curve = [{k: v for k, v in row.items() if k != "seconds"} for row in report.curve]
+    if sharded:
+        _, score, item = vectors.top_k(5, exclude=known)
+        first = vectors.partition.users.start
+    else:
+        score, item = top_k(vectors, 5, exclude=known)
+        first = 0
+    return {
+        "user": whole.user, "item": whole.item, "bias": whole.item_bias,
+        "curve": curve, "result": result, "epochs": report.epochs,
+        "top_k": (first, score, item),
+    }  # fmt: skip
+
+
+def products(seed=3):
+    """The product, its gradient, edges left out, and the spectral start."""
+    data, generator = split().train, torch.Generator().manual_seed(seed)
+    pairs, num = data.edge_label_index, data.num_users + data.num_items
+    x, grad = torch.randn(2, num, DIM, generator=generator, dtype=torch.double)
+    if is_distributed():
+        p = Partition(
+            torch.bincount(data.user, minlength=data.num_users), data.num_items
+        )
+        adj_t, take, gather = p.normalize(pairs, None, num), p.take, p.gather
+    else:
+        edge_index = torch.cat([pairs, pairs.flip(0)], 1)
+        adj_t = normalized_adj(edge_index, num_nodes=num)
+        take = gather = lambda table: table
+    x = take(x).requires_grad_()
+    out = propagate(without(adj_t, pairs[:, ::3]), x)
+    (found,) = torch.autograd.grad(out, x, take(grad))
+    starts = []
+    for dtype in (torch.float, torch.double):
+        start = take(torch.empty(num, DIM, dtype=dtype))
+        torch.manual_seed(5)
+        if is_distributed():
+            sharded_spectral_(start, adj_t)
+        else:
+            spectral_(start, adj_t, data.num_users)
+        starts.append(gather(start))
+    return {"out": gather(out.detach()), "grad": gather(found), "starts": starts}
+
+
+def everything(names, folder):
+    """All of it, saved by each process."""
+    out = {name: figures(train(name)) for name in names}
+    out |= {"products": products(), "errors": errors()}
+    torch.save(out, folder / str(dist.get_rank()))
+
+
+def errors():
+    """What is said of what cannot be split."""
+    orders = {
+        "model": partial(build, MatrixFactorization),
+        "fixed_point": partial(build, LTGNN, K=None),
+        "loader": partial(build, LTGNN),
+        "init": partial(build, LTGNN),
+        "trained": partial(build, LTGNN),
+        "seed": partial(build, LTGNN, seed=dist.get_rank()),
+        "settings": partial(build, LTGNN),
+    }
+    options = {
+        "loader": {"loader": no_rounds},
+        "init": {"init": torch.nn.init.zeros_},
+        "settings": {"patience": 1 + dist.get_rank()},
+    }
+    out = {}
+    for name, make in orders.items():
+        model = make()
+        settings = {"max_epochs": 1, "loader": few_rounds, "init": None}
+        settings |= options.get(name, {})
+        if name == "trained":
+            fit(model, split(), **settings)
+        try:
+            fit(model, split(), **settings)
+        except ValueError as error:
+            out[name] = str(error)
+    return out
+
+
+def no_rounds(data, model):
+    return [data]
+
+
+#: A run that is cut and goes on.
+RUN = {"max_epochs": 2}
+
+
+class Cut(Exception):
+    """The end of a run before its time."""
+
+
+def train_until(last, folder):
+    """A run that ends after some epochs, in all processes."""
+    saved = training.save_sharded
+
+    def save(*args, **kwargs):
+        saved(*args, **kwargs)
+        if len(kwargs["progress"]["curve"]) == last:
+            raise Cut
+
+    training.save_sharded = save
+    try:
+        train("layers", folder=folder, **RUN)
+    except Cut:
+        pass
+    else:
+        raise AssertionError("the run was not cut")
+
+
+def go_on(start, folder):
+    """The rest of it, in any number of processes."""
+    if dist.get_rank() == 0:
+        shutil.copytree(start, folder)
+    dist.barrier()
+    torch.randn(dist.get_rank())
+    report = train("layers", folder=folder, resume=True, **RUN)
+    torch.save(figures(report), folder / f"out.{dist.get_rank()}")
