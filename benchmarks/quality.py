@@ -21,11 +21,10 @@ import torch_geometric
 from sets import load_split
 from untrained import popularity, spectral
 
-from ltgnn_pyg import LTGNN, PairLoader, fit
+from ltgnn_pyg import LTGNN, VRNeighborLoader, fit
 from ltgnn_pyg.datasets import Interactions, Split, recency_weight
 from ltgnn_pyg.evaluation import evaluate
 from ltgnn_pyg.nn import BPRLoss, DistillationLoss, LightGCN, MatrixFactorization
-from ltgnn_pyg.optim import RowAdam
 from ltgnn_pyg.version import __version__
 
 METRICS = {"k": (5, 10, 20), "metrics": ("recall", "ndcg")}
@@ -38,7 +37,8 @@ def default(split, **kwargs):
 
 def steps(split, **kwargs):
     """LTGNN of the fixed point, by the paper's steps."""
-    return trained(LTGNN(*size(split), alpha=0.2, K=None), split, **kwargs)
+    model = LTGNN(*size(split), alpha=0.2, K=None)
+    return trained(model, split, loader=VRNeighborLoader, **kwargs)
 
 
 def bpr(split, **kwargs):
@@ -48,19 +48,13 @@ def bpr(split, **kwargs):
 
 
 def lightgcn(split, **kwargs):
-    """LightGCN of three layers, the same objective and rounds."""
+    """LightGCN of three layers, the same objective and training."""
     return trained(LightGCN(*size(split)), split, **kwargs)
 
 
 def mf(split, **kwargs):
-    """Matrix factorisation, the same objective, a row-wise step for 1,024 pairs."""
-    return trained(
-        MatrixFactorization(*size(split)),
-        split,
-        loader=row_wise,
-        optimizer=partial(RowAdam, lr=1e-3),
-        **kwargs,
-    )
+    """Matrix factorisation, the same objective and batches."""
+    return trained(MatrixFactorization(*size(split)), split, **kwargs)
 
 
 def taught(split, width, share, **kwargs):
@@ -88,12 +82,6 @@ def taught(split, width, share, **kwargs):
     report.validation, report.reason = second.validation, second.reason
     report.curve = second.curve + report.curve
     return report
-
-
-def row_wise(data, model):
-    """Pairs in steps whose cost does not depend on the size of the graph."""
-    num_rounds = max(data.num_edges // 2048, 1)
-    return PairLoader(data, num_rounds=num_rounds, leave_out=False)
 
 
 RECIPES = {

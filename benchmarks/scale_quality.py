@@ -13,7 +13,7 @@ training:
 - ltgnn-step: LTGNN of the fixed point by the paper's step on five neighbours
   (VRNeighborLoader);
 - lightgcn: LightGCN, three layers, by the same rounds;
-- mf: matrix factorisation with the same objective, a row-wise step for 1,024 pairs;
+- mf: matrix factorisation with the same objective and batches;
 - spectral: the leading singular vectors, which all of these start from;
 - als, bpr: those of implicit (pip install "ltgnn_pyg[peers]");
 - popularity: the items taken most often.
@@ -54,7 +54,6 @@ from ltgnn_pyg.datasets import Split
 from ltgnn_pyg.evaluation import evaluate
 from ltgnn_pyg.nn import LightGCN, MatrixFactorization
 from ltgnn_pyg.nn.init import spectral_
-from ltgnn_pyg.optim import RowAdam
 
 Row = dict[str, Any]
 
@@ -97,12 +96,6 @@ def rounds(data, model):
 def steps(data, model):
     """The paper's steps, on five neighbours."""
     return VRNeighborLoader(data, model, num_neighbors=5)
-
-
-def row_wise(data, model):
-    """Pairs in steps whose cost does not depend on the size of the graph."""
-    num_rounds = max(data.num_edges // 2048, 1)
-    return PairLoader(data, num_rounds=num_rounds, leave_out=False)
 
 
 def of_fixed_point(*size: int) -> LTGNN:
@@ -245,12 +238,7 @@ METHODS: dict[str, Callable[[Split], Row]] = {
     "ltgnn-rounds": partial(trained, LTGNN, loader=rounds),
     "ltgnn-step": partial(trained, of_fixed_point, loader=steps),
     "lightgcn": partial(trained, LightGCN, loader=rounds),
-    "mf": partial(
-        trained,
-        MatrixFactorization,
-        loader=row_wise,
-        optimizer=partial(RowAdam, lr=1e-3),
-    ),
+    "mf": partial(trained, MatrixFactorization),
     "spectral": partial(untrained, lambda known: spectral(known, args.embedding_dim)),
     "als": als,
     "bpr": bpr,

@@ -33,6 +33,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -85,13 +86,8 @@ def rounds(*size: int) -> Any:
 
 
 def mf(*size: int) -> Any:
-    """Matrix factorisation, whose cost does not depend on the size of the graph."""
-
-    def row_wise(data: Any, model: Any) -> PairLoader:
-        num_rounds = max(data.num_edges // 2048, 1)
-        return PairLoader(data, num_rounds=num_rounds, leave_out=False)
-
-    return MatrixFactorization(*size), row_wise
+    """Matrix factorisation, by the loader that `fit` takes."""
+    return MatrixFactorization(*size), default_loader
 
 
 MODELS = {"ltgnn": default, "ltgnn-step": step, "ltgnn-rounds": rounds, "mf": mf}
@@ -129,8 +125,7 @@ def measure(name: str, num_interactions: int) -> Result:
     model, make_loader = MODELS[name](*size, args.embedding_dim)
     loader = make_loader(data, model)
     steps = isinstance(loader, VRNeighborLoader)
-    row_wise = steps or name == "mf"
-    optimizer = RowAdam(model.parameters(), lr=0.001 if row_wise else 0.007)
+    optimizer = RowAdam(model.parameters())
     built = peak_rss_mb()
 
     def train(batch: Any) -> None:
@@ -139,7 +134,7 @@ def measure(name: str, num_interactions: int) -> Result:
         optimizer.step()
 
     batches = iter(loader)  # Fills an empty history, and finds the fastest kernels.
-    for _, batch in zip(range(20 if row_wise else 1), batches, strict=False):
+    for batch in islice(batches, 1 if name == "ltgnn-rounds" else 20):
         train(batch)
     for state in optimizer.state.values():  # An epoch comes by every row.
         for value in state.values():
@@ -154,7 +149,8 @@ def measure(name: str, num_interactions: int) -> Result:
     for batch in batches:
         train(batch)
         num, spent = num + 1, time.perf_counter() - start
-        if spent >= args.limit and num >= args.min_steps:
+        whole = batch.get("is_last", True)  # Rounds are paid for when they start.
+        if spent >= args.limit and num >= args.min_steps and whole:
             break
     each = (spent - refresh - shuffle) / num  # The first batch waits for the shuffle.
 

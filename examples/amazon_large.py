@@ -22,7 +22,6 @@ import sys
 import tempfile
 import threading
 import time
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -44,7 +43,6 @@ from ltgnn_pyg.datasets import (
 from ltgnn_pyg.evaluation import evaluate
 from ltgnn_pyg.nn import MatrixFactorization
 from ltgnn_pyg.nn.init import spectral_
-from ltgnn_pyg.optim import RowAdam
 
 SIZE = 872_557, 453_553, 15_236_325  # Users, items and interactions of Amazon-Large.
 SOURCES = ("gowalla", "yelp2018")  # What a set of that size is made of.
@@ -141,11 +139,7 @@ def log(name, epoch, seconds, row):
 def train(name, split, max_seconds):
     """LTGNN or matrix factorisation, by the one protocol."""
     size, settings = (split.train.num_users, split.train.num_items, DIM), {}
-    if name == "mf":  # A row-wise step for 1,024 pairs.
-        num_rounds = max(len(split.train) // 1024, 1)
-        by_pair = {"num_rounds": num_rounds, "leave_out": False}
-        settings["loader"] = lambda data, model: PairLoader(data, **by_pair)
-        settings["optimizer"] = partial(RowAdam, lr=1e-3)
+    if name == "mf":
         model = MatrixFactorization(*size)
     elif args.loader == "steps":  # The paper's steps, which train the fixed point.
         settings["loader"] = VRNeighborLoader

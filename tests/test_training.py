@@ -15,7 +15,7 @@ from ltgnn_pyg.evaluation import evaluate
 from ltgnn_pyg.nn import MatrixFactorization
 from ltgnn_pyg.optim import RowAdam
 from ltgnn_pyg.training import default_loader, moving_average
-from tests.toy import blocks
+from tests.toy import MODELS, ThreeLayers, blocks
 
 
 def small(data, model):
@@ -257,14 +257,29 @@ def test_validates_on_a_sample():
 
 
 def test_default_loader():
-    """Steps for what scores the fixed point, rounds for what scores K steps."""
+    """Inner steps for what is linear in its table, a step a round for others."""
     data, size = blocks().train.to_data(), (64, 32, 8)
-    assert isinstance(default_loader(data, LTGNN(*size)), PairLoader)
-    assert isinstance(default_loader(data, MatrixFactorization(*size)), PairLoader)
-    model = LTGNN(*size, alpha=0.2, K=None)
-    assert isinstance(default_loader(data, model), VRNeighborLoader)
-    report = fit(model, blocks(), max_epochs=20, patience=20, metric="recall@2")
+    for cls in MODELS:
+        loader = default_loader(data, cls(*size))
+        assert isinstance(loader, PairLoader)
+        assert loader.inner_steps == (cls is not ThreeLayers)
+        assert loader.leave_out == (cls is not MatrixFactorization)
+
+
+def test_the_papers_steps():
+    model = LTGNN(64, 32, 8, alpha=0.2, K=None)
+    report = fit(
+        model, blocks(), loader=VRNeighborLoader, max_epochs=20, patience=20,
+        metric="recall@2",
+    )  # fmt: skip
     assert report.validation["recall@2"] == 1.0
+
+
+def test_ends_in_time():
+    report = fit(build(), blocks(), loader=small, max_seconds=1e-9, refit=False)
+    assert report.epochs == len(report.curve) == 1 and "in 1e-09 s" in report.reason
+    with pytest.raises(ValueError, match="positive 'max_seconds'"):
+        fit(build(), blocks(), max_seconds=0.0)
 
 
 def test_leaves_the_model_ready():

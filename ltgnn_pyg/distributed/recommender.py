@@ -125,8 +125,9 @@ class ShardedRecommender(Module):
         """
         if not isinstance(loader, PairLoader) or loader.inner_steps:
             raise ValueError(
-                f"Expected a 'PairLoader' of rounds of a step each in several processes "
-                f"(got a {type(loader).__name__} of other steps); leave 'loader' out"
+                f"Expected a 'PairLoader' of rounds of a step each in several "
+                f"processes (got a {type(loader).__name__} of other steps); leave "
+                "'loader' out"
             )
         if torch.equal(loader.edge_label_index, data.edge_index):
             data.edge_index = loader.edge_label_index  # Held once.

@@ -47,7 +47,7 @@ def test_several_processes_equal_one(tmp_path, one, world_size):
             check_equal(found[name], one[name])
         messages = found["errors"]
         assert "own loss cannot be split" in messages["model"]
-        assert "LTGNN(K=None)" in messages["fixed_point"]
+        assert "rounds of a step each" in messages["inner_steps"]
         assert "Expected a 'PairLoader'" in messages["loader"]
         assert "'spectral_' or None" in messages["init"]
         if world_size > 1:

@@ -168,7 +168,7 @@ def errors():
     """What is said of what cannot be split."""
     orders = {
         "model": partial(build, MatrixFactorization),
-        "fixed_point": partial(build, LTGNN, K=None),
+        "inner_steps": partial(build, LTGNN),
         "loader": partial(build, LTGNN),
         "init": partial(build, LTGNN),
         "trained": partial(build, LTGNN),
@@ -177,6 +177,7 @@ def errors():
     }
     options = {
         "loader": {"loader": no_rounds},
+        "inner_steps": {"loader": inner_steps},
         "init": {"init": torch.nn.init.zeros_},
         "settings": {"patience": 1 + dist.get_rank()},
     }
@@ -192,6 +193,11 @@ def errors():
         except ValueError as error:
             out[name] = str(error)
     return out
+
+
+def inner_steps(data, model):
+    """More steps than rounds."""
+    return PairLoader(data, inner_steps=True)
 
 
 def no_rounds(data, model):
