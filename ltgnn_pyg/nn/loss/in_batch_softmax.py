@@ -85,7 +85,7 @@ class _InBatchSoftmax(torch.autograd.Function):
             weight = score.sub_(top.to(low).unsqueeze(1)).exp_()
             top, own_weight = top.to(low).to(own.dtype), own[rows]
             own_weight = own_weight.sub(top).exp_()
-            total = weight.sum(1, dtype=own.dtype) + own_weight
+            total = weight.sum(1).to(own.dtype) + own_weight
             loss += (total.log() + top).sum()
             # The probability of each item, less the target.
             part = (own_weight / total - (1.0 - teacher_weight)).unsqueeze(1)
