@@ -1,7 +1,7 @@
 """How like its source an expanded set is: degrees, spectrum, and who recommends best.
 
     python benchmarks/expansion.py --dataset gowalla --root data --factor 2 \
-        --travel 0.2 --json out.jsonl
+        --travel 0.1 --json out.jsonl
 
 One set a run: the source itself (--factor 1), `datasets.expand` of it, or, with
 --kronecker, what it was held against: a plain Kronecker product, each block a copy of

@@ -15,7 +15,7 @@ def expand(
     *,
     num_users: int | None = None,
     num_items: int | None = None,
-    travel: float = 0.2,
+    travel: float = 0.1,
     seed: int = 0,
 ) -> Interactions:
     r"""A set of any size made of a real one: copies of it, tied together by travel.
@@ -62,7 +62,7 @@ def expand(
         num_items (int, optional): The number of items, likewise.
             (default: :obj:`None`)
         travel (float, optional): The share of interactions in other cities. At
-            :obj:`0` the copies are disjoint. (default: :obj:`0.2`)
+            :obj:`0` the copies are disjoint. (default: :obj:`0.1`)
         seed (int, optional): The seed. (default: :obj:`0`)
 
     Shapes:
