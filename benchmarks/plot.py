@@ -335,6 +335,7 @@ def expansion(rows: list[Row]) -> str:
         recall = row["recall@20"]
         row |= {name: f"{recall[name]:.4f}" if name in recall else "-"
                 for name in methods}  # fmt: skip
+    rows.sort(key=lambda row: (row["set"], row["way"] != "expand", row["travel"]))
     with figure("expansion", "singular value", "", 2) as (spectrum, quality):
         spectrum.set(xscale="log", ylabel="of the normalised interactions")
         quality.set(xlabel="", ylabel="recall@20, over LTGNN's")
