@@ -357,6 +357,58 @@ def refresh(rows: list[Row]) -> str:
     return table("Recall against the refresh interval", rows, {**columns, **TRAINED})
 
 
+def expansion(rows: list[Row]) -> str:
+    """Sets and what was expanded of them: degrees, spectrum, who recommends best."""
+    methods = ["popularity", "svd", "als", "mf", "ltgnn"]
+    short = {"source": "", "kronecker": ", plain Kronecker", "expand": ""}
+    for row in rows:
+        name = Path(row["dataset"]).stem
+        row["set"] = name + (
+            "" if row["way"] == "source" else f" x {row['factor']:.3g}"
+        )
+        row["name"] = row["set"] + short[row["way"]]
+        row["shown"] = "-" if row["way"] != "expand" else f"{row['travel']:.2f}"
+        if row["way"] == "expand":
+            row["name"] += f", travel {row['shown']}"
+        recall = row["recall@20"]
+        row |= {name: f"{recall[name]:.4f}" if name in recall else "-"
+                for name in methods}  # fmt: skip
+    rows.sort(key=lambda row: (row["set"], row["way"] != "expand", row["travel"]))
+    with figure("expansion", "singular value", "", 2) as (spectrum, quality):
+        spectrum.set(xscale="log", ylabel="of the normalised interactions")
+        quality.set(xlabel="", ylabel="recall@20, over LTGNN's")
+        for row in rows:
+            source = row["way"] == "source"
+            style = {
+                "linewidth": 2 if source else 1,
+                "linestyle": "--" if row["way"] == "kronecker" else "-",
+                "marker": "s" if source else "o",
+            }
+            values = {int(at): s for at, s in row["singular_values"].items()}
+            row["singular_values"] = values
+            spectrum.plot([*values], [*values.values()], **style)
+            if "ltgnn" in row["recall@20"]:
+                best = row["recall@20"]["ltgnn"]
+                known = [name for name in methods if name in row["recall@20"]]
+                y = [row["recall@20"][name] / best for name in known]
+                quality.plot(known, y, label=row["name"], **style)
+    columns = {
+        "Set": "{name}",
+        "Interactions": "{num_interactions:,}",
+        "Density": "{density:.1e}",
+        "Degree of users: 10, 50, 90, 99 %": "{users[0.1]}, {users[0.5]}, "
+        "{users[0.9]}, {users[0.99]}",
+        "Gini": "{users[gini]:.3f}",
+        "Of items": "{items[0.1]}, {items[0.5]}, {items[0.9]}, {items[0.99]}",
+        "Gini ": "{items[gini]:.3f}",
+        "Singular values 2, 8, 64": "{singular_values[2]:.3f}, "
+        "{singular_values[8]:.3f}, {singular_values[64]:.3f}",
+    }
+    columns |= {NAMES.get(name, name): f"{{{name}}}" for name in methods[:-1]}
+    columns["LTGNN"] = "{ltgnn}"
+    return table("Expanded sets: recall@20 and laws", rows, columns)
+
+
 TRAINED = {"Recall@20": "{recall@20:.4f}", "Seconds": "{train_seconds}"}
 large = [{**row, "set": (row["source"], row["asked"], row["budget"])}
          for row in read("scale_quality") if "recall@20" in row]  # fmt: skip
@@ -370,6 +422,7 @@ QUESTIONS = (
     (scale_quality, last(large, "set", "method")),
     (quality, [r for r in read("quality") if "versions" in r and "recall@20" in r]),
     (ways, last(read("steps"), "dataset")),
+    (expansion, last(read("expansion"), "dataset", "way", "factor", "travel")),
     (gradient, last(read("gradient"), "dataset", "gradient", "epoch")),
     (history, section("history", "refresh_steps", "epoch")),
     (variance, section("variance", "num_neighbors")),

@@ -149,6 +149,30 @@ def test_quality(rows, folder, recipe):
     assert 0 < out["recall@20"] < 1 and {"settings", "versions"} <= out.keys()
 
 
+@pytest.mark.parametrize("way", ["source", "expand", "kronecker"])
+def test_expansion(rows, folder, way):
+    flags = {
+        "source": [],
+        "expand": ["--factor", 2.5, "--travel", 0.3],
+        "kronecker": ["--factor", 2, "--kronecker"],
+    }
+    names = ["popularity", "svd", "mf", "ltgnn"]
+    names += ["als"] if find_spec("implicit") else []
+    few = ["--epochs", 1, "--users", 50, "--methods", *names]
+    (out,) = rows("expansion.py", "--dataset", folder, *few, *flags[way])
+    assert out["way"] == way and out["recall@20"].keys() == set(names)
+    assert all(0 < recall < 1 for recall in out["recall@20"].values())
+    factor = {"source": 1.0, "expand": 2.5, "kronecker": 2.0}[way]
+    assert out["factor"] == pytest.approx(factor, rel=0.1)
+    travel = {"source": None, "expand": 0.3, "kronecker": 0.5}[way]
+    assert out["travel"] == (travel and pytest.approx(travel, abs=0.05))
+    assert 0.9 < out["singular_values"]["1"] < 1.1
+    for side in (out["users"], out["items"]):
+        assert side["0.0"] <= side["0.5"] <= side["1.0"] and 0 < side["gini"] < 1
+    mean = out["num_interactions"] / out["users"]["num"]
+    assert out["users"]["mean"] == pytest.approx(mean)
+
+
 def test_steps(rows, tmp_path):
     data = synthetic_interactions(300, 200, 4000)
     pairs = zip(data.user.tolist(), data.item.tolist(), strict=True)

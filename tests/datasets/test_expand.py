@@ -1,14 +1,18 @@
 import math
-import sys
 
 import numpy as np
 import pytest
 import torch
 
-from ltgnn_pyg.datasets import Interactions, expand, split_ratio, synthetic_interactions
+from ltgnn_pyg.datasets import (
+    Interactions,
+    cities,
+    expand,
+    split_ratio,
+    synthetic_interactions,
+)
 
 U, I, E = 300, 200, 6000
-MODULE = sys.modules["ltgnn_pyg.datasets.expand"]
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +130,7 @@ def test_seeded_and_blind_to_blocks(source, monkeypatch):
         assert torch.get_rng_state().equal(state)
         assert not torch.equal(out.item[:E], expand(source, seed=4, **case).item[:E])
         for block in (1, 7, 1000):
-            monkeypatch.setattr(MODULE, "_BLOCK", block)
+            monkeypatch.setattr(cities, "_BLOCK", block)
             assert same(out, expand(source, seed=3, **case))
         monkeypatch.undo()
 
@@ -192,6 +196,7 @@ def test_its_order_is_not_taken_for_time(source):
         dict(travel=-0.1),
         dict(travel=1.1),
         dict(num_users=0),
+        dict(num_users=10 * U, num_items=9),  # Not one for each city.
         dict(num_items=-1),
         dict(num_users=U, num_items=2 * I),  # Rows would have to be denser.
         dict(num_users=2 * U, num_items=I // 50),
