@@ -21,6 +21,7 @@ from ltgnn_pyg.datasets import (
     split_ratio,
     synthetic_interactions,
 )
+from ltgnn_pyg.datasets.cities import Cities
 
 HELP = "gowalla, yelp2018, synthetic, a folder with train.txt and test.txt, or a file"
 SOURCE = "gowalla, yelp2018, or a folder with train.txt and test.txt"
@@ -60,23 +61,28 @@ def load_expansion(
     and split at random anew. It is made once, if asked to, and kept in a folder.
     """
     where = [source, os.path.abspath(root), num_interactions, seed, SHARES]
-    about = repr(where) + inspect.getsource(sys.modules[expand.__module__])
+    sources = [expand.__module__, Cities.__module__, __name__]
+    about = repr(where) + "".join(inspect.getsource(sys.modules[m]) for m in sources)
     digest = hashlib.sha256(about.encode()).hexdigest()[:12]
     path = cache / f"{Path(source).name}_{num_interactions}_{seed}_{digest}.npz"
     if make and not path.exists():
         parts = load_split(source, root)
         whole = Interactions.cat(parts.train, parts.test)
         whole = expand(whole, num_interactions / len(whole), seed=seed)
+        # Its ids go city by city; those of a file would not.
+        generator = torch.Generator().manual_seed(seed)
+        size = whole.num_users, whole.num_items
+        user, item = (torch.randperm(num, generator=generator) for num in size)
+        whole = Interactions(user[whole.user], item[whole.item], *size)
         split = split_ratio(whole, **SHARES, order="random", seed=seed)
         pairs = {
             f"{name}_{side}": getattr(getattr(split, name), side).int().numpy()
             for name in PARTS
             for side in ("user", "item")
         }
-        size = np.array([split.train.num_users, split.train.num_items])
         cache.mkdir(parents=True, exist_ok=True)
         beside = path.with_suffix(f".{os.getpid()}.npz")
-        np.savez(beside, size=size, **pairs)
+        np.savez(beside, size=np.array(size), **pairs)
         os.replace(beside, path)
     saved = np.load(path)
     num_users, num_items = saved["size"].tolist()

@@ -131,8 +131,8 @@ def fit(
             epoch. If :obj:`None`, :func:`default_loader`. (default: :obj:`None`)
         optimizer (callable, optional): Makes the optimizer of the parameters. If
             :obj:`None`, :class:`~ltgnn_pyg.optim.RowAdam` with a learning rate of
-            0.007 for rounds of a step each and 0.001 for all else.
-            (default: :obj:`None`)
+            0.003 for inner steps, 0.007 for rounds of a step each, and 0.001 for the
+            paper's steps. (default: :obj:`None`)
         max_epochs (int, optional): The most epochs. (default: :obj:`30`)
         max_seconds (float, optional): Ends the choice after the epoch in which the
             seconds of training reach that many. If :obj:`None`, nothing does.
@@ -301,23 +301,30 @@ def fit(
 
 
 def default_loader(data: Data, model: Recommender) -> Iterable[Data]:
-    """The loader that :func:`fit` takes if none is given: rounds of a
-    :class:`~ltgnn_pyg.PairLoader`, 40 an epoch with inner steps for models that are
-    linear in their table, 80 of one step each for others.
+    """The loader that :func:`fit` takes if none is given, a
+    :class:`~ltgnn_pyg.PairLoader`: with inner steps of 4,096 pairs in 40 rounds an
+    epoch for models that are linear in their table, otherwise as it is.
     """
     if model.own_weight is None:
         return PairLoader(data)
-    # Factorisation has no use for the graph.
-    leave_out = not isinstance(model, MatrixFactorization)
-    return PairLoader(data, num_rounds=40, inner_steps=True, leave_out=leave_out)
+    single = model.embedding.weight.dtype == torch.float32
+    return PairLoader(
+        data,
+        batch_size=4096,
+        num_rounds=40,
+        inner_steps=True,
+        dtype=torch.bfloat16 if single else None,
+        leave_out=not isinstance(model, MatrixFactorization),  # It has no graph.
+    )
 
 
 def _default_optimizer(
     parameters: Iterable[Parameter], loader: Iterable[Data]
 ) -> Optimizer:
     """The optimizer that :func:`fit` takes if none is given."""
-    rounds = isinstance(loader, PairLoader) and not loader.inner_steps
-    return RowAdam(parameters, lr=0.007 if rounds else 0.001)
+    if isinstance(loader, PairLoader):
+        return RowAdam(parameters, lr=0.003 if loader.inner_steps else 0.007)
+    return RowAdam(parameters, lr=0.001)
 
 
 @dataclass
