@@ -129,6 +129,11 @@ def row_wise(data, model) -> PairLoader:
     return PairLoader(data, num_rounds=max(data.num_edges // 2048, 1), leave_out=False)
 
 
+def rounds(data, model) -> PairLoader:
+    """Exact rounds."""
+    return PairLoader(data)
+
+
 def mf(split: Split) -> Vectors:
     """Matrix factorisation, a row-wise step for 1,024 pairs."""
     model = MatrixFactorization(split.train.num_users, split.train.num_items)
@@ -138,7 +143,8 @@ def mf(split: Split) -> Vectors:
 
 def ltgnn(split: Split) -> Vectors:
     """LTGNN by exact rounds."""
-    return trained(LTGNN(split.train.num_users, split.train.num_items), split)
+    model = LTGNN(split.train.num_users, split.train.num_items)
+    return trained(model, split, loader=rounds)
 
 
 torch.set_num_threads(args.threads)

@@ -239,12 +239,15 @@ def quality(rows: list[Row]) -> str:
 
 
 def ways(rows: list[Row]) -> str:
-    """Recall against seconds, by exact rounds and by the paper's step."""
+    """Recall against seconds, by each way of training."""
+    names = {"inner": "inner steps", "rounds": "rounds", "vr": "the paper's step"}
     lines = []
     for row in rows:
         name = Path(row["dataset"]).stem
         with figure(f"ways_{name}", "seconds of training", RECALL) as ax:
-            for way, label in (("rounds", "rounds"), ("vr", "the paper's step")):
+            for way, label in names.items():
+                if way not in row:  # Of version 0.2.
+                    continue
                 x, y = column(row[way], "seconds"), column(row[way], "recall")
                 ax.plot(x, y, "o-", label=label)
                 lines += [{**p, "dataset": name, "way": label} for p in row[way]]

@@ -179,7 +179,7 @@ def test_steps(rows, tmp_path):
     path = tmp_path / "ratings.csv"
     path.write_text("user,item\n" + "".join(f"{u},{i}\n" for u, i in pairs))
     (out,) = rows("steps.py", "--dataset", path, "--epochs", 2, "--vr-epochs", 2)
-    for way in ("rounds", "vr"):
+    for way in ("inner", "rounds", "vr"):
         assert [row["epoch"] for row in out[way]] == [1, 2]
         assert all({"seconds", "recall", "ndcg"} <= row.keys() for row in out[way])
     assert {"gap", "order", "rounds_model", "vr_model"} <= out.keys()
