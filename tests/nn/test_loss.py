@@ -1,6 +1,7 @@
 import copy
 import itertools
 import math
+import sys
 
 import pytest
 import torch
@@ -162,6 +163,27 @@ def test_in_batch_softmax_in_chunks():
     torch.testing.assert_close(loss, expected)
     grads = (torch.autograd.grad(value, z)[0] for value in (loss, expected))
     torch.testing.assert_close(*grads)
+
+
+def test_in_batch_softmax_in_bfloat16(monkeypatch):
+    """Large batches of float32, where it is faster: rounded, but for the own column."""
+    module = sys.modules["ltgnn_pyg.nn.loss.in_batch_softmax"]
+    z = torch.randn(300, 8, requires_grad=True)
+    src, pos = torch.randint(0, 100, (1500,)), torch.randint(100, 300, (1500,))
+    batch, found = make_batch(src, pos, num_seeds=300), []
+    for dtype in (torch.float32, torch.bfloat16):
+        monkeypatch.setitem(module._fastest, z.device, dtype)
+        loss = SoftmaxLoss(0.12)(z, batch)
+        found.append((loss.detach(), torch.autograd.grad(loss, z)[0]))
+    (loss, grad), (rounded, other) = found
+    assert not torch.equal(grad, other)
+    torch.testing.assert_close(rounded, loss, atol=0.0, rtol=1e-3)
+    assert (other - grad).norm() < 0.01 * grad.norm()
+    monkeypatch.delitem(module._fastest, z.device)
+    assert module.score_dtype(z[:100]) == torch.float32  # Small ones stay as they are.
+    assert not module._fastest
+    assert module.score_dtype(z.repeat(2, 1)) in (torch.float32, torch.bfloat16)
+    assert list(module._fastest) == [z.device]
 
 
 def test_corrected_softmax_estimates_the_full_one():
