@@ -91,7 +91,7 @@ class DistillationLoss(Objective):
         index = batch.src_index, batch.dst_pos_index
         student, teacher = self._sides(z, index), self._sides(in_full(rows), index)
         return in_batch_softmax(
-            *student, batch.dst_pos_index, teacher, self.teacher_weight
+            *student, batch.dst_pos_index, None, teacher, self.teacher_weight
         )
 
     def item_bias(self, degree: Tensor) -> Tensor:

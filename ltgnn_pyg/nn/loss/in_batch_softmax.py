@@ -2,12 +2,14 @@ import time
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ltgnn_pyg.nn.loss.objective import in_full
 
 CHUNK = 1024  #: Pairs whose scores are held at once.
+LARGEST = 40.0  #: Scores whose exponentials add up in `float32`.
 
 
 @torch.compiler.disable
@@ -15,6 +17,7 @@ def in_batch_softmax(
     src: Tensor,
     dst: Tensor,
     item: Tensor,
+    bound: float | None = None,
     teacher: tuple[Tensor, Tensor] | None = None,
     teacher_weight: float = 0.0,
 ) -> Tensor:
@@ -35,6 +38,9 @@ def in_batch_softmax(
             :obj:`[num_pairs, dim]`.
         dst (torch.Tensor): :math:`\mathbf{v}`, the items' rows :obj:`[num_pairs, dim]`.
         item (torch.Tensor): Which item each is :obj:`[num_pairs]`.
+        bound (float, optional): What no score exceeds in size, such as the inverse
+            temperature for cosines: small ones need no maximum first.
+            (default: :obj:`None`)
         teacher (tuple, optional): The teacher's two sides, likewise, which get no
             gradient. (default: :obj:`None`)
         teacher_weight (float, optional): :math:`\lambda`. (default: :obj:`0.0`)
@@ -45,7 +51,7 @@ def in_batch_softmax(
     *Cost:* O(num_pairs^2 x dim) time, O(num_pairs x (dim + CHUNK)) memory.
     """
     with torch.autocast(src.device.type, enabled=False):
-        return _InBatchSoftmax.apply(src, dst, item, teacher, teacher_weight)
+        return _InBatchSoftmax.apply(src, dst, item, bound, teacher, teacher_weight)
 
 
 class _InBatchSoftmax(torch.autograd.Function):
@@ -57,11 +63,12 @@ class _InBatchSoftmax(torch.autograd.Function):
         src: Tensor,
         dst: Tensor,
         item: Tensor,
+        bound: float | None,
         teacher: tuple[Tensor, Tensor] | None,
         teacher_weight: float,
     ) -> Tensor:
         types = src.dtype, dst.dtype
-        src, dst, item = in_full(src), in_full(dst), item.int()
+        src, dst = in_full(src), in_full(dst)
         low = score_dtype(src) if teacher is None else src.dtype
         low_src, low_dst = src.to(low), dst.to(low)
         # The pair's own column stays apart, in full: scores, and gradients.
@@ -69,28 +76,33 @@ class _InBatchSoftmax(torch.autograd.Function):
         loss = (teacher_weight - 1.0) * own.sum()
         grad_src, grad_dst = torch.empty_like(src), torch.zeros_like(dst)
         column = torch.arange(src.size(0), device=src.device)
+        # How many columns are a pair's own item a GPU would have to wait for.
+        groups = None if src.is_cuda else _groups(item)
         for rows in column.split(CHUNK):
-            diagonal = column[: rows.numel()], rows
-            same = item[rows].unsqueeze(1) == item
-            score = (low_src[rows] @ low_dst.t()).masked_fill_(same, float("-inf"))
+            score, target = low_src[rows] @ low_dst.t(), None
             if teacher is not None:
-                same[diagonal] = False
+                others = item[rows].unsqueeze(1) == item
+                others[column[: rows.numel()], rows] = False
                 target = teacher[0][rows] @ teacher[1].t()
-                target = target.masked_fill_(same, float("-inf")).softmax(1)
+                target = target.masked_fill_(others, float("-inf")).softmax(1)
                 target *= teacher_weight
-                score[diagonal] = own[rows]
-                loss -= (target * score.masked_fill(same, 0.0)).sum()
-                score[diagonal] = float("-inf")
-            top = torch.maximum(score.amax(1).to(own.dtype), own[rows])
-            weight = score.sub_(top.to(low).unsqueeze(1)).exp_()
-            top, own_weight = top.to(low).to(own.dtype), own[rows]
-            own_weight = own_weight.sub(top).exp_()
+                loss -= (target * score).sum()
+            top = own.new_zeros(rows.numel())
+            if bound is None or bound > LARGEST:
+                top = score.amax(1).to(own.dtype)
+                score -= top.to(low).unsqueeze(1)
+            weight = score.exp_()
+            if groups is None:
+                weight.masked_fill_(item[rows].unsqueeze(1) == item, 0.0)
+            else:
+                weight.view(-1)[_own_columns(rows, *groups)] = 0.0
+            own_weight = (own[rows] - top).exp_()
             total = weight.sum(1).to(own.dtype) + own_weight
             loss += (total.log() + top).sum()
             # The probability of each item, less the target.
             part = (own_weight / total - (1.0 - teacher_weight)).unsqueeze(1)
             total = total.unsqueeze(1)
-            if teacher is not None:
+            if target is not None:
                 weight, total = weight.div_(total).sub_(target), torch.ones_like(total)
             grad_src[rows] = (weight @ low_dst).to(src.dtype) / total + part * dst[rows]
             grad_dst += weight.t() @ (src[rows] / total).to(low)
@@ -105,7 +117,21 @@ class _InBatchSoftmax(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         grad_src, grad_dst = ctx.saved_tensors
-        return grad_src * grad, grad_dst * grad, None, None, None
+        return grad_src * grad, grad_dst * grad, None, None, None, None
+
+
+def _groups(item: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The pairs, sorted by item; where those of an item start; the item of a pair."""
+    _, group, count = item.unique(return_inverse=True, return_counts=True)
+    return group.argsort(), F.pad(count.cumsum(0), (1, 0)), group
+
+
+def _own_columns(rows: Tensor, order: Tensor, ptr: Tensor, group: Tensor) -> Tensor:
+    """Where the columns of a pair's own item are in the scores of some pairs."""
+    start, count = ptr[group[rows]], ptr.diff()[group[rows]]
+    row = torch.arange(rows.numel()).repeat_interleave(count)
+    place = torch.arange(row.numel()) - (count.cumsum(0) - count)[row]
+    return row * group.numel() + order[start[row] + place]
 
 
 _fastest: dict[torch.device, torch.dtype] = {}

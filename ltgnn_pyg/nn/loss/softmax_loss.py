@@ -47,7 +47,8 @@ class SoftmaxLoss(RankingLoss):
             return super().forward(z, batch)
         z = F.normalize(z, dim=-1) if self.cosine else z
         src, dst = gather(z, batch.src_index, batch.dst_pos_index)
-        return in_batch_softmax(src / self.temperature, dst, batch.dst_pos_index)
+        bound = 1.0 / self.temperature if self.cosine else None
+        return in_batch_softmax(src / self.temperature, dst, batch.dst_pos_index, bound)
 
     def compare(self, pos: Tensor, neg: Tensor, src_index: Tensor) -> Tensor:
         """Returns the mean loss, a scalar."""
