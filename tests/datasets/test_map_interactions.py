@@ -222,7 +222,7 @@ def test_the_folder(write, tmp_path, spilled):
     rows = "".join(f"user {u:030},{i}\n" for u, i in zip(user, item, strict=True))
     path = write("user,item\n" + rows)
     folder = tmp_path / "user=5" / "it's [1]*"  # No pattern and no columns.
-    out = map_interactions(path, folder, memory_limit="48MB" if spilled else "1GB")
+    out = map_interactions(path, folder, memory_limit="96MB" if spilled else "1GB")
     expected = read_interactions(path)
     assert torch.equal(out.user, expected.user) and torch.equal(out.item, expected.item)
     assert (out.user_ids == expected.user_ids).all()
