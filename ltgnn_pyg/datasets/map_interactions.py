@@ -85,7 +85,8 @@ def map_interactions(
         duplicates (str, optional): If :obj:`"error"`, a repeated pair is an error; if
             :obj:`"drop"`, its first occurrence stays. (default: :obj:`"error"`)
         memory_limit (str, optional): The memory that DuckDB may take, such as
-            :obj:`"500MB"`. The rest of the work takes about as much again.
+            :obj:`"500MB"`. The rest of the work holds blocks of rows, and pages of the
+            mapped result, which the system takes back when it is short of them.
             (default: :obj:`"1GB"`)
 
     Shapes:
