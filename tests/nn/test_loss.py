@@ -179,6 +179,12 @@ def test_in_batch_softmax_in_bfloat16(monkeypatch):
     assert not torch.equal(grad, other)
     torch.testing.assert_close(rounded, loss, atol=0.0, rtol=1e-3)
     assert (other - grad).norm() < 0.01 * grad.norm()
+    full, rounded = [], []
+    for dtype, out in ((torch.float32, full), (torch.bfloat16, rounded)):
+        monkeypatch.setitem(module._fastest, z.device, dtype)
+        for loss_fn in (SoftmaxLoss(0.12, cosine=False), SoftmaxLoss(0.01)):
+            out.append(loss_fn(20 * z, batch).detach())
+    assert torch.equal(torch.stack(full), torch.stack(rounded))  # Of unlike size.
     monkeypatch.delitem(module._fastest, z.device)
     assert module.score_dtype(z[:100]) == torch.float32  # Small ones stay as they are.
     assert not module._fastest

@@ -39,8 +39,8 @@ def in_batch_softmax(
         dst (torch.Tensor): :math:`\mathbf{v}`, the items' rows :obj:`[num_pairs, dim]`.
         item (torch.Tensor): Which item each is :obj:`[num_pairs]`.
         bound (float, optional): What no score exceeds in size, such as the inverse
-            temperature for cosines: small ones need no maximum first.
-            (default: :obj:`None`)
+            temperature for cosines. Scores of a small one need no maximum first, and
+            may be rounded. (default: :obj:`None`)
         teacher (tuple, optional): The teacher's two sides, likewise, which get no
             gradient. (default: :obj:`None`)
         teacher_weight (float, optional): :math:`\lambda`. (default: :obj:`0.0`)
@@ -69,7 +69,9 @@ class _InBatchSoftmax(torch.autograd.Function):
     ) -> Tensor:
         types = src.dtype, dst.dtype
         src, dst = in_full(src), in_full(dst)
-        low = score_dtype(src) if teacher is None else src.dtype
+        # What is bounded needs no maximum, and keeps its differences when rounded.
+        bounded = bound is not None and bound <= LARGEST
+        low = score_dtype(src) if bounded else src.dtype
         low_src, low_dst = src.to(low), dst.to(low)
         # The pair's own column stays apart, in full: scores, and gradients.
         own = (src * dst).sum(1)
@@ -88,9 +90,9 @@ class _InBatchSoftmax(torch.autograd.Function):
                 target *= teacher_weight
                 loss -= (target * score).sum()
             top = own.new_zeros(rows.numel())
-            if bound is None or bound > LARGEST:
-                top = score.amax(1).to(own.dtype)
-                score -= top.to(low).unsqueeze(1)
+            if not bounded:
+                top = score.amax(1)
+                score -= top.unsqueeze(1)
             weight = score.exp_()
             if groups is None:
                 weight.masked_fill_(item[rows].unsqueeze(1) == item, 0.0)
@@ -138,7 +140,7 @@ _fastest: dict[torch.device, torch.dtype] = {}
 
 
 def score_dtype(src: Tensor) -> torch.dtype:
-    """What scores are computed in: :obj:`torch.bfloat16` for large batches of
+    """What bounded scores are computed in: :obj:`torch.bfloat16` for large batches of
     :obj:`torch.float32` where that is clearly faster, as the first one measures.
     """
     if src.dtype != torch.float32 or src.size(0) < 512:
