@@ -40,7 +40,7 @@ def clock(kernel: adjacency.Kernel, x: Tensor) -> float | None:
     """Milliseconds a product takes."""
     start = time.perf_counter()
     try:
-        kernel(adj_t, x)
+        kernel(adj_t, x, torch.empty_like(x))
     except RuntimeError:
         return None
     return 1e3 * (time.perf_counter() - start)
@@ -49,7 +49,7 @@ def clock(kernel: adjacency.Kernel, x: Tensor) -> float | None:
 def measure(dim: int, dtype: torch.dtype) -> dict[str, Any]:
     """The times of all kernels for tables of a width and a type."""
     x = torch.randn(data.num_nodes, dim, dtype=dtype)
-    chosen = adjacency.fastest_kernel(adj_t, x)
+    chosen = adjacency.fastest_kernel(adj_t, x, torch.empty_like(x))
     times: dict[str, list[float | None]] = {}
     for _ in range(args.turns + 1):  # The first one warms up.
         for kernel in adjacency.KERNELS:

@@ -1,13 +1,16 @@
 """A round of micro-batches, cut into them, and what its inner steps share."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch_geometric.data import Data
+
+from ltgnn_pyg.adjacency import adjoint
+from ltgnn_pyg.polynomial import horner
 
 
 def micro_batches(batch: Data) -> Iterator[Data]:
@@ -39,65 +42,117 @@ def sizes(ptr: list[int]) -> list[int]:
     return [end - start for start, end in pairwise(ptr)]
 
 
+class Tables(NamedTuple):
+    """What a round calculates in, N x dim numbers each."""
+
+    rest: Tensor
+    gradient: Tensor
+    spare: Tensor
+
+
 class Round:
     r"""What the *inner steps* of a round share.
 
-    With :math:`Z = f(X)` linear in :math:`X`, and :math:`c` the weight of a row of
-    :math:`X` in its own row of :math:`Z`, each micro-batch of the round takes a step
-    with the rows
+    With :math:`Z = \sum_k c_k \hat{A}^k X`, and :math:`R = \sum_{k \ge 1} c_k
+    \hat{A}^k X` at the start of the round, each micro-batch takes a step with the rows
 
     .. math::
-        \mathbf{z}_r = (Z^0 - c X^0)_r + c\, \mathbf{x}_r, \qquad
-        \frac{\partial L}{\partial \mathbf{x}_r} = c\, \mathbf{g}_r, \qquad
+        \mathbf{z}_r = \mathbf{r}_r + c_0 \mathbf{x}_r, \qquad
+        \frac{\partial L}{\partial \mathbf{x}_r} = c_0\, \mathbf{g}_r, \qquad
         \mathbf{g}_r = \frac{\partial L}{\partial \mathbf{z}_r},
 
-    :math:`X^0` and :math:`Z^0` being of the start of the round; and the last one
-    delivers, to all rows of the table, what the gradients of all micro-batches,
-    :math:`G = \sum \mathbf{g}`, lack: :math:`f^{\top}(G) - c G`. So a round of one
-    micro-batch has the exact gradient.
+    and the last one delivers, to all rows of the table, what the gradients of all
+    micro-batches, :math:`G = \sum \mathbf{g}`, lack: :math:`\sum_{k \ge 1} c_k
+    (\hat{A}^{\top})^k G`. So a round of one micro-batch has the exact gradient.
 
-    The loader puts one on each micro-batch of a round, and the model fills it: it is
-    gone when the round is.
+    The loader puts one on each micro-batch of a round.
 
     Args:
         adj_t (torch.Tensor): The graph of the round.
+        pool (list): Tables of rounds that have ended, to be taken by others.
 
-    *Cost:* Two tables of N x dim numbers.
+    *Cost:* Three tables of N x dim numbers.
     """
 
-    def __init__(self, adj_t: Tensor) -> None:
+    def __init__(self, adj_t: Tensor, pool: list[Tables]) -> None:
         self.adj_t = adj_t
-        self.rest: Tensor | None = None
-        self.gradient: Tensor | None = None
+        self.pool = pool
+        self.tables: Tables | None = None
 
-    def pull(self, index: Tensor, rest: Tensor, is_last: bool) -> Tensor:
-        """Returns rows of :math:`Z^0 - c X^0`.
+    def step(
+        self,
+        weight: Tensor,
+        index: Tensor,
+        coefficients: Sequence[float],
+        is_last: bool,
+    ) -> Tensor:
+        """Returns rows of :math:`Z`, as a micro-batch sees them.
 
-        What flows back to them is added to :math:`G`, and, if the micro-batch
-        :obj:`is_last`, from there to :obj:`rest` as a whole.
+        Args:
+            weight (torch.Tensor): The table :math:`X`.
+            index (torch.Tensor): Which rows.
+            coefficients (list of float): :math:`c_0, \\ldots, c_K`.
+            is_last (bool): Whether the micro-batch is the last of the round.
         """
-        rows = rest.detach().index_select(0, index).requires_grad_()
-        return _Pull.apply(rows, rest if is_last else None, self, index)
+        if self.tables is None:
+            self.tables = self._take(weight)
+            rest, _, spare = self.tables
+            horner(weight, self.adj_t, [0.0, *coefficients[1:]], rest, spare)
+        return _Step.apply(weight, self, index, coefficients, is_last)
 
-    def push(self, index: Tensor, grad: Tensor) -> Tensor:
-        """Adds rows to :math:`G`, and returns it."""
-        if self.gradient is None:
-            self.gradient = grad.new_zeros(self.adj_t.size(0), grad.size(1))
-        return self.gradient.index_add_(0, index, grad)
+    def deliver(self, coefficients: Sequence[float]) -> Tensor:
+        """Returns what the gradients of all micro-batches lack, and ends the round."""
+        assert self.tables is not None
+        _, gradient, spare = self.tables
+        lacking = [0.0, *coefficients[1:]]
+        out = horner(gradient, adjoint(self.adj_t), lacking, spare=spare)
+        self.pool.append(self.tables)
+        self.tables = None
+        return out
+
+    def _take(self, weight: Tensor) -> Tables:
+        """Takes tables from the pool that fit, or makes them."""
+        weight = weight.detach()
+        while self.pool:
+            tables = self.pool.pop()
+            fits = tables.rest.size() == weight.size() and (
+                (tables.rest.dtype, tables.rest.device) == (weight.dtype, weight.device)
+            )
+            if fits:
+                tables.gradient.zero_()
+                return tables
+        rest, spare = torch.empty_like(weight), torch.empty_like(weight)
+        return Tables(rest, torch.zeros_like(weight), spare)
 
 
-class _Pull(torch.autograd.Function):
-    """Rows of a table, whose gradient is kept on the way back."""
+class _Step(torch.autograd.Function):
+    """The rows of a micro-batch, whose gradients are kept on the way back."""
 
     @staticmethod
     def forward(
-        ctx: Any, rows: Tensor, rest: Tensor | None, state: Round, index: Tensor
+        ctx: Any,
+        weight: Tensor,
+        state: Round,
+        index: Tensor,
+        coefficients: Sequence[float],
+        is_last: bool,
     ) -> Tensor:
-        ctx.state, ctx.index, ctx.is_last = state, index, rest is not None
-        return rows.view_as(rows)
+        assert state.tables is not None
+        ctx.args = (state, index, coefficients, is_last, weight.size())
+        rows = state.tables.rest.index_select(0, index)
+        return rows.add_(weight.index_select(0, index), alpha=coefficients[0])
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        total = ctx.state.push(ctx.index, grad)
-        return None, total if ctx.is_last else None, None, None
+        state, index, coefficients, is_last, size = ctx.args
+        state.tables.gradient.index_add_(0, index, grad)
+        if is_last:
+            out = state.deliver(coefficients)
+            out.index_add_(0, index, grad, alpha=coefficients[0])
+        else:
+            own = coefficients[0] * grad
+            out = torch.sparse_coo_tensor(
+                index.unsqueeze(0), own, size, check_invariants=False
+            )
+        return out, None, None, None, None

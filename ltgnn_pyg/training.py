@@ -34,7 +34,7 @@ from ltgnn_pyg.distributed.checkpoint import load_sharded, save_sharded
 from ltgnn_pyg.evaluation import METRICS, evaluate
 from ltgnn_pyg.loader import PairLoader
 from ltgnn_pyg.nn.init import spectral_
-from ltgnn_pyg.nn.models import MatrixFactorization, Recommender
+from ltgnn_pyg.nn.models import Recommender
 from ltgnn_pyg.optim import RowAdam
 from ltgnn_pyg.retrieval import Vectors
 
@@ -305,16 +305,14 @@ def default_loader(data: Data, model: Recommender) -> Iterable[Data]:
     :class:`~ltgnn_pyg.PairLoader`: with inner steps of 4,096 pairs in 40 rounds an
     epoch for models that are linear in their table, otherwise as it is.
     """
-    if model.own_weight is None:
+    if model.coefficients is None:
         return PairLoader(data)
-    single = model.embedding.weight.dtype == torch.float32
     return PairLoader(
         data,
         batch_size=4096,
         num_rounds=40,
         inner_steps=True,
-        dtype=torch.bfloat16 if single else None,
-        leave_out=not isinstance(model, MatrixFactorization),  # It has no graph.
+        leave_out=len(model.coefficients) > 1,  # Otherwise the graph has no say.
     )
 
 

@@ -65,24 +65,6 @@ def test_all_kernels_agree(dtype, dim, monkeypatch):
         torch.testing.assert_close(grad, expected)
 
 
-@pytest.mark.parametrize("hub", [False, True])
-def test_a_matrix_in_bfloat16(hub):
-    """Its products are of rounded rows, summed in float32, there and back."""
-    edge_index = torch.randint(500, (2, 5000))
-    if hub:
-        edge_index[1] = 0
-    edge_index = torch.cat([edge_index, edge_index.flip(0)], 1)
-    adj_t = normalized_adj(edge_index, None, 500).to(torch.bfloat16)
-    x = torch.randn(500, 7, requires_grad=True)
-    out = propagate(adj_t, x)
-    exact = adj_t.double().to_dense() @ x.detach().bfloat16().double()
-    assert out.dtype == torch.float32
-    torch.testing.assert_close(out.detach().double(), exact, atol=1e-6, rtol=2**-8)
-    (grad,) = torch.autograd.grad(out, x, x.detach())
-    torch.testing.assert_close(grad, out.detach())
-    assert adjoint(adj_t) is adj_t
-
-
 def test_a_kernel_is_chosen_once(monkeypatch):
     monkeypatch.setattr(adjacency, "_fastest", {})
     edge_index = torch.randint(900, (2, 2**16))

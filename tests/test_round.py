@@ -54,7 +54,7 @@ def test_against_a_dense_oracle(cls, leave_out):
         if leave_out:
             pair = batch.n_id[torch.stack([batch.src_index, batch.dst_pos_index])]
             adj[pair[0], pair[1]] = adj[pair[1], pair[0]] = 0.0
-        f, c, start = propagation(model, adj), model.own_weight, x.clone()
+        f, c, start = propagation(model, adj), model.coefficients[0], x.clone()
         rest, total = f @ start - c * start, torch.zeros_like(x)
         parts = list(micro_batches(batch))
         for part in parts:

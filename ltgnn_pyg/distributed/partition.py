@@ -142,14 +142,8 @@ class Partition:
         edge_index: Tensor,
         edge_weight: OptTensor,
         num_nodes: int,
-        dtype: torch.dtype | None = None,
     ) -> ShardedAdjacency:
         """The normalised matrix of the edges of users to items and their reverses."""
-        if dtype is not None:
-            raise ValueError(
-                f"Expected no 'dtype' of the graph in several processes (got {dtype}); "
-                "leave it out"
-            )
         return ShardedAdjacency.build(self, edge_index, edge_weight)
 
     def sum_(self, *tensors: Tensor) -> None:

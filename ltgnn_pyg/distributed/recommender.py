@@ -101,7 +101,7 @@ class ShardedRecommender(Module):
         return cls(model, partition)
 
     @property
-    def own_weight(self) -> None:
+    def coefficients(self) -> None:
         """None: inner steps would send rows for each micro-batch of a round."""
         return None
 

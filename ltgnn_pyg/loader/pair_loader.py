@@ -19,7 +19,7 @@ from ltgnn_pyg.loader.pairs import (
     read_size,
     training_pairs,
 )
-from ltgnn_pyg.round import Round, micro_batches
+from ltgnn_pyg.round import Round, Tables, micro_batches
 
 
 class PairLoader(DataLoader):
@@ -63,13 +63,9 @@ class PairLoader(DataLoader):
         inner_steps (bool, optional): Yields the micro-batches of a round one by one,
             for a step each, see :class:`~ltgnn_pyg.round.Round`: more is learned of a
             pair, and fewer rounds do. For models that say their
-            :attr:`~ltgnn_pyg.nn.models.Recommender.own_weight`. A batch has
+            :attr:`~ltgnn_pyg.nn.models.Recommender.coefficients`. A batch has
             :obj:`round` and :obj:`is_last` in place of :obj:`adj_t`,
             :obj:`pair_ptr` and :obj:`seed_ptr`. (default: :obj:`False`)
-        dtype (torch.dtype, optional): How the graph is stored, *e.g.*,
-            :obj:`torch.bfloat16`, in which products read half the bytes. If
-            :obj:`None`, as :func:`~ltgnn_pyg.normalized_adj` makes it.
-            (default: :obj:`None`)
         leave_out (bool, optional): Takes the pairs of a round out of its graph;
             otherwise all rounds share :attr:`adj_t`, and none costs O(E) to make.
             (default: :obj:`True`)
@@ -105,7 +101,6 @@ class PairLoader(DataLoader):
         num_rounds: int = 80,
         leave_out: bool = True,
         inner_steps: bool = False,
-        dtype: torch.dtype | None = None,
         neg_sampling: NegativeSampling | str | dict[str, Any] | None = None,
         shuffle: bool = True,
         drop_last: bool = False,
@@ -121,7 +116,7 @@ class PairLoader(DataLoader):
         # Among several processes, each makes its part of the matrix.
         partition = data.get("partition")
         make = normalize if partition is None else partition.normalize
-        self.adj_t = make(edge_index, weight, self.num_nodes, dtype)
+        self.adj_t = make(edge_index, weight, self.num_nodes)
         self.leave_out = leave_out
         self.inner_steps = inner_steps
         self.neg_sampling = items_only(
@@ -206,8 +201,9 @@ class PairLoader(DataLoader):
 
     def _inner(self, rounds: Iterable[Data]) -> Iterator[Data]:
         """Cuts rounds into the micro-batches of their inner steps."""
+        pool: list[Tables] = []
         for batch in rounds:
-            state, num = Round(batch.adj_t), len(batch.pair_ptr) - 1
+            state, num = Round(batch.adj_t, pool), len(batch.pair_ptr) - 1
             for i, part in enumerate(micro_batches(batch), start=1):
                 part.round, part.is_last = state, i == num
                 yield part

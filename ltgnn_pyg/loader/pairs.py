@@ -36,13 +36,8 @@ def read_graph(data: Data) -> tuple[Tensor, OptTensor]:
     return to_coo(data[graph], data.get("edge_weight"))
 
 
-def normalize(
-    edge_index: Tensor,
-    edge_weight: OptTensor,
-    num_nodes: int,
-    dtype: torch.dtype | None = None,
-) -> Tensor:
-    """The normalised matrix of a graph, which must be symmetric, of a type.
+def normalize(edge_index: Tensor, edge_weight: OptTensor, num_nodes: int) -> Tensor:
+    """The normalised matrix of a graph, which must be symmetric.
 
     Raises:
         ValueError: If an edge lacks its reverse, or its weight differs there.
@@ -50,7 +45,6 @@ def normalize(
     *Cost:* O(E log E) time.
     """
     adj_t = normalized_adj(edge_index, edge_weight, num_nodes)
-    adj_t = adj_t if dtype is None else adj_t.to(dtype)
     check_symmetric(adj_t)
     return adj_t
 

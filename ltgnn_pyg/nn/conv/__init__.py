@@ -1,6 +1,13 @@
-from ltgnn_pyg.nn.conv.exact_steps import exact_steps
+from ltgnn_pyg.nn.conv.exact_steps import exact_coefficients, exact_steps
 from ltgnn_pyg.nn.conv.fixed_point import SolveReport, solve
 from ltgnn_pyg.nn.conv.history_step import history_step
 from ltgnn_pyg.nn.conv.lt_conv import LTConv
 
-__all__ = ["LTConv", "SolveReport", "exact_steps", "history_step", "solve"]
+__all__ = [
+    "LTConv",
+    "SolveReport",
+    "exact_coefficients",
+    "exact_steps",
+    "history_step",
+    "solve",
+]

@@ -1,9 +1,6 @@
-from typing import Any
-
-import torch
 from torch import Tensor
 
-from ltgnn_pyg.adjacency import adjoint, propagate
+from ltgnn_pyg.polynomial import polynomial
 
 
 def exact_steps(x: Tensor, adj_t: Tensor, alpha: float, K: int) -> Tensor:
@@ -12,10 +9,6 @@ def exact_steps(x: Tensor, adj_t: Tensor, alpha: float, K: int) -> Tensor:
 
     .. math::
         Z^{(k)} = (1 - \alpha) \hat{A} Z^{(k-1)} + \alpha X
-
-    :math:`Z^{(K)}` is a polynomial of :math:`\hat{A}` times :math:`X`, so its gradient
-    is the same steps with the transposed matrix, from the gradient of
-    :math:`Z^{(K)}`. Nothing is kept for them but the matrix.
 
     Args:
         x (torch.Tensor): The node features :obj:`[num_nodes, dim]`.
@@ -27,24 +20,16 @@ def exact_steps(x: Tensor, adj_t: Tensor, alpha: float, K: int) -> Tensor:
     Returns:
         :obj:`[num_nodes, dim]`, of the type of :obj:`x`.
 
-    *Cost:* O(K x E x dim) time, and two tables beside :obj:`x`; backward the same.
+    *Cost:* That of a :func:`~ltgnn_pyg.nn.polynomial` of degree :math:`K`.
     """
-    return _ExactSteps.apply(x, adj_t, alpha, K)
+    return polynomial(x, adj_t, exact_coefficients(alpha, K))
 
 
-class _ExactSteps(torch.autograd.Function):
-    """A polynomial of a matrix, whose backward is that of the transposed matrix."""
+def exact_coefficients(alpha: float, K: int) -> list[float]:
+    r"""The weights of :math:`\hat{A}^0 X, \ldots, \hat{A}^K X` in :math:`Z^{(K)}`.
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, adj_t: Tensor, alpha: float, K: int) -> Tensor:
-        ctx.args = (adj_t, alpha, K)
-        z = x
-        for _ in range(K):
-            z = propagate(adj_t, z)
-            z.lerp_(x.to(z.dtype), alpha)
-        return z.to(x.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        adj_t, alpha, K = ctx.args
-        return _ExactSteps.apply(grad, adjoint(adj_t), alpha, K), None, None, None
+    .. math::
+        \alpha, \; \alpha (1 - \alpha), \; \ldots, \;
+        \alpha (1 - \alpha)^{K - 1}, \; (1 - \alpha)^K
+    """
+    return [alpha * (1.0 - alpha) ** k for k in range(K)] + [(1.0 - alpha) ** K]

@@ -1,8 +1,5 @@
 from typing import Any
 
-from torch import Tensor
-
-from ltgnn_pyg.adjacency import propagate
 from ltgnn_pyg.nn.models.recommender import Recommender
 
 
@@ -45,14 +42,6 @@ class LightGCN(Recommender):
         self.num_layers = num_layers
 
     @property
-    def own_weight(self) -> float:
-        """The weight of layer 0."""
-        return 1.0 / (self.num_layers + 1)
-
-    def encode(self, adj_t: Tensor) -> Tensor:
-        """Returns the mean of all layers."""
-        z = total = self.embedding.weight
-        for _ in range(self.num_layers):
-            z = propagate(adj_t, z)
-            total = total + z
-        return total / (self.num_layers + 1)
+    def coefficients(self) -> list[float]:
+        """The mean of all layers."""
+        return [1.0 / (self.num_layers + 1)] * (self.num_layers + 1)

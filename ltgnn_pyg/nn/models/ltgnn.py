@@ -7,7 +7,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from ltgnn_pyg.history import History
-from ltgnn_pyg.nn.conv import exact_steps, history_step
+from ltgnn_pyg.nn.conv import exact_coefficients, history_step
 from ltgnn_pyg.nn.models.recommender import Recommender
 
 INIT_STEPS = 7  #: Exact steps from X that fill an empty history.
@@ -109,13 +109,9 @@ class LTGNN(Recommender):
         )
 
     @property
-    def own_weight(self) -> float:
-        """:math:`\alpha`."""
-        return self.alpha
-
-    def encode(self, adj_t: Tensor) -> Tensor:
-        """Takes :math:`K` exact steps from :math:`X`."""
-        return exact_steps(self.embedding.weight, adj_t, self.alpha, self.K)
+    def coefficients(self) -> list[float]:
+        """Those of :math:`K` exact steps from :math:`X`."""
+        return exact_coefficients(self.alpha, self.K)
 
     @torch.no_grad()
     def refresh(self, adj_t: Tensor) -> None:

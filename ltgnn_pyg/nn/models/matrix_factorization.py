@@ -1,7 +1,3 @@
-import torch.nn.functional as F
-from torch import Tensor
-from torch_geometric.data import Data
-
 from ltgnn_pyg.nn.models.recommender import Recommender
 
 
@@ -24,17 +20,6 @@ class MatrixFactorization(Recommender):
     """
 
     @property
-    def own_weight(self) -> float:
-        """1: there is nothing else."""
-        return 1.0
-
-    def encode(self, adj_t: Tensor) -> Tensor:
-        """Returns the table; the graph has no say."""
-        return self.embedding.weight
-
-    def loss(self, batch: Data) -> Tensor:
-        """Returns the training loss of a batch, a scalar."""
-        seed = batch.n_id[: batch.num_seeds]
-        x = F.embedding(seed, self.embedding.weight, sparse=True)
-        loss = self.objective(x, batch)
-        return loss if self.weight_decay == 0.0 else loss + self.decay(x, batch)
+    def coefficients(self) -> list[float]:
+        """:math:`Z = X`."""
+        return [1.0]

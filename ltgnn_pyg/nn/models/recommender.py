@@ -1,5 +1,4 @@
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -12,17 +11,19 @@ from torch_geometric.typing import Adj, OptTensor
 
 from ltgnn_pyg.adjacency import degree, normalized_adj
 from ltgnn_pyg.nn.loss import Objective, SoftmaxLoss
+from ltgnn_pyg.polynomial import polynomial
 from ltgnn_pyg.retrieval import Vectors
 from ltgnn_pyg.round import micro_batches, sizes
 
 
-class Recommender(Module, ABC):
+class Recommender(Module):
     r"""The contract all models keep, and what they share: the table of embeddings
     :math:`X`, the objective and its :math:`L_2` term.
 
     A model is its :meth:`encode`, from a normalised graph to the embeddings of all
-    nodes. It trains on the rounds of a :class:`~ltgnn_pyg.PairLoader` in PyTorch's own
-    loop, in which nothing else must be called:
+    nodes, or, if that is a polynomial of the graph, its :attr:`coefficients`. It trains
+    on the rounds of a :class:`~ltgnn_pyg.PairLoader` in PyTorch's own loop, in which
+    nothing else must be called:
 
     .. code-block:: python
 
@@ -108,13 +109,17 @@ class Recommender(Module, ABC):
         torch.nn.init.normal_(self.embedding.weight, std=self.init_std)
 
     @property
-    def own_weight(self) -> float | None:
-        """The weight of a row of the table in its own row of :meth:`encode`, if that
-        is linear in the table, for the inner steps of a round; :obj:`None` if not.
+    def coefficients(self) -> Sequence[float] | None:
+        r"""The polynomial :math:`c_0, \ldots, c_K` that a model is, if it is one:
+
+        .. math::
+            Z = \sum_{k=0}^{K} c_k \hat{A}^k X
+
+        Such models need no :meth:`encode` of their own, and can take the inner steps
+        of a round. :obj:`None` for others.
         """
         return None
 
-    @abstractmethod
     def encode(self, adj_t: Tensor) -> Tensor:
         r"""Returns the embeddings :math:`Z` of all nodes.
 
@@ -126,6 +131,11 @@ class Recommender(Module, ABC):
         Returns:
             :obj:`[num_nodes, dim]`.
         """
+        if self.coefficients is None:
+            raise NotImplementedError(
+                f"Expected {type(self).__name__} to define 'encode' or 'coefficients'"
+            )
+        return polynomial(self.embedding.weight, adj_t, self.coefficients)
 
     def loss(self, batch: Data) -> Tensor:
         """Returns the training loss of a batch, a scalar.
@@ -139,37 +149,33 @@ class Recommender(Module, ABC):
 
         *Cost:* That of :meth:`encode` and, for its pairs, of the objective.
         """
-        if "round" in batch:
-            z = self._inner_step(batch)
-        elif "adj_t" in batch:
-            z = self.encode(batch.adj_t).index_select(0, batch.n_id)
-        else:
-            raise ValueError(
-                "Expected a batch with the graph of its round, 'batch.adj_t' (got "
-                "none); train on the batches of a 'PairLoader'"
-            )
+        z = self._rows(batch)
         loss = self.objective(z, batch)
         if self.weight_decay > 0.0:
             x = F.embedding(batch.n_id, self.embedding.weight, sparse=True)
             loss = loss + self.decay(x, batch)
         return loss
 
-    def _inner_step(self, batch: Data) -> Tensor:
-        """The rows of a micro-batch, see :class:`~ltgnn_pyg.round.Round`."""
-        c, weight, state = self.own_weight, self.embedding.weight, batch.round
-        if c is None:
-            raise ValueError(
-                f"Expected a model that is linear in its table for inner steps (got a "
-                f"{type(self).__name__}, which does not say its 'own_weight'); load "
-                "rounds with 'inner_steps=False'"
-            )
-        rest = state.rest
-        if rest is None:
-            rest = self.encode(state.adj_t) - c * weight
-            if torch.is_grad_enabled():
-                state.rest = rest
-        x = F.embedding(batch.n_id, weight, sparse=True)
-        return state.pull(batch.n_id, rest, batch.is_last) + c * x
+    def _rows(self, batch: Data) -> Tensor:
+        """The rows of a batch's seeds."""
+        c, weight = self.coefficients, self.embedding.weight
+        index = batch.n_id[: batch.num_seeds]
+        if c is not None and len(c) == 1:  # No other row has a say.
+            return c[0] * F.embedding(index, weight, sparse=True)
+        if "round" in batch:
+            if c is None:
+                raise ValueError(
+                    f"Expected a model that is a polynomial of the graph for inner "
+                    f"steps (got a {type(self).__name__}, which does not say its "
+                    "'coefficients'); load rounds with 'inner_steps=False'"
+                )
+            return batch.round.step(weight, index, c, batch.is_last)
+        if "adj_t" in batch:
+            return self.encode(batch.adj_t).index_select(0, index)
+        raise ValueError(
+            "Expected a batch with the graph of its round, 'batch.adj_t' (got none); "
+            "train on the batches of a 'PairLoader'"
+        )
 
     def forward(self, batch: Data) -> Tensor:
         """Returns :meth:`loss`, for wrappers that call a module, such as
