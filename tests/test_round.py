@@ -144,3 +144,23 @@ def test_models_that_are_not_linear_are_refused():
     model = ThreeLayers(DATA.num_users, DATA.num_items)
     with pytest.raises(ValueError, match="inner_steps=False"):
         model.loss(next(iter(load())))
+
+
+def test_tables_are_handed_on_but_never_shared():
+    """Rounds one after the other calculate in the same tables; rounds side by side,
+    whatever a user makes of the batches, do not.
+    """
+    model, pointers = build(LTGNN), []
+    for batch in load():
+        model.loss(batch).backward()
+        if batch.is_last:
+            assert batch.round.tables is None
+            pointers.append([t.data_ptr() for t in batch.round.pool[0]])
+    assert len(pointers) == 3 and pointers[0] == pointers[1] == pointers[2]
+    expected, model.embedding.weight.grad = model.embedding.weight.grad, None
+    batches = list(load())
+    thirds = [batches[:4], batches[4:8], batches[8:]]
+    for side_by_side in zip(*thirds, strict=True):
+        for batch in side_by_side:
+            model.loss(batch).backward()
+    torch.testing.assert_close(model.embedding.weight.grad, expected)

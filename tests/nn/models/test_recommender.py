@@ -8,7 +8,7 @@ import torch
 from torch_geometric.transforms import AddSelfLoops
 
 from ltgnn_pyg import LTGNN, ItemNegativeSampling, PairLoader
-from ltgnn_pyg.nn import BPRLoss, LightGCN, MatrixFactorization
+from ltgnn_pyg.nn import BPRLoss, LightGCN, MatrixFactorization, Recommender
 from ltgnn_pyg.optim import RowAdam
 from ltgnn_pyg.round import micro_batches, sizes
 from tests.dense import dense_adj
@@ -301,6 +301,8 @@ def test_bad_arguments(cls):
         cls(2, 3, weight_decay=-1.0)
     with pytest.raises(ValueError, match="'num_layers'"):
         LightGCN(2, 3, num_layers=0)
+    with pytest.raises(NotImplementedError, match="'encode' or 'coefficients'"):
+        Recommender(2, 3).encode(torch.eye(5).to_sparse_csr())
 
 
 class Scaled(BPRLoss):
