@@ -33,3 +33,44 @@ def fixed_point(adj: Tensor, x: Tensor, alpha: float) -> Tensor:
     """alpha (I - (1 - alpha) A)^-1 X."""
     eye = torch.eye(adj.size(0), dtype=adj.dtype)
     return torch.linalg.solve(eye - (1 - alpha) * adj, alpha * x)
+
+
+def softmax_loss(
+    z: Tensor, user: Tensor, item: Tensor, temperature: float = 0.12
+) -> Tensor:
+    """In-batch softmax over cosines, pair by pair."""
+    unit = z / z.norm(dim=1, keepdim=True)
+    terms = []
+    for u, i in zip(user.tolist(), item.tolist(), strict=True):
+        rows = [i, *(j for j in item.tolist() if j != i)]
+        terms.append(-(unit[rows] @ unit[u] / temperature).log_softmax(0)[0])
+    return torch.stack(terms).mean()
+
+
+def info_nce(one: Tensor, two: Tensor, node: Tensor, temperature: float) -> Tensor:
+    """InfoNCE between two views of some nodes, each once, node by node."""
+    one, two = (z / z.norm(dim=1, keepdim=True) for z in (one, two))
+    rows = sorted(set(node.tolist()))
+    terms = [
+        -(two[rows] @ one[row] / temperature).log_softmax(0)[place]
+        for place, row in enumerate(rows)
+    ]
+    return torch.stack(terms).mean()
+
+
+def contrastive_loss(
+    z: Tensor,
+    one: Tensor,
+    two: Tensor,
+    parts: list[tuple[Tensor, Tensor]],
+    weight: float,
+    temperature: float,
+) -> Tensor:
+    """The loss of a round: softmax and InfoNCE of each micro-batch of pairs."""
+    total, num = 0.0, sum(user.numel() for user, _ in parts)
+    for user, item in parts:
+        loss = softmax_loss(z, user, item)
+        for node in (user, item):
+            loss = loss + weight * info_nce(one, two, node, temperature)
+        total = total + user.numel() / num * loss
+    return total

@@ -36,6 +36,7 @@ ALLOWED = {
         "polynomial",
         "retrieval",
         "round",
+        "sampler",
     },
     "nn": {"nn.conv", "nn.loss", "nn.models"},
     "distributed": {

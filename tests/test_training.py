@@ -15,7 +15,7 @@ from ltgnn_pyg.evaluation import evaluate
 from ltgnn_pyg.nn import MatrixFactorization
 from ltgnn_pyg.optim import RowAdam
 from ltgnn_pyg.training import default_loader, moving_average
-from tests.toy import MODELS, ThreeLayers, blocks
+from tests.toy import MODELS, blocks
 
 
 def small(data, model):
@@ -260,9 +260,10 @@ def test_default_loader():
     """Inner steps for what is linear in its table, a step a round for others."""
     data, size = blocks().train.to_data(), (64, 32, 8)
     for cls in MODELS:
-        loader = default_loader(data, cls(*size))
+        model = cls(*size)
+        loader = default_loader(data, model)
         assert isinstance(loader, PairLoader)
-        assert loader.inner_steps == (cls is not ThreeLayers)
+        assert loader.inner_steps == (model.coefficients is not None)
         assert loader.leave_out == (cls is not MatrixFactorization)
 
 

@@ -5,7 +5,16 @@ from torch.nn import Linear, ModuleList
 
 from ltgnn_pyg.adjacency import propagate
 from ltgnn_pyg.datasets import Interactions, Split
-from ltgnn_pyg.nn import LTGNN, LightGCN, MatrixFactorization, Recommender
+from ltgnn_pyg.nn import (
+    LTGNN,
+    SGL,
+    LightGCN,
+    MatrixFactorization,
+    PinSage,
+    Recommender,
+    SimGCL,
+    XSimGCL,
+)
 
 
 class ThreeLayers(Recommender):
@@ -24,7 +33,16 @@ class ThreeLayers(Recommender):
 
 
 #: Every model, with its default arguments. A new one is a line here.
-MODELS = [MatrixFactorization, LightGCN, LTGNN, ThreeLayers]
+MODELS = [
+    MatrixFactorization,
+    LightGCN,
+    LTGNN,
+    SGL,
+    SimGCL,
+    XSimGCL,
+    PinSage,
+    ThreeLayers,
+]
 
 
 def blocks(num_blocks: int = 4, size: int = 8, rounds: int = 2) -> Split:

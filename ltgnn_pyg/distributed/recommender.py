@@ -54,7 +54,8 @@ class ShardedRecommender(Module):
 
     def __init__(self, model: Recommender, partition: Partition) -> None:
         super().__init__()
-        if not isinstance(model, Recommender) or type(model).loss not in LOSSES:
+        own = not isinstance(model, Recommender) or type(model).loss not in LOSSES
+        if own or type(model).rows is not Recommender.rows:
             raise ValueError(
                 f"Expected a model whose loss is that of 'Recommender' (got "
                 f"{type(model).__name__}, whose own loss cannot be split among "

@@ -15,10 +15,21 @@ from ltgnn_pyg.nn.loss import (
     HardNegatives,
     MarginLoss,
     Objective,
+    PSLLoss,
     RankingLoss,
+    SoftmaxAtKLoss,
     SoftmaxLoss,
 )
-from ltgnn_pyg.nn.models import LTGNN, LightGCN, MatrixFactorization, Recommender
+from ltgnn_pyg.nn.models import (
+    LTGNN,
+    SGL,
+    LightGCN,
+    MatrixFactorization,
+    PinSage,
+    Recommender,
+    SimGCL,
+    XSimGCL,
+)
 
 __all__ = [
     "BCELoss",
@@ -34,10 +45,16 @@ __all__ = [
     "MarginLoss",
     "MatrixFactorization",
     "Objective",
+    "PSLLoss",
+    "PinSage",
     "RankingLoss",
     "Recommender",
+    "SGL",
+    "SimGCL",
+    "SoftmaxAtKLoss",
     "SoftmaxLoss",
     "SolveReport",
+    "XSimGCL",
     "exact_steps",
     "history_step",
     "solve",

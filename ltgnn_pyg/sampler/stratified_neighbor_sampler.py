@@ -1,5 +1,3 @@
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 from torch_geometric.sampler import (
@@ -13,22 +11,7 @@ from torch_geometric.typing import OptTensor
 
 from ltgnn_pyg.sampler.generator import generator_here
 from ltgnn_pyg.sampler.link_sampler import sample_links
-
-
-@dataclass
-class WeightedSamplerOutput(SamplerOutput):
-    r"""A sampled subgraph with the weight of each of its edges.
-
-    Args:
-        edge_weight (torch.Tensor, optional): :math:`c_{rj} \hat{A}_{rj}`, the
-            normalised weight times the inverse inclusion probability,
-            :obj:`[num_sampled_edges]`. (default: :obj:`None`)
-        ptr (torch.Tensor, optional): The boundaries of each seed's edges
-            :obj:`[num_seeds + 1]`. (default: :obj:`None`)
-    """
-
-    edge_weight: OptTensor = None
-    ptr: OptTensor = None
+from ltgnn_pyg.sampler.weighted_sampler_output import WeightedSamplerOutput
 
 
 class StratifiedNeighborSampler(BaseSampler):
@@ -143,21 +126,7 @@ class StratifiedNeighborSampler(BaseSampler):
         return sample_links(index, neg_sampling, self._subgraph, num_nodes, device)
 
     def _subgraph(self, seed: Tensor, time: OptTensor = None) -> WeightedSamplerOutput:
-        neighbor, weight, ptr = self.sample(seed)
-        num_seeds, num_edges = seed.numel(), neighbor.numel()
-        position = torch.arange(num_seeds + num_edges, device=seed.device)
-        return WeightedSamplerOutput(
-            node=torch.cat([seed, neighbor]),
-            row=position[num_seeds:],
-            col=position[:num_seeds].repeat_interleave(
-                ptr.diff(), output_size=num_edges
-            ),
-            edge=None,
-            num_sampled_nodes=[num_seeds, num_edges],
-            num_sampled_edges=[num_edges],
-            edge_weight=weight,
-            ptr=ptr,
-        )
+        return WeightedSamplerOutput.one_hop(seed, *self.sample(seed))
 
 
 def _cumsum(count: Tensor) -> Tensor:

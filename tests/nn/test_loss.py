@@ -19,6 +19,8 @@ from ltgnn_pyg.nn.loss import (
     HardNegatives,
     MarginLoss,
     Objective,
+    PSLLoss,
+    SoftmaxAtKLoss,
     SoftmaxLoss,
 )
 
@@ -261,6 +263,8 @@ IN_BATCH = [
     DirectAULoss(),
     DistillationLoss(torch.randn(7, 5)),
     HardNegatives(BCELoss(in_batch=True), 3),
+    PSLLoss(),
+    SoftmaxAtKLoss(100),
 ]
 DRAWN = [
     SoftmaxLoss(in_batch=False),
@@ -270,6 +274,8 @@ DRAWN = [
     MarginLoss(),
     CosineContrastiveLoss(),
     HardNegatives(BPRLoss(), 1),
+    PSLLoss(in_batch=False),
+    SoftmaxAtKLoss(100, in_batch=False),
 ]
 
 

@@ -22,9 +22,17 @@ from ltgnn_pyg.nn.loss.cosine_contrastive_loss import CosineContrastiveLoss
 from ltgnn_pyg.nn.loss.direct_au_loss import DirectAULoss
 from ltgnn_pyg.nn.loss.distillation_loss import DistillationLoss
 from ltgnn_pyg.nn.loss.hard_negatives import HardNegatives
+from ltgnn_pyg.nn.loss.info_nce import info_nce
 from ltgnn_pyg.nn.loss.margin_loss import MarginLoss
 from ltgnn_pyg.nn.loss.objective import Objective
+from ltgnn_pyg.nn.loss.psl_loss import (
+    PSLLoss,
+    atan_surrogate,
+    relu_surrogate,
+    tanh_surrogate,
+)
 from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss
+from ltgnn_pyg.nn.loss.softmax_at_k_loss import SoftmaxAtKLoss
 from ltgnn_pyg.nn.loss.softmax_loss import SoftmaxLoss
 
 __all__ = [
@@ -37,6 +45,12 @@ __all__ = [
     "HardNegatives",
     "MarginLoss",
     "Objective",
+    "PSLLoss",
     "RankingLoss",
+    "SoftmaxAtKLoss",
     "SoftmaxLoss",
+    "atan_surrogate",
+    "info_nce",
+    "relu_surrogate",
+    "tanh_surrogate",
 ]

@@ -1,4 +1,5 @@
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -20,11 +21,13 @@ def in_batch_softmax(
     bound: float | None = None,
     teacher: tuple[Tensor, Tensor] | None = None,
     teacher_weight: float = 0.0,
+    surrogate: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None,
+    weigh: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
 ) -> Tensor:
     r"""The cross-entropy of pairs against the items of their batch.
 
     .. math::
-        L = - \frac{1}{B} \sum_b \sum_i t_{bi} \ln \frac{\exp s_{bi}}
+        L = - \frac{1}{B} \sum_b w_b \sum_i t_{bi} \ln \frac{\exp s_{bi}}
         {\sum_{j} \exp s_{bj}}, \qquad
         t_{bi} = (1 - \lambda) \, \delta_{i i_b} + \lambda \, p^{T}_b(i)
 
@@ -38,20 +41,28 @@ def in_batch_softmax(
             :obj:`[num_pairs, dim]`.
         dst (torch.Tensor): :math:`\mathbf{v}`, the items' rows :obj:`[num_pairs, dim]`.
         item (torch.Tensor): Which item each is :obj:`[num_pairs]`.
-        bound (float, optional): What no score exceeds in size, such as the inverse
-            temperature for cosines. Scores of a small one need no maximum first, and
-            may be rounded. (default: :obj:`None`)
+        bound (float, optional): What no score, or :math:`f` below, exceeds in size,
+            such as the inverse temperature for cosines. Scores of a small one need no
+            maximum first, and may be rounded. (default: :obj:`None`)
         teacher (tuple, optional): The teacher's two sides, likewise, which get no
             gradient. (default: :obj:`None`)
         teacher_weight (float, optional): :math:`\lambda`. (default: :obj:`0.0`)
+        surrogate (callable, optional): Returns :math:`f(d)` and :math:`f'(d)` of the
+            differences :math:`d = s_{bj} - s_{b i_b}`; :math:`f` then stands for
+            :math:`s_{bj}`, and 0 for the pair's own score. (default: :obj:`None`)
+        weigh (callable, optional): Returns the weights :math:`w_b` of some pairs, and
+            how they change with the own score, given that :obj:`[num]` and the scores
+            of all items :obj:`[num, num_pairs]`, :obj:`-inf` where they are the pair's
+            own. If :obj:`None`, :math:`w_b = 1`. (default: :obj:`None`)
 
     Returns:
         A scalar, :obj:`float32` at least.
 
     *Cost:* O(num_pairs^2 x dim) time, O(num_pairs x (dim + CHUNK)) memory.
     """
+    options = bound, teacher, teacher_weight, surrogate, weigh
     with torch.autocast(src.device.type, enabled=False):
-        return _InBatchSoftmax.apply(src, dst, item, bound, teacher, teacher_weight)
+        return _InBatchSoftmax.apply(src, dst, item, *options)
 
 
 class _InBatchSoftmax(torch.autograd.Function):
@@ -66,6 +77,8 @@ class _InBatchSoftmax(torch.autograd.Function):
         bound: float | None,
         teacher: tuple[Tensor, Tensor] | None,
         teacher_weight: float,
+        surrogate: Callable[[Tensor], tuple[Tensor, Tensor]] | None,
+        weigh: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None,
     ) -> Tensor:
         types = src.dtype, dst.dtype
         src, dst = in_full(src), in_full(dst)
@@ -74,14 +87,15 @@ class _InBatchSoftmax(torch.autograd.Function):
         low = score_dtype(src) if bounded else src.dtype
         low_src, low_dst = src.to(low), dst.to(low)
         # The pair's own column stays apart, in full: scores, and gradients.
-        own = (src * dst).sum(1)
-        loss = (teacher_weight - 1.0) * own.sum()
+        all_own = (src * dst).sum(1)
+        loss = all_own.new_zeros(())
         grad_src, grad_dst = torch.empty_like(src), torch.zeros_like(dst)
         column = torch.arange(src.size(0), device=src.device)
         # How many columns are a pair's own item a GPU would have to wait for.
         groups = None if src.is_cuda else _groups(item)
         for rows in column.split(CHUNK):
-            score, target = low_src[rows] @ low_dst.t(), None
+            own, score = all_own[rows], low_src[rows] @ low_dst.t()
+            target, slope = None, None
             if teacher is not None:
                 others = item[rows].unsqueeze(1) == item
                 others[column[: rows.numel()], rows] = False
@@ -89,25 +103,41 @@ class _InBatchSoftmax(torch.autograd.Function):
                 target = target.masked_fill_(others, float("-inf")).softmax(1)
                 target *= teacher_weight
                 loss -= (target * score).sum()
-            top = own.new_zeros(rows.numel())
+            if surrogate is not None:
+                score, slope = surrogate(score.to(own.dtype) - own.unsqueeze(1))
+                own = torch.zeros_like(own)
+            if groups is None:
+                score.masked_fill_(item[rows].unsqueeze(1) == item, float("-inf"))
+            else:
+                score.view(-1)[_own_columns(rows, *groups)] = float("-inf")
+            change = None
+            if weigh is not None:
+                pair_weight, change = weigh(own, score)
+            top = torch.zeros_like(own)
             if not bounded:
-                top = score.amax(1)
+                top = torch.maximum(score.amax(1), own)
                 score -= top.unsqueeze(1)
             weight = score.exp_()
-            if groups is None:
-                weight.masked_fill_(item[rows].unsqueeze(1) == item, 0.0)
-            else:
-                weight.view(-1)[_own_columns(rows, *groups)] = 0.0
-            own_weight = (own[rows] - top).exp_()
+            own_weight = (own - top).exp_()
             total = weight.sum(1).to(own.dtype) + own_weight
-            loss += (total.log() + top).sum()
+            each = total.log() + top - (1.0 - teacher_weight) * own
             # The probability of each item, less the target.
-            part = (own_weight / total - (1.0 - teacher_weight)).unsqueeze(1)
-            total = total.unsqueeze(1)
+            scale, part = total.reciprocal(), own_weight / total
+            part -= 1.0 - teacher_weight
             if target is not None:
-                weight, total = weight.div_(total).sub_(target), torch.ones_like(total)
-            grad_src[rows] = (weight @ low_dst).to(src.dtype) / total + part * dst[rows]
-            grad_dst += weight.t() @ (src[rows] / total).to(low)
+                weight = weight.mul_(scale.unsqueeze(1)).sub_(target)
+                scale = torch.ones_like(scale)
+            if slope is not None:
+                weight = weight.mul_(slope)
+                part = -scale * weight.sum(1)
+                weight = weight.to(low)
+            if change is not None:
+                scale, part = scale * pair_weight, part * pair_weight + each * change
+                each = each * pair_weight
+            loss += each.sum()
+            scale, part = scale.unsqueeze(1), part.unsqueeze(1)
+            grad_src[rows] = scale * (weight @ low_dst).to(src.dtype) + part * dst[rows]
+            grad_dst += weight.t() @ (scale * src[rows]).to(low)
             grad_dst[rows] += part * src[rows]
         num = max(src.size(0), 1)
         ctx.save_for_backward(
@@ -119,7 +149,7 @@ class _InBatchSoftmax(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         grad_src, grad_dst = ctx.saved_tensors
-        return grad_src * grad, grad_dst * grad, None, None, None, None
+        return grad_src * grad, grad_dst * grad, *(None,) * 6
 
 
 def _groups(item: Tensor) -> tuple[Tensor, Tensor, Tensor]:

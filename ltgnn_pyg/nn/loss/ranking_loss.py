@@ -102,7 +102,7 @@ class RankingLoss(Objective):
         else:  # Shared by the batch.
             neg_score = src @ neg.t()
         pos_score = (src * pos).sum(-1) / self.temperature
-        neg_score = neg_score / self.temperature
+        pos_score, neg_score = self.logits(pos_score, neg_score / self.temperature)
         if neg_index is None:  # What becomes -inf gets a gradient of zero.
             same = pos_index.unsqueeze(1) == pos_index
             neg_score = neg_score.masked_fill(same, float("-inf"))
@@ -111,6 +111,15 @@ class RankingLoss(Objective):
             if self.corrects_pos:
                 pos_score = pos_score - batch.log_q[pos_index]
         return pos_score, neg_score
+
+    def logits(self, pos: Tensor, neg: Tensor) -> tuple[Tensor, Tensor]:
+        """What stands for the scores, before they are corrected: themselves.
+
+        Args:
+            pos (torch.Tensor): Scores of the positives :obj:`[num_pairs]`.
+            neg (torch.Tensor): Scores of their negatives :obj:`[num_pairs, amount]`.
+        """
+        return pos, neg
 
     @abstractmethod
     def compare(self, pos: Tensor, neg: Tensor, src_index: Tensor) -> Tensor:
@@ -134,3 +143,10 @@ class RankingLoss(Objective):
 def mean_of_negatives(term: Tensor, neg: Tensor) -> Tensor:
     """The mean of a term over the negatives that are there."""
     return term.sum() / (neg > float("-inf")).sum().clamp(min=1)
+
+
+def cross_entropy(pos: Tensor, neg: Tensor) -> Tensor:
+    """The negative logarithm of the softmax of each positive :obj:`[num_pairs]`."""
+    score = torch.cat([pos.unsqueeze(1), neg], dim=1)
+    first = torch.zeros(pos.numel(), dtype=torch.long, device=pos.device)
+    return F.cross_entropy(score, first, reduction="none")

@@ -1,11 +1,10 @@
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Data
 
 from ltgnn_pyg.nn.loss.in_batch_softmax import in_batch_softmax
 from ltgnn_pyg.nn.loss.objective import gather
-from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss
+from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss, cross_entropy
 
 
 class SoftmaxLoss(RankingLoss):
@@ -52,5 +51,4 @@ class SoftmaxLoss(RankingLoss):
 
     def compare(self, pos: Tensor, neg: Tensor, src_index: Tensor) -> Tensor:
         """Returns the mean loss, a scalar."""
-        score = torch.cat([pos.unsqueeze(1), neg], dim=1)
-        return F.cross_entropy(score, torch.zeros_like(src_index, dtype=torch.long))
+        return cross_entropy(pos, neg).mean()

@@ -1,4 +1,4 @@
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -171,11 +171,32 @@ class Recommender(Module):
                 )
             return batch.round.step(weight, index, c, batch.is_last)
         if "adj_t" in batch:
-            return self.encode(batch.adj_t).index_select(0, index)
+            return self.rows(batch.adj_t, index)
         raise ValueError(
             "Expected a batch with the graph of its round, 'batch.adj_t' (got none); "
             "train on the batches of a 'PairLoader'"
         )
+
+    def rows(self, adj_t: Tensor, index: Tensor) -> Tensor:
+        r"""Returns what a round trains: rows of :meth:`encode`.
+
+        A model that compares views of the graph returns the rows of all of them side by
+        side, and takes them apart in :meth:`compare`.
+
+        Args:
+            adj_t (torch.Tensor): The graph of the round.
+            index (torch.Tensor): Which rows :obj:`[num_seeds]`.
+        """
+        return self.encode(adj_t).index_select(0, index)
+
+    def compare(self, z: Tensor, batch: Data) -> Tensor:
+        """Returns the objective of a micro-batch, a scalar.
+
+        Args:
+            z (torch.Tensor): The rows of its seeds, as :meth:`rows` makes them.
+            batch (torch_geometric.data.Data): The micro-batch.
+        """
+        return self.loss_fn(z, batch)
 
     def forward(self, batch: Data) -> Tensor:
         """Returns :meth:`loss`, for wrappers that call a module, such as
@@ -196,14 +217,14 @@ class Recommender(Module):
         *Cost:* That of the objective, O(num_seeds x dim) memory beside.
         """
         if "pair_ptr" not in batch:  # It is one micro-batch.
-            return self.loss_fn(z, batch)
+            return self.compare(z, batch)
         if torch.is_grad_enabled():
             params = [p for p in self.loss_fn.parameters() if p.requires_grad]
-            return _MicroBatches.apply(z, batch, self.loss_fn, *params)
+            return _MicroBatches.apply(z, batch, self.compare, *params)
         loss = z.new_zeros(())
         parts = z.split(sizes(batch.seed_ptr))
         for rows, part in zip(parts, micro_batches(batch), strict=True):
-            loss += share(part, batch) * self.loss_fn(rows, part)
+            loss += share(part, batch) * self.compare(rows, part)
         return loss
 
     def decay(self, x: Tensor, batch: Data) -> Tensor:
@@ -275,7 +296,11 @@ class _MicroBatches(torch.autograd.Function):
     @staticmethod
     @torch.compiler.disable
     def forward(
-        ctx: Any, z: Tensor, batch: Data, loss_fn: Objective, *params: Tensor
+        ctx: Any,
+        z: Tensor,
+        batch: Data,
+        loss_fn: Callable[[Tensor, Data], Tensor],
+        *params: Tensor,
     ) -> Tensor:
         loss, grad_z = z.new_zeros(()), torch.empty_like(z)
         grads = [torch.zeros_like(p) for p in params]

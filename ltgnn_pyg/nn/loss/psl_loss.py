@@ -1,0 +1,113 @@
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch_geometric.data import Data
+
+from ltgnn_pyg.nn.loss.in_batch_softmax import in_batch_softmax
+from ltgnn_pyg.nn.loss.objective import gather, log_degree
+from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss, cross_entropy
+
+
+def tanh_surrogate(d: Tensor) -> Tensor:
+    r""":math:`\tanh d + 1`."""
+    return d.tanh() + 1.0
+
+
+def atan_surrogate(d: Tensor) -> Tensor:
+    r""":math:`\arctan d + 1`."""
+    return d.atan() + 1.0
+
+
+def relu_surrogate(d: Tensor) -> Tensor:
+    r""":math:`\max(0, d + 1)`."""
+    return F.relu(d + 1.0)
+
+
+class PSLLoss(RankingLoss):
+    r"""The pairwise softmax loss of `"PSL: Rethinking and Improving Softmax Loss
+    from Pairwise Perspective for Recommendation"
+    <https://arxiv.org/abs/2411.00163>`_: softmax with a milder function than the
+    exponential in it, which is closer to NDCG and less moved by false negatives.
+
+    .. math::
+        L = \frac{1}{B} \sum_b \ln \Big( 1 + \sum_{j \in \mathcal{N}_b} \sigma(
+        d_{bj})^{1 / \tau} \Big), \qquad
+        d_{bj} = \frac{\cos(\mathbf{z}_{u_b}, \mathbf{z}_j) - \cos(\mathbf{z}_{u_b},
+        \mathbf{z}_{i_b})}{2}
+
+    The 1 is the pair's own, :math:`\sigma(0)`. With :math:`\sigma = \exp` it is
+    :class:`~ltgnn_pyg.nn.SoftmaxLoss` at the temperature :math:`2 \tau`.
+
+    What it learns grows with the density ratio :math:`p(i | u) / q(i)`, but is its
+    logarithm only with the exponential. So negatives drawn otherwise than uniformly are
+    corrected outside of :math:`\sigma`, which is exact: :math:`\sigma(d_{bj})^{1 /
+    \tau} \, q_{i_b} / q_j`. In the batch, :meth:`item_bias` is that of softmax,
+    :math:`2 \tau \ln d_i`, exact to the first order: near :math:`d = 0` all surrogates
+    are the exponential.
+
+    Args:
+        surrogate (callable, optional): :math:`\sigma`, entry by entry, of value and
+            slope 1 at 0: :func:`relu_surrogate`, :func:`tanh_surrogate`,
+            :func:`atan_surrogate`. (default: :func:`relu_surrogate`)
+        temperature (float, optional): :math:`\tau`. (default: :obj:`0.06`)
+        cosine (bool, optional): Scores by cosine; otherwise by inner product.
+            (default: :obj:`True`)
+        in_batch (bool, optional): The negatives are the items of the batch; otherwise
+            they are drawn. (default: :obj:`True`)
+
+    Raises:
+        ValueError: If :obj:`temperature` is not positive.
+
+    *Cost:* As of :class:`~ltgnn_pyg.nn.SoftmaxLoss`.
+    """
+
+    def __init__(
+        self,
+        surrogate: Callable[[Tensor], Tensor] = relu_surrogate,
+        temperature: float = 0.06,
+        cosine: bool = True,
+        in_batch: bool = True,
+    ) -> None:
+        super().__init__(cosine, temperature, in_batch)
+        self.surrogate = surrogate
+
+    def forward(self, z: Tensor, batch: Data) -> Tensor:
+        """Returns the mean loss of the batch, a scalar."""
+        if self.negatives(batch) is not None:
+            return super().forward(z, batch)
+        z = F.normalize(z, dim=-1) if self.cosine else z
+        src, dst = gather(z, batch.src_index, batch.dst_pos_index)
+        bound = float(self._log(torch.ones(()))) if self.cosine else None
+        return in_batch_softmax(
+            src / 2, dst, batch.dst_pos_index, bound, surrogate=self._log_and_slope
+        )
+
+    def logits(self, pos: Tensor, neg: Tensor) -> tuple[Tensor, Tensor]:
+        r"""Returns 0 and :math:`\ln \sigma(d) / \tau`."""
+        difference = (neg - pos.unsqueeze(1)) * (self.temperature / 2)
+        return torch.zeros_like(pos), self._log(difference)
+
+    def compare(self, pos: Tensor, neg: Tensor, src_index: Tensor) -> Tensor:
+        """Returns the mean loss, a scalar."""
+        return cross_entropy(pos, neg).mean()
+
+    def item_bias(self, degree: Tensor) -> Tensor | None:
+        r"""Returns :math:`2 \tau \ln d_i` in the batch, :obj:`None` elsewhere."""
+        return 2 * self.temperature * log_degree(degree) if self.in_batch else None
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        name = getattr(self.surrogate, "__qualname__", repr(self.surrogate))
+        return f"surrogate={name}, {super().extra_repr()}"
+
+    def _log(self, d: Tensor) -> Tensor:
+        tiny = torch.finfo(d.dtype).tiny  # A surrogate may reach 0.
+        return self.surrogate(d).clamp(min=tiny).log() / self.temperature
+
+    def _log_and_slope(self, d: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            log = self._log(d.requires_grad_())
+            (slope,) = torch.autograd.grad(log.sum(), d)
+        return log.detach(), slope

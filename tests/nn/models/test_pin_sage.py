@@ -1,0 +1,157 @@
+import copy
+import pickle
+from functools import partial
+
+import pytest
+import torch
+
+from ltgnn_pyg import PairLoader, fit
+from ltgnn_pyg.nn import HardNegatives, MarginLoss, PinSage
+from ltgnn_pyg.optim import RowAdam
+from ltgnn_pyg.sampler import RandomWalkSampler
+from tests.dense import softmax_loss
+from tests.toy import blocks
+
+
+def unit(row):
+    return row / row.norm().clamp(min=1e-12)
+
+
+def slow(model, adj_t, start):
+    """The equations, node by node, of the walks that the model takes."""
+    neighbor, weight = model.sampler(adj_t).sample(torch.arange(len(start)))
+    first = h = torch.stack([unit(row) for row in start])
+    for conv in model.convs:
+        message = [torch.clamp(conv.message(row), min=0.0) for row in h]
+        out = []
+        for v in range(len(h)):
+            pooled, total = torch.zeros_like(h[v]), float(weight[v].sum())
+            for j, w in zip(neighbor[v].tolist(), weight[v].tolist(), strict=True):
+                pooled = pooled + w / max(total, 1.0) * message[j]
+            both = torch.cat([pooled, h[v]])
+            out.append(unit(torch.clamp(conv.update(both), min=0.0)))
+        h = torch.stack(out)
+    return first + h
+
+
+@pytest.mark.parametrize("features", [None, "dense", "sparse"])
+def test_from_its_equations(graph, pairs, features):
+    x = None if features is None else torch.rand(5, 3).round()
+    if features == "sparse":
+        x = x.to_sparse_csr()
+    sampler = partial(RandomWalkSampler, num_neighbors=3, num_walks=4)
+    model = PinSage(7, 5, 4, x=x, sampler=sampler, init_std=1.0).double()
+    batch = next(iter(PairLoader(graph, pairs, batch_size=50, num_rounds=1)))
+    batch.adj_t = PairLoader(graph, pairs).adj_t  # All pairs were left out.
+    grads = []
+    for by_node in (False, True):
+        start = model.embedding.weight
+        if x is not None:
+            item = model.project(model.x.to_dense())
+            start = torch.cat([start[:7], item])
+        torch.manual_seed(5)
+        adj_t = batch.adj_t
+        z = slow(model, adj_t, start) if by_node else model.encode(adj_t)
+        model.zero_grad()
+        loss = softmax_loss(z, *pairs[:, batch.input_id])
+        loss.backward()
+        grads.append([z, *(p.grad for p in model.parameters())])
+        torch.manual_seed(5)
+        torch.testing.assert_close(model.loss(batch), loss)
+    torch.testing.assert_close(*grads)
+
+
+def test_the_round_draws_from_its_own_graph(graph, pairs):
+    """No pair of a round is a neighbour in it."""
+    found = []
+
+    def sampler(adj_t):
+        found.append(adj_t)
+        return RandomWalkSampler(adj_t)
+
+    model = PinSage(7, 5, 4, sampler=sampler)
+    for batch in PairLoader(graph, pairs, batch_size=5, num_rounds=2):
+        model.loss(batch).backward()
+        assert found[-1] is batch.adj_t
+    assert len(found) == 2
+
+
+def test_items_without_interactions_have_vectors():
+    """Features tell the block of an item that nobody has taken."""
+    split = blocks()
+    item = torch.arange(32)
+    block = torch.nn.functional.one_hot(item // 8).float()
+    model = PinSage(split.train.num_users, 32, 8, x=block, init_std=0.1)
+    data = split.train.to_data()
+    optimizer = RowAdam(model.parameters(), lr=0.01)
+    for _ in range(20):
+        for batch in PairLoader(data, batch_size=128, num_rounds=2):
+            optimizer.zero_grad()
+            model.loss(batch).backward()
+            optimizer.step()
+    model.eval()
+    with torch.no_grad():
+        known = model.item_vectors(data.edge_index)
+        assert known.size() == (32, 8)
+        torch.testing.assert_close(known.norm(dim=1), torch.ones(32))
+        more = model.item_vectors(data.edge_index, torch.cat([block, torch.eye(4)]))
+    score = more[32:] @ more[:32].t()  # Of four new items, one a block.
+    assert torch.equal(score.argmax(1) // 8, torch.arange(4))
+
+
+def test_item_vectors_are_those_that_are_scored(graph):
+    model = PinSage(7, 5, 4)
+    torch.manual_seed(1)
+    vectors = model.vectors(graph.edge_index)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        found = model.item_vectors(graph.edge_index)
+    torch.testing.assert_close(found, vectors.item)
+
+
+def test_curriculum():
+    loss_fn = HardNegatives(MarginLoss(in_batch=True), num_hard=0)
+    train = blocks().train
+    model = PinSage(train.num_users, train.num_items, 16, loss_fn=loss_fn)
+    optimizer = RowAdam(model.parameters(), lr=0.01)
+    losses = []
+    for epoch in range(10):
+        loss_fn.num_hard = 0 if epoch < 5 else 2
+        for batch in PairLoader(train.to_data(), batch_size=128, num_rounds=4):
+            optimizer.zero_grad()
+            loss = model.loss(batch)
+            loss.backward()
+            optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[5] > losses[4] and losses[9] < losses[5]
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_features_go_where_the_model_goes(graph, sparse):
+    x = torch.rand(5, 3).round()
+    model = PinSage(7, 5, 4, x=x.to_sparse_csr() if sparse else x)
+    assert "x" not in model.state_dict()
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        torch.manual_seed(1)
+        expected = model.get_embedding(graph.edge_index)
+        torch.manual_seed(1)
+        assert torch.equal(other.get_embedding(graph.edge_index), expected)
+    assert model.double().x.dtype == torch.double
+    split = blocks()
+    features = torch.rand(32, 3)
+    features = features.to_sparse_csr() if sparse else features
+    model = PinSage(split.train.num_users, 32, 4, x=features)
+    report = fit(model, split, max_epochs=2)
+    assert torch.equal(model.x.to_dense(), features.to_dense())
+    assert report.vectors.item.isfinite().all()
+
+
+def test_bad_arguments(graph):
+    with pytest.raises(ValueError, match="'num_layers'"):
+        PinSage(7, 5, num_layers=0)
+    for x in (torch.rand(4, 3), torch.rand(5), torch.ones(5, 3, dtype=torch.long)):
+        with pytest.raises(ValueError, match="'x'"):
+            PinSage(7, 5, x=x)
+    for model in (PinSage(7, 5), PinSage(7, 5, x=torch.rand(5, 3))):
+        with pytest.raises(ValueError, match="that the model was built with"):
+            model.item_vectors(graph.edge_index, torch.rand(5, 4))
