@@ -5,7 +5,18 @@ from torch.nn import Linear, ModuleList
 
 from ltgnn_pyg.adjacency import propagate
 from ltgnn_pyg.datasets import Interactions, Split
-from ltgnn_pyg.nn import LTGNN, LightGCN, MatrixFactorization, Recommender
+from ltgnn_pyg.nn import (
+    DGCF,
+    EGCF,
+    LTGNN,
+    NGCF,
+    LightGCN,
+    LightGCNPlusPlus,
+    LightGODE,
+    MatrixFactorization,
+    Recommender,
+    UltraGCN,
+)
 
 
 class ThreeLayers(Recommender):
@@ -24,7 +35,18 @@ class ThreeLayers(Recommender):
 
 
 #: Every model, with its default arguments. A new one is a line here.
-MODELS = [MatrixFactorization, LightGCN, LTGNN, ThreeLayers]
+MODELS = [
+    MatrixFactorization,
+    LightGCN,
+    LightGCNPlusPlus,
+    NGCF,
+    DGCF,
+    EGCF,
+    LTGNN,
+    LightGODE,
+    UltraGCN,
+    ThreeLayers,
+]
 
 
 def blocks(num_blocks: int = 4, size: int = 8, rounds: int = 2) -> Split:

@@ -1,3 +1,4 @@
+from ltgnn_pyg.nn.conv.edge_products import edge_dot, edge_sum
 from ltgnn_pyg.nn.conv.exact_steps import exact_coefficients, exact_steps
 from ltgnn_pyg.nn.conv.fixed_point import SolveReport, solve
 from ltgnn_pyg.nn.conv.history_step import history_step
@@ -6,6 +7,8 @@ from ltgnn_pyg.nn.conv.lt_conv import LTConv
 __all__ = [
     "LTConv",
     "SolveReport",
+    "edge_dot",
+    "edge_sum",
     "exact_coefficients",
     "exact_steps",
     "history_step",

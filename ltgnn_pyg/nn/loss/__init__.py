@@ -21,11 +21,13 @@ from ltgnn_pyg.nn.loss.bpr_loss import BPRLoss
 from ltgnn_pyg.nn.loss.cosine_contrastive_loss import CosineContrastiveLoss
 from ltgnn_pyg.nn.loss.direct_au_loss import DirectAULoss
 from ltgnn_pyg.nn.loss.distillation_loss import DistillationLoss
+from ltgnn_pyg.nn.loss.egcf_loss import EGCFLoss
 from ltgnn_pyg.nn.loss.hard_negatives import HardNegatives
 from ltgnn_pyg.nn.loss.margin_loss import MarginLoss
 from ltgnn_pyg.nn.loss.objective import Objective
 from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss
 from ltgnn_pyg.nn.loss.softmax_loss import SoftmaxLoss
+from ltgnn_pyg.nn.loss.ultra_gcn_loss import UltraGCNLoss
 
 __all__ = [
     "BCELoss",
@@ -34,9 +36,11 @@ __all__ = [
     "CosineContrastiveLoss",
     "DirectAULoss",
     "DistillationLoss",
+    "EGCFLoss",
     "HardNegatives",
     "MarginLoss",
     "Objective",
     "RankingLoss",
     "SoftmaxLoss",
+    "UltraGCNLoss",
 ]

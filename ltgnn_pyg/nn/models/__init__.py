@@ -1,6 +1,23 @@
+from ltgnn_pyg.nn.models.dgcf import DGCF
+from ltgnn_pyg.nn.models.egcf import EGCF
 from ltgnn_pyg.nn.models.light_gcn import LightGCN
+from ltgnn_pyg.nn.models.light_gcn_plus_plus import LightGCNPlusPlus
+from ltgnn_pyg.nn.models.light_gode import LightGODE
 from ltgnn_pyg.nn.models.ltgnn import LTGNN
 from ltgnn_pyg.nn.models.matrix_factorization import MatrixFactorization
+from ltgnn_pyg.nn.models.ngcf import NGCF
 from ltgnn_pyg.nn.models.recommender import Recommender
+from ltgnn_pyg.nn.models.ultra_gcn import UltraGCN
 
-__all__ = ["LTGNN", "LightGCN", "MatrixFactorization", "Recommender"]
+__all__ = [
+    "DGCF",
+    "EGCF",
+    "LTGNN",
+    "LightGCN",
+    "LightGCNPlusPlus",
+    "LightGODE",
+    "MatrixFactorization",
+    "NGCF",
+    "Recommender",
+    "UltraGCN",
+]
