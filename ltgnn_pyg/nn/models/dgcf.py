@@ -1,3 +1,4 @@
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -154,7 +155,7 @@ class DGCF(Recommender):
         item = torch.randperm(self.num_items, device=device)[:num] + self.num_users
         parts = z.index_select(0, torch.cat([user, item])).chunk(self.num_intents, 1)
         total = z.new_zeros(())
-        for x, y in zip(parts, parts[1:], strict=False):
+        for x, y in pairwise(parts):
             total = total + distance_correlation(x, y)
         return total / (self.num_intents * (self.num_intents + 1) / 2)
 

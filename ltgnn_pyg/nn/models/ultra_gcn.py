@@ -29,17 +29,18 @@ class UltraGCN(Recommender):
     with the constraint losses :math:`L_C` (:class:`~ltgnn_pyg.nn.UltraGCNLoss`) and the
     items :math:`\mathcal{S}(i)` most often taken together with :math:`i`
     (:func:`~ltgnn_pyg.item_graph.item_graph`). It is the reference code's sum over a
-    batch divided by its pairs :math:`B`, but for two things that keep a step independent
-    of the size of the data, and are the same in the mean:
+    batch divided by its pairs :math:`B`, but for two things that keep the size of the
+    data out of the cost of a step, and are the same in the mean:
 
     * the uniform negatives are drawn once a batch, and shared by its pairs;
     * :math:`\| X \|_F^2` is estimated from the pairs, :math:`\frac{E}{B} \sum_b ( \|
       \mathbf{x}_{u_b} \|^2 / d_{u_b} + \| \mathbf{x}_{i_b} \|^2 / d_{i_b} )` of
       :math:`E` interactions, so that rows of the batch alone have a gradient.
 
-    Degrees and item graph are those of the batch's graph, all of its edges, and are kept
-    with it (:func:`~ltgnn_pyg.adjacency.known_of`): another loader has its own. Build the
-    loader on the device that is trained on, or they are worked out anew each batch.
+    Degrees and item graph are those of the batch's graph, all of its edges, and are
+    kept with it (:func:`~ltgnn_pyg.adjacency.known_of`): another loader has its own.
+    Build the loader on the device that is trained on, or they are worked out anew each
+    batch.
 
     Args:
         num_users (int): The number of users.
