@@ -175,7 +175,9 @@ def _normalized(
     value *= scale.index_select(0, col)
     if edge_weight is not None:
         value *= edge_weight
-    return csr(rowptr, col, value, num_nodes)
+    out = csr(rowptr, col, value, num_nodes)
+    known_of(out)["degree"] = degree
+    return out
 
 
 def is_sparse(edge_index: Adj) -> bool:
@@ -244,6 +246,82 @@ def degree(
         weight = torch.ones(target.numel(), device=target.device)
     weight = weight.masked_fill(source == target, 0.0)
     return scatter(weight, target, dim=0, dim_size=num_nodes, reduce="sum")
+
+
+def known_of(adj_t: Tensor) -> dict[Any, Any]:
+    """What is known of the whole graph of a matrix: kept on it, and shared with those
+    that :func:`without` makes of it.
+    """
+    known: dict[Any, Any] = vars(adj_t).setdefault("_known", {})
+    return known
+
+
+def degree_of(adj_t: Tensor) -> Tensor:
+    r"""The degrees :math:`D` that a matrix :math:`D^{-1/2} A D^{-1/2}` was normalised
+    by, those of all edges where some were left out since (:func:`without`).
+
+    Args:
+        adj_t (torch.Tensor): What :func:`normalized_adj` returned. Of one that was
+            moved to another device or type since, the edges are counted.
+
+    Returns:
+        :obj:`[num_nodes]`.
+
+    Raises:
+        ValueError: If they cannot be told: edges have weights and the matrix was
+            moved or made otherwise, or no process holds it whole.
+
+    *Cost:* O(1); O(E) for a matrix that was moved.
+    """
+    _check_whole(adj_t)
+    known = known_of(adj_t)
+    if "degree" not in known:
+        rowptr, col, value = adj_t.crow_indices(), adj_t.col_indices(), adj_t.values()
+        num = rowptr.diff().float()
+        scale = inv_sqrt(num)
+        expected = scale.repeat_interleave(rowptr.diff(), output_size=col.numel())
+        expected = expected * scale.index_select(0, col)
+        error = (value.float() - expected).abs().masked_fill(value == 0, 0.0)
+        if not bool((error <= 16 * torch.finfo(value.dtype).eps * expected).all()):
+            raise ValueError(
+                "Expected a matrix whose degrees are known (got one with weights that "
+                "was moved, or was not made by 'normalized_adj'); make it on the "
+                "device that it is used on"
+            )
+        known["degree"] = num
+    degree: Tensor = known["degree"]
+    return degree
+
+
+def reverse_entries(adj_t: Tensor) -> Tensor:
+    """Where the other direction of each entry of a symmetric matrix stands: the
+    values in this order are those of the transpose.
+
+    Raises:
+        ValueError: If the matrix is not symmetric, or no process holds it whole.
+
+    *Cost:* O(E log E) time once a graph, of which it is kept; 8 bytes an entry.
+    """
+    _check_whole(adj_t)
+    if not is_symmetric(adj_t):
+        raise ValueError(
+            "Expected a sparse CSR matrix that is symmetric (got another); append "
+            "'edge_index.flip(0)' to the edges"
+        )
+    known = known_of(adj_t)
+    if "reverse" not in known:
+        known["reverse"] = adj_t.col_indices().argsort(stable=True)
+    reverse: Tensor = known["reverse"]
+    return reverse
+
+
+def _check_whole(adj_t: Tensor) -> None:
+    """Refuses a matrix that no process holds whole."""
+    if isinstance(adj_t, SymmetricOperator):
+        raise ValueError(
+            f"Expected the whole matrix of a graph (got a {type(adj_t).__name__}, "
+            "which several processes share); train this model in one process"
+        )
 
 
 def is_symmetric(adj_t: Tensor) -> bool:
@@ -335,6 +413,7 @@ def without(adj_t: Tensor, edge_index: Tensor) -> Tensor:
     out = zero_entries(adj_t, row, other)
     # Both directions were taken.
     vars(out)["_symmetric"] = vars(adj_t).get("_symmetric")
+    vars(out)["_known"] = known_of(adj_t)
     return out
 
 

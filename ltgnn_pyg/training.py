@@ -362,16 +362,16 @@ class _Training:
         init: Callable[[Tensor, Tensor, int], Any] | None,
     ) -> None:
         self.model, self.interactions = model, interactions
-        if sharded := isinstance(model, ShardedRecommender):
+        if isinstance(model, ShardedRecommender):
             data = model.partition.to_data(interactions)
         else:
             data = interactions.to_data()
         self.data = data.to(model.embedding.weight.device)
         make_loader: Any = loader or default_loader
         self.loader = make_loader(self.data, model)
-        if init is not None and not sharded:
+        if init is not None and isinstance(model, Recommender):
             adj_t = normalized_adj(self.data.edge_index, num_nodes=model.num_nodes)
-            init(model.embedding.weight, adj_t, model.num_users)
+            model.init_table(init, adj_t)
         if optimizer is None:
             self.optimizer = _default_optimizer(model.parameters(), self.loader)
         else:

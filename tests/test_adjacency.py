@@ -7,8 +7,10 @@ from ltgnn_pyg.adjacency import (
     KERNELS,
     adjoint,
     degree,
+    degree_of,
     is_symmetric,
     propagate,
+    reverse_entries,
     without,
 )
 
@@ -126,3 +128,34 @@ def test_a_sorted_matrix_is_not_sorted_again():
     torch.testing.assert_close(
         normalized_adj(shuffled).to_dense(), degree[:, None] * dense * degree
     )
+
+
+def test_degrees_stay_with_a_matrix(graph, pairs):
+    expected = torch.bincount(graph.edge_index[1], minlength=13).float()
+    adj_t = normalized_adj(graph.edge_index, num_nodes=13)
+    moved = adj_t.double()  # A new matrix, of which nothing is known.
+    for matrix in (adj_t, without(adj_t, pairs[:, :5]), moved):
+        torch.testing.assert_close(degree_of(matrix), expected)
+    torch.testing.assert_close(degree_of(without(moved, pairs[:, :5])), expected)
+    again = without(adj_t, pairs).double()  # Entries of zero count.
+    torch.testing.assert_close(degree_of(again), expected)
+
+
+def test_degrees_of_weights(graph, pairs):
+    weight = torch.rand(pairs.size(1)).repeat(2) + 0.1
+    expected = torch.zeros(12).index_add(0, graph.edge_index[1], weight)
+    adj_t = normalized_adj(graph.edge_index, weight, 12)
+    torch.testing.assert_close(degree_of(adj_t), expected)
+    torch.testing.assert_close(degree_of(without(adj_t, pairs[:, :5])), expected)
+    with pytest.raises(ValueError, match="moved"):
+        degree_of(adj_t.double())
+
+
+def test_reverse_entries(graph, pairs):
+    adj_t = normalized_adj(graph.edge_index, num_nodes=13)
+    reverse = reverse_entries(adj_t)
+    row, col = adj_t.to_sparse_coo().indices()
+    assert torch.equal(row[reverse], col) and torch.equal(col[reverse], row)
+    assert reverse_entries(without(adj_t, pairs[:, :5])) is reverse
+    with pytest.raises(ValueError, match="symmetric"):
+        reverse_entries(normalized_adj(pairs, num_nodes=12))

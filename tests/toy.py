@@ -6,13 +6,19 @@ from torch.nn import Linear, ModuleList
 from ltgnn_pyg.adjacency import propagate
 from ltgnn_pyg.datasets import Interactions, Split
 from ltgnn_pyg.nn import (
+    DGCF,
+    EGCF,
     LTGNN,
+    NGCF,
     SGL,
     LightGCN,
+    LightGCNPlusPlus,
+    LightGODE,
     MatrixFactorization,
     PinSage,
     Recommender,
     SimGCL,
+    UltraGCN,
     XSimGCL,
 )
 
@@ -36,7 +42,13 @@ class ThreeLayers(Recommender):
 MODELS = [
     MatrixFactorization,
     LightGCN,
+    LightGCNPlusPlus,
+    NGCF,
+    DGCF,
+    EGCF,
     LTGNN,
+    LightGODE,
+    UltraGCN,
     SGL,
     SimGCL,
     XSimGCL,

@@ -64,8 +64,9 @@ class ShardedRecommender(Module):
         if model.embedding.weight.size(0) != partition.num_nodes:
             raise ValueError(
                 f"Expected a model with all {partition.num_nodes} rows of its table "
-                f"(got {model.embedding.weight.size(0)}, of a model that was trained "
-                "in several processes before); build it anew"
+                f"(got {model.embedding.weight.size(0)}); build anew one that was "
+                "trained in several processes before, and train one that has no rows "
+                "for some nodes in one process"
             )
         partition.check_alike(
             "model and torch generator",

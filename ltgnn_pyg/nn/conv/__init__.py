@@ -1,3 +1,4 @@
+from ltgnn_pyg.nn.conv.edge_products import edge_dot, edge_sum
 from ltgnn_pyg.nn.conv.exact_steps import exact_coefficients, exact_steps
 from ltgnn_pyg.nn.conv.fixed_point import SolveReport, solve
 from ltgnn_pyg.nn.conv.graph_dropout import graph_dropout
@@ -10,6 +11,8 @@ __all__ = [
     "LTConv",
     "PinSageConv",
     "SolveReport",
+    "edge_dot",
+    "edge_sum",
     "exact_coefficients",
     "exact_steps",
     "graph_dropout",

@@ -21,6 +21,7 @@ from ltgnn_pyg.nn.loss.bpr_loss import BPRLoss
 from ltgnn_pyg.nn.loss.cosine_contrastive_loss import CosineContrastiveLoss
 from ltgnn_pyg.nn.loss.direct_au_loss import DirectAULoss
 from ltgnn_pyg.nn.loss.distillation_loss import DistillationLoss
+from ltgnn_pyg.nn.loss.egcf_loss import EGCFLoss
 from ltgnn_pyg.nn.loss.hard_negatives import HardNegatives
 from ltgnn_pyg.nn.loss.info_nce import info_nce
 from ltgnn_pyg.nn.loss.margin_loss import MarginLoss
@@ -34,6 +35,7 @@ from ltgnn_pyg.nn.loss.psl_loss import (
 from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss
 from ltgnn_pyg.nn.loss.softmax_at_k_loss import SoftmaxAtKLoss
 from ltgnn_pyg.nn.loss.softmax_loss import SoftmaxLoss
+from ltgnn_pyg.nn.loss.ultra_gcn_loss import UltraGCNLoss
 
 __all__ = [
     "BCELoss",
@@ -42,6 +44,7 @@ __all__ = [
     "CosineContrastiveLoss",
     "DirectAULoss",
     "DistillationLoss",
+    "EGCFLoss",
     "HardNegatives",
     "MarginLoss",
     "Objective",
@@ -53,4 +56,5 @@ __all__ = [
     "info_nce",
     "relu_surrogate",
     "tanh_surrogate",
+    "UltraGCNLoss",
 ]

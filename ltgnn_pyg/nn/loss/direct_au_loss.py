@@ -25,15 +25,16 @@ class DirectAULoss(Objective):
     Args:
         gamma (float, optional): :math:`\gamma`, the weight of uniformity.
             (default: :obj:`1.0`)
+        cosine (bool, optional): Scores by cosine; otherwise by inner product, as the
+            reference code does. What is trained is the same. (default: :obj:`True`)
 
     *Cost:* O(num_pairs^2 x dim) time, O(num_pairs^2) memory.
     """
 
-    cosine = True
-
-    def __init__(self, gamma: float = 1.0) -> None:
+    def __init__(self, gamma: float = 1.0, cosine: bool = True) -> None:
         super().__init__()
         self.gamma = gamma
+        self.cosine = cosine
 
     def forward(self, z: Tensor, batch: Data) -> Tensor:
         """Returns the loss of the batch, a scalar."""
@@ -44,13 +45,15 @@ class DirectAULoss(Objective):
 
     def extra_repr(self) -> str:
         """The settings."""
-        return f"gamma={self.gamma}"
+        return f"gamma={self.gamma}, cosine={self.cosine}"
 
 
 def _uniformity(rows: Tensor) -> Tensor:
     """How close the unit rows lie: the logarithm of their mean Gaussian kernel."""
-    if rows.size(0) < 2:
+    num = rows.size(0)
+    if num < 2:
         return rows.sum() * 0.0
-    i, j = torch.triu_indices(rows.size(0), rows.size(0), 1, device=rows.device)
-    square = 2 - 2 * (rows @ rows.t())[i, j]
-    return torch.logsumexp(-2 * square, 0) - math.log(i.numel())
+    kernel = 4 * (rows @ rows.t()) - 4  # Each two rows twice, and none with itself.
+    itself = torch.eye(num, dtype=torch.bool, device=rows.device)
+    kernel = kernel.masked_fill(itself, float("-inf"))
+    return torch.logsumexp(kernel.view(-1), 0) - math.log(num * (num - 1))

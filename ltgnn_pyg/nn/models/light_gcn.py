@@ -1,6 +1,11 @@
+from collections.abc import Sequence
 from typing import Any
 
+from torch import Tensor
+
+from ltgnn_pyg.edge_dropout import drop_edges
 from ltgnn_pyg.nn.models.recommender import Recommender
+from ltgnn_pyg.polynomial import polynomial
 
 
 class LightGCN(Recommender):
@@ -8,7 +13,10 @@ class LightGCN(Recommender):
     for Recommendation" <https://arxiv.org/abs/2002.02126>`_.
 
     .. math::
-        Z = \frac{1}{L + 1} \sum_{l=0}^{L} \hat{A}^l X
+        Z = \sum_{l=0}^{L} a_l \hat{A}^l X, \qquad a_l = \frac{1}{L + 1}
+
+    With :obj:`dropout`, a training step sees the graph without some of its edges
+    (:func:`~ltgnn_pyg.edge_dropout.drop_edges`), the same in all layers.
 
     Args:
         num_users (int): The number of users.
@@ -17,10 +25,15 @@ class LightGCN(Recommender):
             (default: :obj:`64`)
         num_layers (int, optional): The number of layers :math:`L`.
             (default: :obj:`3`)
+        layer_weights (list of float, optional): :math:`a_0, \ldots, a_L`. If
+            :obj:`None`, the mean. (default: :obj:`None`)
+        dropout (float, optional): The share of edges that is dropped in training. With
+            it, the model takes no inner steps. (default: :obj:`0.0`)
         **kwargs (optional): See :class:`~ltgnn_pyg.nn.models.Recommender`.
 
     Raises:
-        ValueError: If :obj:`num_layers` is not positive.
+        ValueError: If an argument is out of its range, or :obj:`layer_weights` are not
+            :obj:`num_layers + 1`.
 
     *Cost:* O(L x E x dim) time a round, forward and backward alike. In rounds of a
     fixed number an epoch is linear in the interactions; in the batches of its paper,
@@ -34,14 +47,43 @@ class LightGCN(Recommender):
         embedding_dim: int = 64,
         *,
         num_layers: int = 3,
+        layer_weights: Sequence[float] | None = None,
+        dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(num_users, num_items, embedding_dim, **kwargs)
-        if num_layers < 1:
-            raise ValueError(f"Expected a positive 'num_layers' (got {num_layers})")
+        if num_layers < 1 or not 0.0 <= dropout < 1.0:
+            raise ValueError(
+                f"Expected a positive 'num_layers' and 'dropout' in [0, 1) (got "
+                f"{num_layers} and {dropout})"
+            )
+        if layer_weights is None:
+            layer_weights = [1.0 / (num_layers + 1)] * (num_layers + 1)
+        if len(layer_weights) != num_layers + 1:
+            raise ValueError(
+                f"Expected {num_layers + 1} 'layer_weights', the table's first (got "
+                f"{len(layer_weights)}); pass as many as 'num_layers' + 1"
+            )
         self.num_layers = num_layers
+        self.layer_weights = list(layer_weights)
+        self.dropout = dropout
 
     @property
-    def coefficients(self) -> list[float]:
-        """The mean of all layers."""
-        return [1.0 / (self.num_layers + 1)] * (self.num_layers + 1)
+    def coefficients(self) -> list[float] | None:
+        """The weights of the layers; :obj:`None` with dropout, as training is then of
+        another graph than the one given.
+        """
+        return self.layer_weights if self.dropout == 0.0 else None
+
+    def encode(self, adj_t: Tensor) -> Tensor:
+        """Returns the weighted sum of the layers."""
+        if self.dropout > 0.0 and self.training:
+            adj_t = drop_edges(adj_t, self.dropout)
+        return polynomial(self.embedding.weight, adj_t, self.layer_weights)
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        return (
+            f"{self.num_users}, {self.num_items}, {self.embedding_dim}, "
+            f"layer_weights={self.layer_weights}, dropout={self.dropout}"
+        )

@@ -92,13 +92,48 @@ class Recommender(Module):
         self.weight_decay = weight_decay
         self.init_std = init_std
         self.loss_fn = SoftmaxLoss() if loss_fn is None else loss_fn
-        self.embedding = Embedding(self.num_nodes, embedding_dim)
+        nodes = self.table_nodes
+        self.embedding = Embedding(nodes.stop - nodes.start, embedding_dim)
         torch.nn.init.normal_(self.embedding.weight, std=init_std)
 
     @property
     def num_nodes(self) -> int:
         """The number of users and items."""
         return self.num_users + self.num_items
+
+    @property
+    def table_nodes(self) -> slice:
+        """The nodes that have a row in the table, in order: all, unless a model makes
+        the others from them.
+        """
+        return slice(0, self.num_nodes)
+
+    @property
+    def out_dim(self) -> int:
+        """The number of columns of :math:`Z`, those of the table unless a model says
+        otherwise.
+        """
+        return self.embedding_dim
+
+    @torch.no_grad()
+    def init_table(
+        self, init: Callable[[Tensor, Tensor, int], Any], adj_t: Tensor
+    ) -> None:
+        """Fills the table with what a function makes for all nodes.
+
+        Args:
+            init (callable): Fills a table :obj:`[num_nodes, dim]`, given also the
+                matrix and the number of users, such as
+                :func:`~ltgnn_pyg.nn.init.spectral_`.
+            adj_t (torch.Tensor): The normalised adjacency.
+        """
+        weight = self.embedding.weight
+        if weight.size(0) == self.num_nodes:
+            init(weight, adj_t, self.num_users)
+        else:
+            table = weight.new_empty(self.num_nodes, weight.size(1))
+            init(table, adj_t, self.num_users)
+            weight.copy_(table[self.table_nodes])
 
     def reset_parameters(self) -> None:
         """Draws the table anew, and resets every layer that can be."""
@@ -129,7 +164,7 @@ class Recommender(Module):
                 :func:`~ltgnn_pyg.adjacency.propagate`.
 
         Returns:
-            :obj:`[num_nodes, dim]`.
+            :obj:`[num_nodes, out_dim]`.
         """
         if self.coefficients is None:
             raise NotImplementedError(
@@ -149,12 +184,17 @@ class Recommender(Module):
 
         *Cost:* That of :meth:`encode` and, for its pairs, of the objective.
         """
-        z = self._rows(batch)
-        loss = self.objective(z, batch)
-        if self.weight_decay > 0.0:
-            x = F.embedding(batch.n_id, self.embedding.weight, sparse=True)
-            loss = loss + self.decay(x, batch)
-        return loss
+        return self._decayed(self.objective(self._rows(batch), batch), batch)
+
+    def _decayed(self, loss: Tensor, batch: Data) -> Tensor:
+        """A loss with the :math:`L_2` term of the batch, if there is one."""
+        if self.weight_decay == 0.0:
+            return loss
+        return loss + self.decay(self._ego(batch.n_id[: batch.num_seeds]), batch)
+
+    def _ego(self, index: Tensor) -> Tensor:
+        """The rows of :math:`X` of some nodes, zeros for those without one."""
+        return F.embedding(index, self.embedding.weight, sparse=True)
 
     def _rows(self, batch: Data) -> Tensor:
         """The rows of a batch's seeds."""
@@ -170,12 +210,7 @@ class Recommender(Module):
                     "'coefficients'); load rounds with 'inner_steps=False'"
                 )
             return batch.round.step(weight, index, c, batch.is_last)
-        if "adj_t" in batch:
-            return self.rows(batch.adj_t, index)
-        raise ValueError(
-            "Expected a batch with the graph of its round, 'batch.adj_t' (got none); "
-            "train on the batches of a 'PairLoader'"
-        )
+        return self.rows(graph_of(batch), index)
 
     def rows(self, adj_t: Tensor, index: Tensor) -> Tensor:
         r"""Returns what a round trains: rows of :meth:`encode`.
@@ -246,7 +281,7 @@ class Recommender(Module):
                 (default: :obj:`None`)
 
         Returns:
-            :obj:`[num_users + num_items, dim]`.
+            :obj:`[num_users + num_items, out_dim]`.
 
         Raises:
             ValueError: If the graph is none that :func:`~ltgnn_pyg.normalized_adj`
@@ -268,7 +303,12 @@ class Recommender(Module):
 
         *Cost:* That of :meth:`get_embedding`.
         """
-        z = self.get_embedding(edge_index, edge_weight)
+        training = self.training
+        self.eval()  # Nothing is dropped from what is scored.
+        try:
+            z = self.get_embedding(edge_index, edge_weight)
+        finally:
+            self.train(training)
         return self.to_vectors(z, degree(edge_index, edge_weight, self.num_nodes))
 
     @torch.no_grad()
@@ -324,6 +364,24 @@ class _MicroBatches(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         grad_z, *grads = ctx.saved_tensors
         return grad_z * grad, None, None, *(g * grad for g in grads)
+
+
+def graph_of(batch: Data) -> Tensor:
+    """The graph of the round that a batch is, or is of.
+
+    Raises:
+        ValueError: If the batch has none.
+    """
+    if "adj_t" in batch:
+        adj_t: Tensor = batch.adj_t
+    elif "round" in batch:
+        adj_t = batch.round.adj_t
+    else:
+        raise ValueError(
+            "Expected a batch with the graph of its round, 'batch.adj_t' (got none); "
+            "train on the batches of a 'PairLoader'"
+        )
+    return adj_t
 
 
 def share(part: Data, batch: Data) -> float:

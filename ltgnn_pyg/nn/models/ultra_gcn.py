@@ -1,0 +1,162 @@
+import copy
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch_geometric.data import Data
+
+from ltgnn_pyg.adjacency import degree_of
+from ltgnn_pyg.item_graph import item_graph
+from ltgnn_pyg.nn.loss import Objective, RankingLoss, UltraGCNLoss
+from ltgnn_pyg.nn.models.recommender import Recommender, graph_of, share
+from ltgnn_pyg.round import micro_batches
+
+
+class UltraGCN(Recommender):
+    r"""UltraGCN, from `"UltraGCN: Ultra Simplification of Graph Convolutional
+    Networks for Recommendation" <https://arxiv.org/abs/2110.15114>`_ (CIKM 2021).
+
+    A user and an item score by the inner product of their rows of :math:`X`, and
+    nothing is propagated. The limit of infinitely many layers is approached by the
+    objective:
+
+    .. math::
+        L = L_C - \frac{\lambda}{B} \sum_b \sum_{j \in \mathcal{S}(i_b)} \omega_{i_b j}
+        \ln \sigma (\mathbf{x}_{u_b}^{\top} \mathbf{x}_j) + \frac{\gamma}{2 B} \| X
+        \|_F^2
+
+    with the constraint losses :math:`L_C` (:class:`~ltgnn_pyg.nn.UltraGCNLoss`) and the
+    items :math:`\mathcal{S}(i)` most often taken together with :math:`i`
+    (:func:`~ltgnn_pyg.item_graph.item_graph`). It is the reference code's sum over a
+    batch divided by its pairs :math:`B`, but for two things that keep the size of the
+    data out of the cost of a step, and are the same in the mean:
+
+    * the uniform negatives are drawn once a batch, and shared by its pairs;
+    * :math:`\| X \|_F^2` is estimated from the pairs, :math:`\frac{E}{B} \sum_b ( \|
+      \mathbf{x}_{u_b} \|^2 / d_{u_b} + \| \mathbf{x}_{i_b} \|^2 / d_{i_b} )` of
+      :math:`E` interactions, so that rows of the batch alone have a gradient.
+
+    Degrees and item graph are those of the batch's graph, all of its edges, and are
+    kept with it (:func:`~ltgnn_pyg.adjacency.known_of`): another loader has its own.
+    Build the loader on the device that is trained on, or they are worked out anew each
+    batch.
+
+    Args:
+        num_users (int): The number of users.
+        num_items (int): The number of items.
+        embedding_dim (int, optional): The size of an embedding.
+            (default: :obj:`64`)
+        item_weight (float, optional): :math:`\lambda`; the reference code takes 5e-4
+            for Gowalla and Yelp2018, 2.75 for Amazon-Book. (default: :obj:`5e-4`)
+        num_neighbors (int, optional): How many items :math:`\mathcal{S}` has.
+            (default: :obj:`10`)
+        num_negatives (int, optional): How many negatives are drawn for a micro-batch,
+            by torch's global generator, if the loader brings none and the objective
+            takes drawn ones; 1500 for Gowalla, 800 for Yelp2018, 500 for Amazon-Book.
+            (default: :obj:`800`)
+        gamma (float, optional): :math:`\gamma`. (default: :obj:`1e-4`)
+        loss_fn (Objective, optional): :math:`L_C`. If :obj:`None`,
+            :class:`~ltgnn_pyg.nn.UltraGCNLoss`. (default: :obj:`None`)
+        **kwargs (optional): See :class:`~ltgnn_pyg.nn.models.Recommender`.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    *Cost:* O(num_pairs x (num_negatives + num_neighbors) x dim) time and O(num_pairs x
+    (num_negatives + num_neighbors x dim)) memory a batch: take inner steps, as
+    :func:`~ltgnn_pyg.fit` does, or small rounds. Once a graph, :math:`O(P \log P)`,
+    :math:`P = \sum_u d_u^2`.
+    """
+
+    def __init__(
+        self,
+        num_users: int,
+        num_items: int,
+        embedding_dim: int = 64,
+        *,
+        item_weight: float = 5e-4,
+        num_neighbors: int = 10,
+        num_negatives: int = 800,
+        gamma: float = 1e-4,
+        loss_fn: Objective | None = None,
+        **kwargs: Any,
+    ) -> None:
+        loss_fn = UltraGCNLoss() if loss_fn is None else loss_fn
+        super().__init__(num_users, num_items, embedding_dim, loss_fn=loss_fn, **kwargs)
+        if min(num_neighbors, num_negatives) < 1 or not min(item_weight, gamma) >= 0.0:
+            raise ValueError(
+                "Expected positive 'num_neighbors' and 'num_negatives', and "
+                "'item_weight' and 'gamma' of at least 0 (got "
+                f"{num_neighbors}, {num_negatives}, {item_weight} and {gamma})"
+            )
+        self.item_weight = item_weight
+        self.num_neighbors = num_neighbors
+        self.num_negatives = num_negatives
+        self.gamma = gamma
+
+    @property
+    def coefficients(self) -> list[float]:
+        """:math:`Z = X`."""
+        return [1.0]
+
+    def loss(self, batch: Data) -> Tensor:
+        """Returns the training loss of a batch, a scalar.
+
+        Args:
+            batch (torch_geometric.data.Data): A batch of a
+                :class:`~ltgnn_pyg.PairLoader`.
+
+        Raises:
+            ValueError: If the batch has no graph.
+        """
+        adj_t = graph_of(batch)
+        parts = micro_batches(batch) if "pair_ptr" in batch else [batch]
+        loss = self.embedding.weight.new_zeros(())
+        for part in parts:
+            loss = loss + share(part, batch) * self._loss_of(part, adj_t)
+        return self._decayed(loss, batch)
+
+    def _loss_of(self, batch: Data, adj_t: Tensor) -> Tensor:
+        """The loss of a micro-batch."""
+        batch, num = copy.copy(batch), batch.src_index.numel()
+        degree, n_id = degree_of(adj_t), batch.n_id[: batch.num_seeds]
+        if self._draws(batch):
+            device, size = n_id.device, (1, self.num_negatives)
+            item = torch.randint(self.num_items, size, device=device)
+            batch.dst_neg_index = torch.arange(size[1], device=device) + n_id.numel()
+            batch.dst_neg_index = batch.dst_neg_index.view(size)
+            n_id = torch.cat([n_id, item.view(-1) + self.num_users])
+        batch.n_id, batch.num_seeds, batch.degree = n_id, n_id.numel(), degree[n_id]
+        if self.item_weight > 0.0:
+            neighbor, omega = item_graph(adj_t, self.num_users, self.num_neighbors)
+            item = batch.n_id[batch.dst_pos_index] - self.num_users
+            neighbor, omega = neighbor[item], omega[item]
+            n_id = torch.cat([n_id, neighbor.view(-1) + self.num_users])
+        rows = F.embedding(n_id, self.embedding.weight, sparse=True)
+        z, near = rows[: batch.num_seeds], rows[batch.num_seeds :]
+        loss: Tensor = self.loss_fn(z, batch)
+        if self.item_weight > 0.0:
+            src = F.embedding(batch.src_index, z)
+            score = torch.einsum("bd,bkd->bk", src, near.view(num, -1, src.size(1)))
+            together = (omega.to(score) * F.logsigmoid(score)).sum(1).mean()
+            loss = loss - self.item_weight * together
+        if self.gamma > 0.0:
+            num_edges = degree[: self.num_users].sum()
+            norm = z.square().sum(1) / batch.degree.clamp(min=1.0).to(z)
+            norm = norm[batch.src_index].sum() + norm[batch.dst_pos_index].sum()
+            loss = loss + self.gamma / 2 * num_edges.to(z) / num**2 * norm
+        return loss
+
+    def _draws(self, batch: Data) -> bool:
+        """Whether the objective asks for negatives that the loader did not draw."""
+        drawn = isinstance(self.loss_fn, RankingLoss) and not self.loss_fn.in_batch
+        return drawn and "dst_neg_index" not in batch
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        return (
+            f"{self.num_users}, {self.num_items}, {self.embedding_dim}, "
+            f"item_weight={self.item_weight}, num_neighbors={self.num_neighbors}, "
+            f"num_negatives={self.num_negatives}, gamma={self.gamma}"
+        )
