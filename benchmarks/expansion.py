@@ -27,6 +27,7 @@ from torch import Tensor
 from ltgnn_pyg import LTGNN, PairLoader, Vectors, fit
 from ltgnn_pyg.datasets import Interactions, Split, expand, split_ratio
 from ltgnn_pyg.evaluation import evaluate
+from ltgnn_pyg.filters import Popularity
 from ltgnn_pyg.nn import MatrixFactorization
 from ltgnn_pyg.optim import RowAdam
 
@@ -91,9 +92,7 @@ def decompose(train: Interactions) -> tuple[Tensor, Vectors]:
 
 def popularity(split: Split) -> Vectors:
     """The items taken most often."""
-    train = split.train
-    degree = torch.bincount(train.item, minlength=train.num_items).float()
-    return Vectors(torch.ones(train.num_users, 1), degree.view(-1, 1))
+    return Popularity(split.train).vectors()
 
 
 def als(split: Split) -> Vectors:

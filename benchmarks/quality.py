@@ -19,11 +19,12 @@ from pathlib import Path
 import torch
 import torch_geometric
 from sets import load_split
-from untrained import popularity, spectral
+from untrained import spectral
 
 from ltgnn_pyg import LTGNN, VRNeighborLoader, fit
 from ltgnn_pyg.datasets import Interactions, Split, recency_weight
 from ltgnn_pyg.evaluation import evaluate
+from ltgnn_pyg.filters import Popularity
 from ltgnn_pyg.nn import BPRLoss, DistillationLoss, LightGCN, MatrixFactorization
 from ltgnn_pyg.version import __version__
 
@@ -101,7 +102,7 @@ RECIPES |= {
     "gowalla-recent": partial(RECIPES["gowalla"], **RECENT),
     "yelp2018-recent": partial(RECIPES["yelp2018"], **RECENT),
 }
-TRAINING_FREE = {"popularity": popularity, "svd": spectral}
+TRAINING_FREE = {"popularity": Popularity, "svd": spectral}
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("--dataset", default="synthetic")

@@ -47,13 +47,15 @@ from typing import Any
 import torch
 from record import about
 from sets import CACHE, SOURCE, load_expansion, sample_users
-from untrained import popularity, spectral
+from untrained import spectral
 
 from ltgnn_pyg import LTGNN, PairLoader, Vectors, VRNeighborLoader, fit, normalized_adj
 from ltgnn_pyg.datasets import Split
 from ltgnn_pyg.evaluation import evaluate
+from ltgnn_pyg.filters import Popularity
 from ltgnn_pyg.nn import LightGCN, MatrixFactorization
 from ltgnn_pyg.nn.init import spectral_
+from ltgnn_pyg.retrieval import Scorer
 
 Row = dict[str, Any]
 
@@ -209,22 +211,22 @@ def bpr(split: Split) -> Row:
     return of_implicit(BayesianPersonalizedRanking, split, **settings)
 
 
-def untrained(make_vectors: Callable[..., Vectors], split: Split) -> Row:
+def untrained(make: Callable[..., Scorer], split: Split) -> Row:
     """What there is nothing to train of."""
     start = time.perf_counter()
-    vectors = make_vectors(split.train)
+    vectors = make(split.train)
     spent = round(time.perf_counter() - start, 2)
     curve = [[spent, *looker(split)(vectors)]]
     return {"vectors": vectors, "curve": curve, "epochs": 0, "settings": {}}
 
 
-def looker(split: Split) -> Callable[[Vectors], list[float]]:
+def looker(split: Split) -> Callable[[Scorer], list[float]]:
     """Recall and NDCG on the validation part, as `fit` has them."""
     user = sample_users(split.val, args.eval_users)
     train = split.train.edge_label_index
     train = train[:, torch.isin(train[0], user)]
 
-    def look(vectors: Vectors) -> list[float]:
+    def look(vectors: Scorer) -> list[float]:
         found = evaluate(
             vectors, split.val.edge_label_index, exclude_edge_index=train, user=user
         )
@@ -242,7 +244,7 @@ METHODS: dict[str, Callable[[Split], Row]] = {
     "spectral": partial(untrained, lambda known: spectral(known, args.embedding_dim)),
     "als": als,
     "bpr": bpr,
-    "popularity": partial(untrained, popularity),
+    "popularity": partial(untrained, Popularity),
 }
 
 

@@ -8,12 +8,6 @@ from ltgnn_pyg.datasets import Interactions
 from ltgnn_pyg.nn.init import spectral_
 
 
-def popularity(known: Interactions) -> Vectors:
-    """The items taken most often."""
-    degree = torch.bincount(known.item, minlength=known.num_items).float()
-    return Vectors(torch.ones(known.num_users, 1), degree.view(-1, 1))
-
-
 def spectral(known: Interactions, dim: int = 64) -> Vectors:
     """The leading singular vectors of the normalised interactions, which training
     starts from.

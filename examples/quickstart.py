@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from ltgnn_pyg import LTGNN, Vectors, fit
+from ltgnn_pyg import LTGNN, fit
 from ltgnn_pyg.datasets import (
     Gowalla,
     LightGCNText,
@@ -26,6 +26,7 @@ from ltgnn_pyg.datasets import (
     synthetic_interactions,
 )
 from ltgnn_pyg.evaluation import evaluate
+from ltgnn_pyg.filters import Popularity
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("--dataset", default="synthetic", help="synthetic, gowalla, "
@@ -81,9 +82,7 @@ known = report.interactions  # Training and validation: neither is ranked.
 test_on = {"edge_label_index": split.test.edge_label_index,
            "exclude_edge_index": known.edge_label_index}  # fmt: skip
 result = evaluate(report.vectors, **test_on)
-degree = torch.bincount(known.item, minlength=known.num_items).float()
-popular = Vectors(torch.ones(known.num_users, 1), degree.view(-1, 1))
-popularity = evaluate(popular, **test_on)
+popularity = evaluate(Popularity(known), **test_on)
 for name, row in (("LTGNN", result), ("Popularity", popularity)):
     row = "  ".join(f"{metric} {value:.4f}" for metric, value in row.items())
     print(f"{name:10s}  test {row}")

@@ -16,7 +16,7 @@ from torch_geometric.metrics import (
 )
 from torch_geometric.utils.sparse import index2ptr
 
-from ltgnn_pyg.retrieval import Vectors, top_k
+from ltgnn_pyg.retrieval import Scorer, top_k
 
 METRICS = {
     "recall": LinkPredRecall,
@@ -31,7 +31,7 @@ METRICS = {
 
 @torch.no_grad()
 def evaluate(
-    vectors: Vectors,
+    scorer: Scorer,
     edge_label_index: Tensor,
     *,
     exclude_edge_index: Tensor | None = None,
@@ -40,13 +40,9 @@ def evaluate(
     user: Tensor | None = None,
     chunk_bytes: int = 2**28,
 ) -> dict[str, float]:
-    r"""Ranks all items for every user by the score
-
-    .. math::
-        s_{ui} = \mathbf{z}_u^{\top} \mathbf{z}_i + b_i
-
-    and measures where the held-out items land, with the metrics of
-    :mod:`torch_geometric.metrics` averaged over users.
+    r"""Ranks all items for every user by their scores, and measures where the
+    held-out items land, with the metrics of :mod:`torch_geometric.metrics` averaged
+    over users.
 
     Users without a held-out item are neither scored nor counted. Repeated pairs
     count once. What is known when the list is made is left out of it: validation
@@ -65,7 +61,8 @@ def evaluate(
         >>> {'recall@10': ..., 'ndcg@10': ..., 'recall@20': ..., 'ndcg@20': ...}
 
     Args:
-        vectors (Vectors): The vectors of users and items.
+        scorer (Scorer): What scores: :class:`~ltgnn_pyg.retrieval.Vectors`, or a
+            filter of :mod:`ltgnn_pyg.filters`.
         edge_label_index (torch.Tensor): The held-out pairs, node ids of user (first
             row) and item (which start at :math:`U`).
         exclude_edge_index (torch.Tensor, optional): The pairs of user (first row)
@@ -94,11 +91,12 @@ def evaluate(
             is nothing to evaluate, or if a held-out pair is excluded (so that
             nobody could rank it).
 
-    *Cost:* :math:`O(U I D)` time, :math:`O((L + E) \log (L + E))` for the pairs,
-    and memory linear in both beyond a chunk.
+    *Cost:* That of the scores, for vectors :math:`O(U I D)` time,
+    :math:`O((L + E) \log (L + E))` for the pairs, and memory linear in both beyond a
+    chunk.
     """
     collection = measure(
-        vectors,
+        scorer,
         edge_label_index,
         exclude_edge_index=exclude_edge_index,
         k=k,
@@ -110,7 +108,7 @@ def evaluate(
 
 
 def measure(
-    vectors: Vectors,
+    scorer: Scorer,
     edge_label_index: Tensor,
     *,
     exclude_edge_index: Tensor | None,
@@ -132,13 +130,13 @@ def measure(
         )
 
     # A pair as one sorted number, its user times the number of items plus its item:
-    num_users, num_items = vectors.num_users, vectors.num_items
-    label = _to_key(vectors, edge_label_index, "edge_label_index")
+    num_users, num_items = scorer.num_users, scorer.num_items
+    label = _to_key(scorer, edge_label_index, "edge_label_index")
     if user is not None:
         label = label[torch.isin(label // num_items, user.to(label.device))]
     exclude = None
     if exclude_edge_index is not None:
-        key = _to_key(vectors, exclude_edge_index, "exclude_edge_index")
+        key = _to_key(scorer, exclude_edge_index, "exclude_edge_index")
         exclude = (index2ptr(key // num_items, num_users), key % num_items)
         if torch.isin(label, key, assume_unique=True).any():
             raise ValueError(
@@ -166,7 +164,7 @@ def measure(
     for start in range(0, users.numel(), step):
         chunk = users[start : start + step]
         _, item = top_k(
-            vectors, max(ks), user=chunk, exclude=exclude, chunk_bytes=chunk_bytes
+            scorer, max(ks), user=chunk, exclude=exclude, chunk_bytes=chunk_bytes
         )
         item.masked_fill_(item < 0, num_items)
         pairs = slice(rowptr[start], rowptr[start + chunk.numel()])
@@ -195,6 +193,6 @@ def read(collection: LinkPredMetricCollection) -> dict[str, float]:
     return out
 
 
-def _to_key(vectors: Vectors, edge_index: Tensor, name: str) -> Tensor:
-    user, item = vectors.split_pairs(edge_index, name)
-    return torch.unique(user * vectors.num_items + item)
+def _to_key(scorer: Scorer, edge_index: Tensor, name: str) -> Tensor:
+    user, item = scorer.split_pairs(edge_index, name)
+    return torch.unique(user * scorer.num_items + item)

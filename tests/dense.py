@@ -74,3 +74,21 @@ def contrastive_loss(
             loss = loss + weight * info_nce(one, two, node, temperature)
         total = total + user.numel() / num * loss
     return total
+
+
+def gram(rows: Tensor) -> Tensor:
+    """P = Rt' Rt of the normalised rows."""
+    user, item = (
+        torch.where(deg > 0, deg.clamp(min=1e-300).rsqrt(), 0.0)
+        for deg in (rows.sum(1), rows.sum(0))
+    )
+    half = user[:, None] * rows * item
+    return half.t() @ half
+
+
+def low_pass(rows: Tensor, rank: int, beta: float) -> Tensor:
+    """D^-beta V V' D^beta of the leading eigenvectors of P."""
+    value, vector = torch.linalg.eigh(gram(rows))
+    vector = vector[:, -rank:] * (value[-rank:] > 1e-9)
+    scale = rows.sum(0).clamp(min=1).pow(beta)
+    return (vector / scale[:, None]) @ (vector.t() * scale)

@@ -1,7 +1,7 @@
 """Imports run one way, and name the submodule they mean:
 
 cli, serving -> training, stream -> distributed -> nn.models, loader, datasets,
-evaluation, retrieval -> nn.conv, nn.loss, sampler -> history, adjacency, optim
+filters, evaluation, retrieval -> nn.conv, nn.loss, sampler -> history, adjacency, optim
 """
 
 import ast
@@ -29,6 +29,7 @@ ALLOWED = {
     "nn.init": set(),
     "nn.loss": set(),
     "evaluation": {"retrieval"},
+    "filters": {"adjacency", "datasets", "retrieval"},
     "loader": {"adjacency", "history", "round", "sampler"},
     "nn.models": {
         "adjacency",
@@ -80,7 +81,7 @@ LAYERS = [
         "checkpoint",
     },
     {"nn.conv", "nn.init", "nn.loss", "sampler"},
-    {"nn.models", "nn", "loader", "datasets", "evaluation", "retrieval"},
+    {"nn.models", "nn", "loader", "datasets", "evaluation", "retrieval", "filters"},
     {"distributed"},
     {"training", "stream"},
     {"serving", "cli"},

@@ -5,29 +5,28 @@ from torch import Tensor
 from torch_geometric.utils import index_sort
 from torch_geometric.utils.sparse import index2ptr
 
-from ltgnn_pyg.retrieval.vectors import Vectors
+from ltgnn_pyg.retrieval.scorer import Scorer
 
 GROUP_SIZE = 16  # One cache line of float32: rows of scores stay aligned.
 
 
 @torch.no_grad()
 def top_k(
-    vectors: Vectors,
+    scorer: Scorer,
     k: int,
     *,
     user: Tensor | None = None,
     exclude: Tensor | tuple[Tensor, Tensor] | None = None,
     chunk_bytes: int = 2**28,
 ) -> tuple[Tensor, Tensor]:
-    r"""Exact maximum inner product search: the :math:`k` items with the largest
-    scores for each user
+    r"""The :math:`k` items with the largest scores for each user
 
     .. math::
         \mathcal{T}_u = \underset{i \notin \mathcal{E}_u}
-        {\mathrm{arg\,top}k} \; \mathbf{z}_u^{\top} \mathbf{z}_i + b_i
+        {\mathrm{arg\,top}k} \; s_{ui}
 
-    where :math:`\mathcal{E}_u` holds the items excluded for :math:`u`, *e.g.*,
-    those the user has already seen.
+    by exact search, where :math:`\mathcal{E}_u` holds the items excluded for
+    :math:`u`, *e.g.*, those the user has already seen.
     Scores are computed for a chunk of users at a time. The columns of a chunk are
     cut into groups: the :math:`k` groups with the largest maxima hold its :math:`k`
     largest scores, so only those are ranked.
@@ -38,7 +37,8 @@ def top_k(
     :class:`torch_geometric.nn.pool.KNNIndex`.
 
     Args:
-        vectors (Vectors): The vectors of users and items.
+        scorer (Scorer): What scores: :class:`~ltgnn_pyg.retrieval.Vectors`, or a
+            filter of :mod:`ltgnn_pyg.filters`.
         k (int): The number of items to return for each user.
         user (torch.Tensor, optional): The users to query, in any order, with or
             without repeats. If :obj:`None`, queries all of them.
@@ -60,8 +60,8 @@ def top_k(
         ValueError: If shapes, types or ranges of the arguments do not fit, or
             if the best score of a user overflows.
 
-    *Cost:* :math:`O(Q I D)` time, :math:`O(Q k + E)` memory beyond a chunk, and
-    :math:`O(E \log E)` time to sort :obj:`exclude`.
+    *Cost:* That of the scores, for vectors :math:`O(Q I D)` time, :math:`O(Q k + E)`
+    memory beyond a chunk, and :math:`O(E \log E)` time to sort :obj:`exclude`.
     """
     k = as_int(k)
     if k < 1 or chunk_bytes < 1:
@@ -69,37 +69,32 @@ def top_k(
             f"Expected 'k' >= 1 and 'chunk_bytes' >= 1 (got {k} and {chunk_bytes}); "
             "raise them"
         )
-    device = vectors.user.device
+    device, dtype = scorer.device, scorer.dtype
     if user is None:
-        user = torch.arange(vectors.num_users, device=device)
+        user = torch.arange(scorer.num_users, device=device)
     elif user.dim() != 1:
         raise ValueError(f"Expected 'user' [Q] (got {list(user.size())}); flatten it")
     else:
-        _check_range("user", user, vectors.num_users)
+        _check_range("user", user, scorer.num_users)
         user = user.to(device)
     if exclude is not None:
-        rowptr, col = _to_csr(exclude, vectors, user)
+        rowptr, col = _to_csr(exclude, scorer, user)
 
-    dtype = torch.promote_types(vectors.user.dtype, torch.float32)
-    item, bias = vectors.item.to(dtype), vectors.item_bias
-    bias = None if bias is None else bias.to(dtype)
-    num_items, num_groups = item.size(0), -(-item.size(0) // GROUP_SIZE)
+    num_items = scorer.num_items
+    num_groups = -(-num_items // GROUP_SIZE)
     k_item, k_group = min(k, num_items), min(k, num_groups)
 
-    out = item.new_full((user.numel(), k), -torch.inf)
+    out = torch.full((user.numel(), k), -torch.inf, dtype=dtype, device=device)
     out_item = torch.full_like(out, -1, dtype=torch.long)
 
     width = GROUP_SIZE * num_groups  # The padding stays at -inf throughout.
-    step = max(chunk_bytes // (width * item.element_size()), 1)
-    chunk = item.new_full((min(step, user.numel()), width), -torch.inf)
+    step = max(chunk_bytes // (width * dtype.itemsize), 1)
+    chunk = out.new_full((min(step, user.numel()), width), -torch.inf)
 
     for start in range(0, user.numel(), step):
         index = user[start : start + step]
-        row, score = vectors.user[index].to(dtype), chunk[: index.numel()]
-        if bias is None:
-            torch.mm(row, item.t(), out=score[:, :num_items])
-        else:
-            torch.addmm(bias, row, item.t(), out=score[:, :num_items])
+        score = chunk[: index.numel()]
+        scorer.score(index, out=score[:, :num_items])
 
         if exclude is not None:
             count = rowptr[index + 1] - rowptr[index]
@@ -141,11 +136,11 @@ def _check_range(name: str, index: Tensor, size: int) -> None:
 
 
 def _to_csr(
-    exclude: Tensor | tuple[Tensor, Tensor], vectors: Vectors, user: Tensor
+    exclude: Tensor | tuple[Tensor, Tensor], scorer: Scorer, user: Tensor
 ) -> tuple[Tensor, Tensor]:
-    num_users = vectors.num_users
+    num_users = scorer.num_users
     if isinstance(exclude, Tensor):
-        row, col = vectors.split_pairs(exclude, "exclude")
+        row, col = scorer.split_pairs(exclude, "exclude")
         queried = torch.zeros(num_users, dtype=torch.bool, device=row.device)
         queried[user] = True
         mask = queried[row]  # Sort no more than needed.
@@ -158,5 +153,5 @@ def _to_csr(
             f"Expected 'rowptr' of {num_users + 1} entries from 0 to {len(col)} in "
             f"'exclude' (got {rowptr}); stack pairs of users and items to [2, E]"
         )
-    _check_range("exclude[1]", col, vectors.num_items)
+    _check_range("exclude[1]", col, scorer.num_items)
     return rowptr, col

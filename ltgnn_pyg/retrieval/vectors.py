@@ -4,16 +4,18 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from ltgnn_pyg.retrieval.scorer import Scorer
+
 
 @dataclass(frozen=True, eq=False)
-class Vectors:
+class Vectors(Scorer):
     r"""What is scored: a vector for each user and item, and a bias for each item
 
     .. math::
         s_{ui} = \mathbf{z}_u^{\top} \mathbf{z}_i + b_i
 
-    Evaluation, lists, indexes and re-ranking take vectors and know no model.
-    They are checked once, here.
+    Lists, indexes and re-ranking take vectors and know no model. They are checked
+    once, here.
 
     .. code-block:: python
 
@@ -110,9 +112,14 @@ class Vectors:
         return self.item.size(0)
 
     @property
-    def num_nodes(self) -> int:
-        """The number of users and items :math:`N`."""
-        return self.num_users + self.num_items
+    def device(self) -> torch.device:
+        """Where the vectors are."""
+        return self.user.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the scores, :obj:`float32` at least."""
+        return torch.promote_types(self.user.dtype, torch.float32)
 
     @property
     def dim(self) -> int:
@@ -132,43 +139,16 @@ class Vectors:
         r"""Unit vectors without biases, whose scores are cosines, in
         :obj:`float32` at least; vectors of zeros stay.
         """
-        dtype = torch.promote_types(self.user.dtype, torch.float32)
-        return Vectors(normalize(self.user.to(dtype)), normalize(self.item.to(dtype)))
+        user, item = self.user.to(self.dtype), self.item.to(self.dtype)
+        return Vectors(normalize(user), normalize(item))
 
-    def split_pairs(self, edge_index: Tensor, name: str) -> tuple[Tensor, Tensor]:
-        r"""The users and items of pairs, both counted from 0.
+    def score(self, user: Tensor, out: Tensor | None = None) -> Tensor:
+        r"""Scores all items for some users, see
+        :meth:`Scorer.score <ltgnn_pyg.retrieval.Scorer.score>`.
 
-        Args:
-            edge_index (torch.Tensor): Pairs of node ids, :obj:`[2, num_pairs]`: a
-                user :math:`0, \ldots, U - 1` and an item
-                :math:`U, \ldots, N - 1`.
-            name (str): What errors call them.
-
-        Raises:
-            ValueError: If they are no such pairs.
+        *Cost:* :math:`O(B I D)`.
         """
-        if edge_index.dim() != 2 or edge_index.size(0) != 2:
-            raise ValueError(
-                f"Expected '{name}' [2, E] (got {list(edge_index.size())}); stack "
-                "users and items"
-            )
-        if edge_index.dtype != torch.long:
-            raise ValueError(
-                f"Expected '{name}' of type int64 (got {edge_index.dtype}); convert it"
-            )
-        user, item = edge_index.to(self.user.device).unbind()
-        if user.numel() == 0:
-            return user, item
-        if user.min() < 0 or user.max() >= self.num_users:
-            raise ValueError(
-                f"Expected users in [0, {self.num_users}) in the first row of '{name}' "
-                f"(got {int(user.min())} to {int(user.max())}); of a graph with both "
-                "directions, pass one"
-            )
-        if item.min() < self.num_users or item.max() >= self.num_nodes:
-            raise ValueError(
-                f"Expected items in [{self.num_users}, {self.num_nodes}) in the second "
-                f"row of '{name}' (got {int(item.min())} to {int(item.max())}); item "
-                "ids start at the number of users"
-            )
-        return user, item - self.num_users
+        row, item = self.user[user].to(self.dtype), self.item.to(self.dtype)
+        if self.item_bias is None:
+            return torch.mm(row, item.t(), out=out)
+        return torch.addmm(self.item_bias.to(self.dtype), row, item.t(), out=out)

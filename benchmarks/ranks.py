@@ -1,0 +1,91 @@
+"""Where the held-out items of every user land, and what follows from that."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ltgnn_pyg.retrieval import top_k
+
+DRAWS = 10_000  #: Of a bootstrap.
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The ranks of held-out pairs.
+
+    Attributes:
+        user (Tensor): Which user each pair is of, as a row of `users` [num_pairs].
+        item (Tensor): Its item, counted from 0 [num_pairs].
+        rank (Tensor): Where it is in the user's list, from 0; k if it is not in it.
+        users (Tensor): The users that have a held-out item.
+        lists (Tensor): Their lists [num_users, k].
+    """
+
+    user: Tensor
+    item: Tensor
+    rank: Tensor
+    users: Tensor
+    lists: Tensor
+
+    def recall(self, k: int = 20, pairs: Tensor | None = None) -> Tensor:
+        """The share of each user's held-out items, of some pairs if given, that is
+        among the first k; NaN for users without one.
+        """
+        weight = (
+            torch.ones(len(self.rank)).double() if pairs is None else pairs.double()
+        )
+        hit = (self.rank < k).double() * weight
+        return self._sum(hit) / self._sum(weight)
+
+    def ndcg(self, k: int = 20) -> Tensor:
+        """The discounted gain of each user's first k over that of the best list."""
+        gain = 1.0 / (torch.arange(k).double() + 2.0).log2()
+        hit = self.rank < k
+        found = gain[self.rank.clamp(max=k - 1)] * hit
+        most = self._sum(torch.ones_like(found)).long().clamp(max=k)
+        return self._sum(found) / gain.cumsum(0)[most - 1]
+
+    def _sum(self, value: Tensor) -> Tensor:
+        return value.new_zeros(len(self.users)).index_add_(0, self.user, value)
+
+
+def rank_pairs(scorer: Any, pairs: Tensor, exclude: Tensor, k: int = 20) -> Ranks:
+    """The ranks of held-out pairs of node ids, by a scorer."""
+    users, row = pairs[0].unique(return_inverse=True)
+    item = pairs[1] - scorer.num_users
+    _, lists = top_k(scorer, k, user=users, exclude=exclude)
+    found = lists[row] == item.unsqueeze(1)
+    rank = torch.where(found.any(1), found.int().argmax(1), k)
+    return Ranks(row, item, rank, users, lists)
+
+
+def gini(lists: Tensor, num_items: int) -> float:
+    """How unevenly lists recommend the items: 0 if all as often, towards 1 if few."""
+    count = (
+        torch.bincount(lists[lists >= 0], minlength=num_items).double().sort().values
+    )
+    order = torch.arange(1, num_items + 1).double()
+    return float((2 * order - num_items - 1) @ count / (num_items * count.sum()))
+
+
+def compare(one: Tensor, other: Tensor, seed: int = 0) -> dict[str, Any]:
+    """The mean difference of two metrics over the same users, its 95 % confidence
+    interval by bootstrap, and the p-value of a sign-flip test.
+    """
+    rng = np.random.default_rng(seed)
+    difference = (one - other).numpy()
+    num, mean = len(difference), difference.mean()
+    # A bootstrap draws each user a Poisson number of times, nearly; a flip is a sign.
+    draws = np.empty((2, DRAWS))
+    for start in range(0, DRAWS, 100):
+        count = rng.poisson(1.0, (100, num))
+        draws[0, start : start + 100] = count @ difference / count.sum(1)
+        sign = rng.integers(0, 2, (100, num), dtype=np.int8) * 2 - 1
+        draws[1, start : start + 100] = sign @ difference / num
+    low, high = np.quantile(draws[0], [0.025, 0.975])
+    p = (1 + (np.abs(draws[1]) >= abs(mean)).sum()) / (1 + DRAWS)
+    return {"difference": float(mean), "interval": [float(low), float(high)],
+            "p": float(p)}  # fmt: skip

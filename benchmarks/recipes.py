@@ -1,0 +1,178 @@
+"""How models are trained for the table of models: as their papers do, and as `fit` does.
+
+A recipe makes a model of a split, and what `fit` is told of its training. What papers set
+is from their released code; where that chose the epoch on the test part, `fit` chooses
+on validation. PinSage has no released code, and LightGODE's is of other sets.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from ltgnn_pyg import LTGNN, ItemNegativeSampling, PairLoader
+from ltgnn_pyg.datasets import Interactions, Split
+from ltgnn_pyg.filters import BSPM, EASE, GFCF, ChebyCF, ItemKNN, Popularity
+from ltgnn_pyg.nn import (
+    DGCF,
+    EGCF,
+    NGCF,
+    SGL,
+    BPRLoss,
+    DirectAULoss,
+    EGCFLoss,
+    LightGCN,
+    LightGCNPlusPlus,
+    LightGODE,
+    MatrixFactorization,
+    Objective,
+    PinSage,
+    Recommender,
+    SimGCL,
+    UltraGCN,
+    UltraGCNLoss,
+    XSimGCL,
+)
+from ltgnn_pyg.retrieval import Scorer
+
+Recipe = tuple[Recommender, dict[str, Any]]
+PLAIN: dict[str, Any] = {"average": 0.0, "patience": 10}  #: As papers train.
+PAIRWISE = {"amount": 1, "reject_seen": True}
+SHARED = {"amount": 800, "shared": True}
+
+
+def by_batch(size: int, negatives: dict[str, Any] | None) -> Callable[..., PairLoader]:
+    """Batches of so many pairs, each a pass over the graph, as papers train."""
+
+    def loader(data: Data, model: Recommender) -> PairLoader:
+        pairs = data.edge_index[:, data.edge_index[0] < model.num_users]
+        drawn = None
+        if negatives is not None:
+            sizes = model.num_users, model.num_items
+            known = pairs if negatives.get("reject_seen") else None
+            drawn = ItemNegativeSampling(*sizes, edge_index=known, **negatives)
+        return PairLoader(
+            data,
+            batch_size=size,
+            num_rounds=-(-pairs.size(1) // size),
+            leave_out=False,
+            neg_sampling=drawn,
+        )
+
+    return loader
+
+
+def few_rounds(data: Data, model: Recommender) -> PairLoader:
+    """Fewer rounds an epoch, for encoders that cost much."""
+    return PairLoader(data, num_rounds=20)
+
+
+def xavier(weight: Tensor, adj_t: Tensor, num_users: int) -> None:
+    """The start of most papers."""
+    torch.nn.init.xavier_uniform_(weight)
+
+
+def published(
+    cls: Callable[..., Recommender],
+    batch_size: int,
+    lr: float,
+    loss_fn: Callable[[], Objective] = BPRLoss,
+    negatives: dict[str, Any] | None = PAIRWISE,
+    init: Any = xavier,
+    **settings: Any,
+) -> Callable[[Split, int], Recipe]:
+    """A model with its paper's objective, batches and optimizer, dense Adam."""
+
+    def make(split: Split, dim: int) -> Recipe:
+        sizes = split.train.num_users, split.train.num_items
+        model = cls(*sizes, dim, loss_fn=loss_fn(), **settings)
+        training = {
+            "loader": by_batch(batch_size, negatives),
+            "optimizer": partial(torch.optim.Adam, lr=lr),
+            "init": init,
+        }
+        return model, training | PLAIN
+
+    return make
+
+
+def here(cls: Callable[..., Recommender], **training: Any) -> Any:
+    """A model as `fit` trains it."""
+
+    def make(split: Split, dim: int) -> Recipe:
+        return cls(split.train.num_users, split.train.num_items, dim), training
+
+    return make
+
+
+HERE = {
+    "mf": here(MatrixFactorization),
+    "lightgcn": here(LightGCN),
+    "lightgcn++": here(LightGCNPlusPlus),
+    "ngcf": here(NGCF),
+    "dgcf": here(DGCF, loader=few_rounds),
+    "ultragcn": here(UltraGCN),
+    "sgl": here(SGL),
+    "simgcl": here(SimGCL),
+    "xsimgcl": here(XSimGCL),
+    "lightgode": here(LightGODE),
+    "egcf": here(EGCF),
+    "pinsage": here(PinSage),
+    "ltgnn": here(LTGNN),
+}
+ULTRAGCN = {
+    "gowalla": published(UltraGCN, 512, 1e-4, UltraGCNLoss, {**SHARED, "amount": 1500}),
+    "yelp2018": published(
+        UltraGCN, 1024, 1e-3, partial(UltraGCNLoss, w1=1e-8, w3=1e-8), SHARED
+    ),
+}
+#: What papers set, by the set where that differs.
+PUBLISHED: dict[str, Any] = {
+    "lightgcn": published(LightGCN, 2048, 1e-3, init=None, init_std=0.1, weight_decay=1e-4),
+    "ngcf": published(NGCF, 1024, 1e-4, weight_decay=1e-5),
+    "dgcf": published(DGCF, 2000, 1e-3, weight_decay=1e-3),
+    "ultragcn": ULTRAGCN,
+    "sgl": {"yelp2018": published(SGL, 2048, 1e-3, weight_decay=1e-4)},
+    "simgcl": published(SimGCL, 2048, 1e-3, weight_decay=1e-4),
+    "xsimgcl": published(XSimGCL, 2048, 1e-3, weight_decay=1e-4),
+    "egcf": published(EGCF, 2048, 1e-3, lambda: EGCFLoss(BPRLoss()), weight_decay=1e-4),
+    "lightgode": {
+        "gowalla": published(
+            LightGODE, 256, 1e-3,
+            partial(DirectAULoss, gamma=10.0, cosine=False), None, T=3.0,
+        )
+    },
+}  # fmt: skip
+
+
+def has_published(name: str, dataset: str) -> bool:
+    """Whether a paper's settings are known for a set."""
+    recipe = PUBLISHED.get(name)
+    return recipe is not None and (not isinstance(recipe, dict) or dataset in recipe)
+
+
+def build(name: str, setting: str, dataset: str, split: Split, dim: int) -> Recipe:
+    """A model, and how it is trained."""
+    if setting == "here":
+        return HERE[name](split, dim)
+    recipe = PUBLISHED[name]
+    return (recipe[dataset] if isinstance(recipe, dict) else recipe)(split, dim)
+
+
+def _bspm(known: Interactions, dataset: str) -> Scorer:
+    if dataset == "yelp2018":
+        return BSPM(known, rank=384, beta=0.3, T=1.2, order=1, average=True)
+    return BSPM(known)
+
+
+FILTERS: dict[str, Callable[[Interactions, str], Scorer]] = {
+    "popularity": lambda known, dataset: Popularity(known),
+    "itemknn": lambda known, dataset: ItemKNN(known),
+    "ease": lambda known, dataset: EASE(known),
+    "gfcf": lambda known, dataset: GFCF(known),
+    "bspm": _bspm,
+    "chebycf": lambda known, dataset: ChebyCF(known),
+}

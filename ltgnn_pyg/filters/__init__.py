@@ -1,0 +1,21 @@
+r"""Recommenders without training: filters of what a user has taken."""
+
+from ltgnn_pyg.filters.bspm import BSPM
+from ltgnn_pyg.filters.cheby_cf import ChebyCF
+from ltgnn_pyg.filters.ease import EASE
+from ltgnn_pyg.filters.filter import Filter
+from ltgnn_pyg.filters.gf_cf import GFCF
+from ltgnn_pyg.filters.gram import Gram
+from ltgnn_pyg.filters.item_knn import ItemKNN
+from ltgnn_pyg.filters.popularity import Popularity
+
+__all__ = [
+    "BSPM",
+    "EASE",
+    "GFCF",
+    "ChebyCF",
+    "Filter",
+    "Gram",
+    "ItemKNN",
+    "Popularity",
+]

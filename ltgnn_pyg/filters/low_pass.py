@@ -1,0 +1,52 @@
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ltgnn_pyg.adjacency import aggregate
+from ltgnn_pyg.filters.gram import Gram
+from ltgnn_pyg.retrieval import Vectors
+
+
+@dataclass(frozen=True, eq=False)
+class LowPass:
+    r"""A map of rows of items of low rank, :math:`\mathbf{r} \mapsto \mathbf{r} F
+    G^{\top}`: what is left of them in a few smooth signals.
+
+    Args:
+        left (torch.Tensor): :math:`F`.
+        right (torch.Tensor): :math:`G`.
+
+    Shapes:
+        :math:`(I, k)` both
+    """
+
+    left: Tensor
+    right: Tensor
+
+    @classmethod
+    def ideal(cls, gram: Gram, rank: int, beta: float, weight: float) -> "LowPass":
+        r"""The ideal low-pass filter :math:`w D_I^{-\beta} V V^{\top} D_I^{\beta}` of
+        the leading eigenvectors :math:`V` of a Gram matrix; none if :math:`w = 0`.
+
+        *Cost:* That of :meth:`Gram.leading`.
+        """
+        vector = gram.leading(rank if weight != 0.0 else 0)
+        scale = gram.degree.clamp(min=1.0).pow(beta).view(-1, 1)
+        return cls(vector / scale, weight * vector * scale)
+
+    def add(self, rows: Tensor, out: Tensor) -> Tensor:
+        """Adds what rows become to :obj:`out`.
+
+        *Cost:* O(B I k).
+        """
+        return out.addmm_(self._coordinates(rows), self.right.t())
+
+    def vectors(self, rows: Tensor) -> Vectors:
+        """The map of rows as vectors of users and items."""
+        return Vectors(self._coordinates(rows), self.right)
+
+    def _coordinates(self, rows: Tensor) -> Tensor:
+        rowptr, col = rows.crow_indices(), rows.col_indices()
+        if self.left.size(1) == 0:  # Which a bag cannot be of.
+            return self.left.new_empty(rows.size(0), 0)
+        return aggregate(self.left, col, rows.values(), rowptr)
