@@ -1,7 +1,7 @@
-"""How models are trained for the table of models: as their papers do, and as `fit` does.
+"""How models are trained for the table of models: as in their papers, and by `fit`.
 
-A recipe makes a model of a split, and what `fit` is told of its training. What papers set
-is from their released code; where that chose the epoch on the test part, `fit` chooses
+A recipe makes a model of a split, and what `fit` is told of its training. What papers
+set is from their released code; where that chose the epoch on the test part, `fit` chooses
 on validation. PinSage has no released code, and LightGODE's is of other sets.
 """
 
@@ -131,7 +131,9 @@ ULTRAGCN = {
 }
 #: What papers set, by the set where that differs.
 PUBLISHED: dict[str, Any] = {
-    "lightgcn": published(LightGCN, 2048, 1e-3, init=None, init_std=0.1, weight_decay=1e-4),
+    "lightgcn": published(
+        LightGCN, 2048, 1e-3, init=None, init_std=0.1, weight_decay=1e-4
+    ),
     "ngcf": published(NGCF, 1024, 1e-4, weight_decay=1e-5),
     "dgcf": published(DGCF, 2000, 1e-3, weight_decay=1e-3),
     "ultragcn": ULTRAGCN,
