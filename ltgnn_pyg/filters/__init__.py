@@ -8,6 +8,7 @@ from ltgnn_pyg.filters.gf_cf import GFCF
 from ltgnn_pyg.filters.gram import Gram
 from ltgnn_pyg.filters.item_knn import ItemKNN
 from ltgnn_pyg.filters.popularity import Popularity
+from ltgnn_pyg.filters.sparse_ease import SparseEASE
 
 __all__ = [
     "BSPM",
@@ -18,4 +19,5 @@ __all__ = [
     "Gram",
     "ItemKNN",
     "Popularity",
+    "SparseEASE",
 ]

@@ -73,9 +73,10 @@ class BSPM(Filter):
         #: What becomes of a row but for the low-pass filter, a polynomial of P.
         self.coefficients: list[float] = both.coef.tolist()
         self.gram = Gram(self.rows)
-        ideal = LowPass.ideal(self.gram, rank, 0.5, share * beta)
-        right = self.gram.powers(ideal.right, sharpen.coef.tolist())
-        self.low_pass = LowPass(ideal.left, right)
+        self.low_pass = LowPass.ideal(self.gram, rank, 0.5, share * beta)
+        if self.low_pass.right.numel() > 0:
+            right = self.gram.powers(self.low_pass.right, sharpen.coef.tolist())
+            self.low_pass = LowPass(self.low_pass.left, right)
 
     def vectors(self) -> Vectors:
         """The low-pass part of the scores as vectors of :obj:`rank` columns."""

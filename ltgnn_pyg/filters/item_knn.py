@@ -1,13 +1,12 @@
 from functools import partial
 
-import torch
 from torch import Tensor
 
-from ltgnn_pyg.adjacency import adjoint, csr, propagate
+from ltgnn_pyg.adjacency import propagate
 from ltgnn_pyg.datasets.interactions import Interactions
-from ltgnn_pyg.filters.filter import WIDTH, Filter, by_columns
-from ltgnn_pyg.filters.rows import take
-from ltgnn_pyg.retrieval import Scorer, top_k
+from ltgnn_pyg.filters.filter import Filter, by_columns
+from ltgnn_pyg.filters.item_cosine import ItemCosine
+from ltgnn_pyg.filters.rows import rows_of_lists
 
 
 class ItemKNN(Filter):
@@ -54,51 +53,9 @@ class ItemKNN(Filter):
                 f"Expected 'shrinkage' of at least 0 (got {shrinkage}); it is added to "
                 "norms"
             )
-        self.k, self.shrinkage = k, shrinkage
-        ptr = torch.arange(self.num_items + 1, device=self.device)
-        itself = (ptr, ptr[:-1])  # Row i holds i.
-        cosine = _Cosine(self.rows, shrinkage)
-        w, item = top_k(cosine, k, exclude=itself, chunk_bytes=chunk_bytes)
-        near = w > 0.0
-        ptr = torch.cat([ptr[:1], near.sum(1).cumsum(0)]).to(self.rows.crow_indices())
+        w, item = ItemCosine(self.rows, shrinkage).nearest(k, chunk_bytes)
         #: The neighbours of each item, sparse CSR.
-        self.weight = csr(ptr, item[near].to(ptr.dtype), w[near], self.num_items)
+        self.weight = rows_of_lists(item, w, self.num_items)
 
     def _filter(self, rows: Tensor, out: Tensor) -> Tensor:
         return by_columns(partial(propagate, self.weight), rows, out)
-
-
-class _Cosine(Scorer):
-    """The cosine of each item with all others, which are never held at once."""
-
-    def __init__(self, rows: Tensor, shrinkage: float) -> None:
-        self.rows, self.shrinkage = rows, shrinkage
-        self.columns = adjoint(rows)
-        self.norm = self.columns.crow_indices().diff().to(rows.dtype).sqrt()
-
-    @property
-    def num_users(self) -> int:
-        return self.num_items
-
-    @property
-    def num_items(self) -> int:
-        return self.rows.size(1)
-
-    @property
-    def device(self) -> torch.device:
-        return self.rows.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.rows.dtype
-
-    def score(self, user: Tensor, out: Tensor | None = None) -> Tensor:
-        if out is None:
-            out = self.norm.new_empty(user.numel(), self.num_items)
-        taken = take(self.columns, user)
-        by_columns(partial(propagate, self.columns), taken, out)
-        for part, norm in zip(
-            out.split(WIDTH), self.norm[user].split(WIDTH), strict=True
-        ):
-            part /= (norm.view(-1, 1) * self.norm + self.shrinkage).clamp_(min=1e-6)
-        return out

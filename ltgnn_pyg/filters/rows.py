@@ -33,6 +33,17 @@ def take(rows: Tensor, index: Tensor) -> Tensor:
     return csr(ptr, col, value, rows.size(1))
 
 
+def rows_of_lists(index: Tensor, value: Tensor, num_cols: int) -> Tensor:
+    """The sparse CSR matrix of lists :obj:`[num_rows, k]`, less what is padded by
+    an index of -1.
+    """
+    kept = index >= 0
+    ptr = torch.cat([kept.new_zeros(1, dtype=torch.long), kept.sum(1).cumsum(0)])
+    if max(index.numel(), num_cols) < 2**31:
+        ptr, index = ptr.int(), index.int()
+    return csr(ptr, index[kept], value[kept], num_cols)
+
+
 def coordinates(rows: Tensor) -> tuple[Tensor, Tensor]:
     """The row and the column of each entry of a sparse CSR matrix."""
     count, col = rows.crow_indices().diff(), rows.col_indices().long()

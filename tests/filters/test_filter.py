@@ -12,13 +12,14 @@ from ltgnn_pyg.filters import (
     Filter,
     ItemKNN,
     Popularity,
+    SparseEASE,
 )
 from ltgnn_pyg.filters.filter import WIDTH
 from ltgnn_pyg.retrieval import Vectors, top_k
 from tests.toy import blocks
 
 #: Every filter, with its default arguments. A new one is a line here.
-FILTERS = [BSPM, ChebyCF, EASE, GFCF, ItemKNN, Popularity]
+FILTERS = [BSPM, ChebyCF, EASE, GFCF, ItemKNN, Popularity, SparseEASE]
 
 
 def test_all_are_listed():
@@ -124,6 +125,8 @@ def test_errors(interactions):
         (lambda: BSPM(interactions, order=0), "'order'"),
         (lambda: BSPM(interactions, num_steps=0), "'num_steps'"),
         (lambda: EASE(interactions, l2=0.0), "'l2'"),
+        (lambda: SparseEASE(interactions, l2=-1.0), "'l2'"),
+        (lambda: SparseEASE(interactions, k=0), "'k'"),
         (lambda: ItemKNN(interactions, k=0), "'k'"),
         (lambda: ItemKNN(interactions, shrinkage=-1.0), "'shrinkage'"),
     ]:
