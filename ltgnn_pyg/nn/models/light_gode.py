@@ -40,7 +40,7 @@ class LightGODE(Recommender):
             (default: :obj:`64`)
         T (float, optional): :math:`T` in :math:`[0, 10]`. The paper takes 1.8 for
             Amazon-Beauty, 0.8 for Amazon-Toys-and-Games and 3 for Gowalla.
-            (default: :obj:`1.8`)
+            (default: :obj:`0.8`)
         exact (bool, optional): Solves the equation; otherwise takes the released one's
             single step. (default: :obj:`False`)
         loss_fn (Objective, optional): The objective. If :obj:`None`, the paper's:
@@ -62,7 +62,7 @@ class LightGODE(Recommender):
         num_items: int,
         embedding_dim: int = 64,
         *,
-        T: float = 1.8,
+        T: float = 0.8,
         exact: bool = False,
         loss_fn: Objective | None = None,
         **kwargs: Any,
@@ -104,7 +104,8 @@ def ode_coefficients(T: float) -> list[float]:
     :math:`Z(0) = X`, as far as it has a say: no eigenvalue of :math:`\hat{A}` is beyond
     :math:`\pm 1`, so that what is left out is at most the sum of its coefficients.
     """
-    out, term, left = [], 1.0, 2.0 * math.exp(T) - 1.0  # The sum of all.
+    out: list[float] = []
+    term, left = 1.0, 2.0 * math.exp(T) - 1.0  # The sum of all.
     while not out or left > REMAINDER:
         following = term * T / (len(out) + 1)
         out.append(term + following)

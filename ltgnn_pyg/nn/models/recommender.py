@@ -293,7 +293,7 @@ class Recommender(Module):
 
     @torch.no_grad()
     def vectors(self, edge_index: Adj, edge_weight: OptTensor = None) -> Vectors:
-        r"""Returns what is scored: see :meth:`to_vectors`.
+        r"""Returns what is scored, in training too: see :meth:`to_vectors`.
 
         Args:
             edge_index (torch.Tensor or SparseTensor): The graph, see
@@ -303,12 +303,13 @@ class Recommender(Module):
 
         *Cost:* That of :meth:`get_embedding`.
         """
-        training = self.training
+        modes = [(module, module.training) for module in self.modules()]
         self.eval()  # Nothing is dropped from what is scored.
         try:
             z = self.get_embedding(edge_index, edge_weight)
         finally:
-            self.train(training)
+            for module, training in modes:
+                module.training = training
         return self.to_vectors(z, degree(edge_index, edge_weight, self.num_nodes))
 
     @torch.no_grad()

@@ -12,6 +12,8 @@ from ltgnn_pyg.nn.loss import Objective, RankingLoss, UltraGCNLoss
 from ltgnn_pyg.nn.models.recommender import Recommender, graph_of, share
 from ltgnn_pyg.round import micro_batches
 
+ITEMS_PER_WEIGHT = 135.0  #: So many items weigh as much as a positive.
+
 
 class UltraGCN(Recommender):
     r"""UltraGCN, from `"UltraGCN: Ultra Simplification of Graph Convolutional
@@ -47,8 +49,8 @@ class UltraGCN(Recommender):
         num_items (int): The number of items.
         embedding_dim (int, optional): The size of an embedding.
             (default: :obj:`64`)
-        item_weight (float, optional): :math:`\lambda`; the reference code takes 5e-4
-            for Gowalla and Yelp2018, 2.75 for Amazon-Book. (default: :obj:`5e-4`)
+        item_weight (float, optional): :math:`\lambda`; the reference code takes 2.75
+            for Amazon-Book, 5e-4 for Gowalla and Yelp2018. (default: :obj:`2.75`)
         num_neighbors (int, optional): How many items :math:`\mathcal{S}` has.
             (default: :obj:`10`)
         num_negatives (int, optional): How many negatives are drawn for a micro-batch,
@@ -57,7 +59,9 @@ class UltraGCN(Recommender):
             (default: :obj:`800`)
         gamma (float, optional): :math:`\gamma`. (default: :obj:`1e-4`)
         loss_fn (Objective, optional): :math:`L_C`. If :obj:`None`,
-            :class:`~ltgnn_pyg.nn.UltraGCNLoss`. (default: :obj:`None`)
+            :class:`~ltgnn_pyg.nn.UltraGCNLoss` with the weight of negatives in
+            proportion to the items, one for each 135, which is 304 for Gowalla and 282
+            for Yelp2018, where the reference code takes 300. (default: :obj:`None`)
         **kwargs (optional): See :class:`~ltgnn_pyg.nn.models.Recommender`.
 
     Raises:
@@ -75,14 +79,15 @@ class UltraGCN(Recommender):
         num_items: int,
         embedding_dim: int = 64,
         *,
-        item_weight: float = 5e-4,
+        item_weight: float = 2.75,
         num_neighbors: int = 10,
         num_negatives: int = 800,
         gamma: float = 1e-4,
         loss_fn: Objective | None = None,
         **kwargs: Any,
     ) -> None:
-        loss_fn = UltraGCNLoss() if loss_fn is None else loss_fn
+        if loss_fn is None:
+            loss_fn = UltraGCNLoss(negative_weight=num_items / ITEMS_PER_WEIGHT)
         super().__init__(num_users, num_items, embedding_dim, loss_fn=loss_fn, **kwargs)
         if min(num_neighbors, num_negatives) < 1 or not min(item_weight, gamma) >= 0.0:
             raise ValueError(
