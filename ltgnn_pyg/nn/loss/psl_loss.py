@@ -9,20 +9,24 @@ from ltgnn_pyg.nn.loss.in_batch_softmax import in_batch_softmax
 from ltgnn_pyg.nn.loss.objective import gather, log_degree
 from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss, cross_entropy
 
-
-def tanh_surrogate(d: Tensor) -> Tensor:
-    r""":math:`\tanh d + 1`."""
-    return d.tanh() + 1.0
+BLOCK = 64  #: Rows of scores that a surrogate is computed of at once.
 
 
-def atan_surrogate(d: Tensor) -> Tensor:
-    r""":math:`\arctan d + 1`."""
-    return d.atan() + 1.0
+def tanh_surrogate(d: Tensor) -> tuple[Tensor, Tensor]:
+    r""":math:`\tanh d + 1`, and its slope."""
+    tanh = d.tanh()
+    return tanh + 1.0, 1.0 - tanh.square()
 
 
-def relu_surrogate(d: Tensor) -> Tensor:
-    r""":math:`\max(0, d + 1)`."""
-    return F.relu(d + 1.0)
+def atan_surrogate(d: Tensor) -> tuple[Tensor, Tensor]:
+    r""":math:`\arctan d + 1`, and its slope."""
+    return d.atan() + 1.0, 1.0 / (1.0 + d.square())
+
+
+def relu_surrogate(d: Tensor) -> tuple[Tensor, Tensor]:
+    r""":math:`\max(0, d + 1)`, and its slope."""
+    value = F.relu(d + 1.0)
+    return value, value.sign()
 
 
 class PSLLoss(RankingLoss):
@@ -48,9 +52,10 @@ class PSLLoss(RankingLoss):
     are the exponential.
 
     Args:
-        surrogate (callable, optional): :math:`\sigma`, entry by entry, of value and
-            slope 1 at 0: :func:`relu_surrogate`, :func:`tanh_surrogate`,
-            :func:`atan_surrogate`. (default: :func:`relu_surrogate`)
+        surrogate (callable, optional): Returns :math:`\sigma(d)` and
+            :math:`\sigma'(d)` of a tensor, entry by entry; both are 1 at 0. There are
+            :func:`relu_surrogate`, :func:`tanh_surrogate` and :func:`atan_surrogate`.
+            (default: :func:`relu_surrogate`)
         temperature (float, optional): :math:`\tau`. (default: :obj:`0.06`)
         cosine (bool, optional): Scores by cosine; otherwise by inner product.
             (default: :obj:`True`)
@@ -65,7 +70,7 @@ class PSLLoss(RankingLoss):
 
     def __init__(
         self,
-        surrogate: Callable[[Tensor], Tensor] = relu_surrogate,
+        surrogate: Callable[[Tensor], tuple[Tensor, Tensor]] = relu_surrogate,
         temperature: float = 0.06,
         cosine: bool = True,
         in_batch: bool = True,
@@ -103,11 +108,19 @@ class PSLLoss(RankingLoss):
         return f"surrogate={name}, {super().extra_repr()}"
 
     def _log(self, d: Tensor) -> Tensor:
-        tiny = torch.finfo(d.dtype).tiny  # A surrogate may reach 0.
-        return self.surrogate(d).clamp(min=tiny).log() / self.temperature
+        value, _ = self.surrogate(d)
+        return value.clamp(min=_tiny(d)).log() / self.temperature
 
     def _log_and_slope(self, d: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.enable_grad():
-            log = self._log(d.requires_grad_())
-            (slope,) = torch.autograd.grad(log.sum(), d)
-        return log.detach(), slope
+        """Writes into :obj:`d`, some rows at a time: what they need stays at hand."""
+        slope = torch.empty_like(d)
+        for rows, out in zip(d.split(BLOCK), slope.split(BLOCK), strict=True):
+            value, change = self.surrogate(rows)
+            torch.div(change, value.clamp_(min=_tiny(d)), out=out)
+            torch.log(value, out=rows)
+        return d.div_(self.temperature), slope.div_(self.temperature)
+
+
+def _tiny(d: Tensor) -> float:
+    """What stands for 0, which a surrogate may reach."""
+    return torch.finfo(d.dtype).tiny
