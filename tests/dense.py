@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 
 def dense_adj(
@@ -39,7 +40,7 @@ def softmax_loss(
     z: Tensor, user: Tensor, item: Tensor, temperature: float = 0.12
 ) -> Tensor:
     """In-batch softmax over cosines, pair by pair."""
-    unit = z / z.norm(dim=1, keepdim=True)
+    unit = normalize(z, dim=1)
     terms = []
     for u, i in zip(user.tolist(), item.tolist(), strict=True):
         rows = [i, *(j for j in item.tolist() if j != i)]
@@ -49,7 +50,7 @@ def softmax_loss(
 
 def info_nce(one: Tensor, two: Tensor, node: Tensor, temperature: float) -> Tensor:
     """InfoNCE between two views of some nodes, each once, node by node."""
-    one, two = (z / z.norm(dim=1, keepdim=True) for z in (one, two))
+    one, two = normalize(one, dim=1), normalize(two, dim=1)
     rows = sorted(set(node.tolist()))
     terms = [
         -(two[rows] @ one[row] / temperature).log_softmax(0)[place]

@@ -79,8 +79,8 @@ def test_walks_end(graph, adj_t):
     seed = torch.arange(graph.num_nodes)
     for p, left in ((1.0, 1), (0.0, 4)):
         sampler = RandomWalkSampler(adj_t, num_steps=4, termination_prob=p)
-        node = sampler.walk(seed).view(len(seed), 4, 10)
-        assert (node[:, :left] >= 0).all() and (node[:, left:] < 0).all()
+        node = sampler.walk(seed).view(len(seed), 10, 4)
+        assert (node[..., :left] >= 0).all() and (node[..., left:] < 0).all()
 
 
 def test_no_walk_along_what_is_left_out(graph, pairs, adj_t):

@@ -104,7 +104,7 @@ class _InBatchSoftmax(torch.autograd.Function):
                 target *= teacher_weight
                 loss -= (target * score).sum()
             if surrogate is not None:
-                score, slope = surrogate(score.to(own.dtype) - own.unsqueeze(1))
+                score, slope = surrogate(score.to(own.dtype).sub_(own.unsqueeze(1)))
                 own = torch.zeros_like(own)
             if groups is None:
                 score.masked_fill_(item[rows].unsqueeze(1) == item, float("-inf"))

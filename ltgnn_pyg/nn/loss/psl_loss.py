@@ -10,19 +10,28 @@ from ltgnn_pyg.nn.loss.objective import gather, log_degree
 from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss, cross_entropy
 
 
-def tanh_surrogate(d: Tensor) -> Tensor:
-    r""":math:`\tanh d + 1`."""
-    return d.tanh() + 1.0
+def tanh_surrogate(d: Tensor) -> tuple[Tensor, Tensor]:
+    r""":math:`\ln (\tanh d + 1)` and its slope, :math:`1 - \tanh d`."""
+    tanh = d.tanh()
+    return _log(tanh + 1.0), 1.0 - tanh
 
 
-def atan_surrogate(d: Tensor) -> Tensor:
-    r""":math:`\arctan d + 1`."""
-    return d.atan() + 1.0
+def atan_surrogate(d: Tensor) -> tuple[Tensor, Tensor]:
+    r""":math:`\ln (\arctan d + 1)` and its slope."""
+    value = d.atan() + 1.0
+    reached = value > 0.0
+    return _log(value), reached / (1.0 + d.square()) / value.where(reached, 1.0)
 
 
-def relu_surrogate(d: Tensor) -> Tensor:
-    r""":math:`\max(0, d + 1)`."""
-    return F.relu(d + 1.0)
+def relu_surrogate(d: Tensor) -> tuple[Tensor, Tensor]:
+    r""":math:`\ln \max(0, d + 1)` and its slope."""
+    value = d + 1.0
+    return _log(value), value.reciprocal().where(value > 0.0, 0.0)
+
+
+def _log(value: Tensor) -> Tensor:
+    """The logarithm, of what stands for 0 too."""
+    return value.clamp(min=torch.finfo(value.dtype).tiny).log()
 
 
 class PSLLoss(RankingLoss):
@@ -37,8 +46,9 @@ class PSLLoss(RankingLoss):
         d_{bj} = \frac{\cos(\mathbf{z}_{u_b}, \mathbf{z}_j) - \cos(\mathbf{z}_{u_b},
         \mathbf{z}_{i_b})}{2}
 
-    The 1 is the pair's own, :math:`\sigma(0)`. With :math:`\sigma = \exp` it is
-    :class:`~ltgnn_pyg.nn.SoftmaxLoss` at the temperature :math:`2 \tau`.
+    The 1 is the pair's own, :math:`\sigma(0)`. Its authors take :math:`\sigma(d) =
+    \tanh d + 1`, :math:`\arctan d + 1` or :math:`\max(0, d + 1)`. With :math:`\sigma =
+    \exp` it is :class:`~ltgnn_pyg.nn.SoftmaxLoss` at the temperature :math:`2 \tau`.
 
     What it learns grows with the density ratio :math:`p(i | u) / q(i)`, but is its
     logarithm only with the exponential. So negatives drawn otherwise than uniformly are
@@ -48,9 +58,9 @@ class PSLLoss(RankingLoss):
     are the exponential.
 
     Args:
-        surrogate (callable, optional): :math:`\sigma`, entry by entry, of value and
-            slope 1 at 0: :func:`relu_surrogate`, :func:`tanh_surrogate`,
-            :func:`atan_surrogate`. (default: :func:`relu_surrogate`)
+        surrogate (callable, optional): Returns :math:`\ln \sigma(d)` of a tensor,
+            entry by entry, and its slope; :math:`\sigma(0)` is 1.
+            (default: :func:`relu_surrogate`, :math:`\sigma(d) = \max(0, d + 1)`)
         temperature (float, optional): :math:`\tau`. (default: :obj:`0.06`)
         cosine (bool, optional): Scores by cosine; otherwise by inner product.
             (default: :obj:`True`)
@@ -65,7 +75,7 @@ class PSLLoss(RankingLoss):
 
     def __init__(
         self,
-        surrogate: Callable[[Tensor], Tensor] = relu_surrogate,
+        surrogate: Callable[[Tensor], tuple[Tensor, Tensor]] = relu_surrogate,
         temperature: float = 0.06,
         cosine: bool = True,
         in_batch: bool = True,
@@ -79,15 +89,17 @@ class PSLLoss(RankingLoss):
             return super().forward(z, batch)
         z = F.normalize(z, dim=-1) if self.cosine else z
         src, dst = gather(z, batch.src_index, batch.dst_pos_index)
-        bound = float(self._log(torch.ones(()))) if self.cosine else None
+        bound = None
+        if self.cosine:  # Then d is 1 at most.
+            bound = float(self._over_temperature(torch.ones(()))[0])
         return in_batch_softmax(
-            src / 2, dst, batch.dst_pos_index, bound, surrogate=self._log_and_slope
+            src / 2, dst, batch.dst_pos_index, bound, surrogate=self._over_temperature
         )
 
     def logits(self, pos: Tensor, neg: Tensor) -> tuple[Tensor, Tensor]:
         r"""Returns 0 and :math:`\ln \sigma(d) / \tau`."""
         difference = (neg - pos.unsqueeze(1)) * (self.temperature / 2)
-        return torch.zeros_like(pos), self._log(difference)
+        return torch.zeros_like(pos), self._over_temperature(difference)[0]
 
     def compare(self, pos: Tensor, neg: Tensor, src_index: Tensor) -> Tensor:
         """Returns the mean loss, a scalar."""
@@ -102,12 +114,6 @@ class PSLLoss(RankingLoss):
         name = getattr(self.surrogate, "__qualname__", repr(self.surrogate))
         return f"surrogate={name}, {super().extra_repr()}"
 
-    def _log(self, d: Tensor) -> Tensor:
-        tiny = torch.finfo(d.dtype).tiny  # A surrogate may reach 0.
-        return self.surrogate(d).clamp(min=tiny).log() / self.temperature
-
-    def _log_and_slope(self, d: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.enable_grad():
-            log = self._log(d.requires_grad_())
-            (slope,) = torch.autograd.grad(log.sum(), d)
-        return log.detach(), slope
+    def _over_temperature(self, d: Tensor) -> tuple[Tensor, Tensor]:
+        log, slope = self.surrogate(d)
+        return log / self.temperature, slope / self.temperature

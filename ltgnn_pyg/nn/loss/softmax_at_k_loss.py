@@ -9,6 +9,8 @@ from ltgnn_pyg.nn.loss.in_batch_softmax import in_batch_softmax
 from ltgnn_pyg.nn.loss.objective import gather
 from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss, cross_entropy
 
+LOWEST = -1e30  #: What is below all scores.
+
 
 class SoftmaxAtKLoss(RankingLoss):
     r"""SL@K, softmax for the first :math:`k` places of a list, from `"Breaking the
@@ -135,8 +137,11 @@ class SoftmaxAtKLoss(RankingLoss):
             num (int): How many negatives there are.
         """
         rho = num / max(self.num_items - 1, 1)
-        last = min(max(math.ceil(self.k * rho), 1), neg.size(1))
-        largest = neg.topk(last, dim=1).values.to(pos.dtype).clamp(min=-1e30)
+        last = max(math.ceil(self.k * rho), 1)
+        largest = neg.topk(min(last, neg.size(1)), dim=1).values.to(pos.dtype)
+        # There may be less others than places.
+        largest = F.pad(largest, (0, last - largest.size(1)), value=LOWEST)
+        largest.clamp_(min=LOWEST)
 
         def at(rank: float) -> Tensor:
             rank = min(max(rank, 1.0), float(last))

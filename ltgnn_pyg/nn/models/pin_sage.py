@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import Linear, ModuleList
 from torch_geometric.typing import Adj
 
-from ltgnn_pyg.adjacency import normalized_adj, propagate
+from ltgnn_pyg.adjacency import normalized_adj
 from ltgnn_pyg.nn.conv import PinSageConv
 from ltgnn_pyg.nn.models.recommender import Recommender
 from ltgnn_pyg.sampler import RandomWalkSampler
@@ -47,7 +47,7 @@ class PinSage(Recommender):
         embedding_dim (int, optional): The size of an embedding, of a layer too.
             (default: :obj:`64`)
         x (torch.Tensor, optional): Features of the items :obj:`[num_items,
-            num_features]`, dense or sparse CSR. Then a linear map of them stands for
+            num_features]`, dense or sparse COO. Then a linear map of them stands for
             the items' rows of :math:`X`, so that items without interactions have
             embeddings too. They follow the module to its device and are no part of its
             state. (default: :obj:`None`)
@@ -130,9 +130,7 @@ class PinSage(Recommender):
     def _encode(self, adj_t: Tensor, x: Tensor | None) -> Tensor:
         start = self.embedding.weight
         if x is not None:
-            weight, bias = self.project.weight.t(), self.project.bias
-            sparse = x.layout == torch.sparse_csr
-            item = (propagate(x, weight) if sparse else x @ weight) + bias
+            item = x @ self.project.weight.t() + self.project.bias
             start = torch.cat([start[: self.num_users], item])
         start = F.normalize(start, dim=-1)
         node = torch.arange(start.size(0), device=start.device)
@@ -145,9 +143,11 @@ class PinSage(Recommender):
 
 def _check(x: Tensor, num_items: int) -> int:
     """The number of features of items."""
-    if x.dim() != 2 or x.size(0) != num_items or not x.is_floating_point():
+    known = x.layout in (torch.strided, torch.sparse_coo) and x.is_floating_point()
+    if not known or x.dim() != 2 or x.size(0) != num_items:
         raise ValueError(
             f"Expected 'x' as numbers [num_items={num_items}, num_features] (got "
-            f"{x.dtype} of shape {list(x.size())}); pass a row of features an item"
+            f"{x.dtype}, {x.layout}, of shape {list(x.size())}); pass a row an item, "
+            "dense or sparse COO"
         )
     return x.size(1)

@@ -15,8 +15,8 @@ def z():
 
 def largest(scores, rank):
     """The largest but rank - 1 of some scores, between two of them if need be."""
-    scores = sorted(scores, reverse=True)
-    rank = min(max(rank, 1.0), len(scores))
+    scores = [*sorted(scores, reverse=True), *[-1e30] * 5]
+    rank = max(rank, 1.0)
     low, high = scores[math.floor(rank) - 1], scores[math.ceil(rank) - 1]
     return low + (rank - math.floor(rank)) * (high - low)
 
@@ -82,7 +82,13 @@ def test_in_chunks(cosine, k):
     rows = z / z.norm(dim=1, keepdim=True) if cosine else z
     score = dense_in_batch_softmax(rows, src, pos, 0.5)
     own, share = score.diagonal(), 2499 / 49999
-    others = score.detach().fill_diagonal_(float("-inf")).sort(descending=True).values
+    others = (
+        score.detach()
+        .clone()
+        .fill_diagonal_(float("-inf"))
+        .sort(descending=True)
+        .values
+    )
 
     def at(rank):
         rank = max(rank, 1.0)

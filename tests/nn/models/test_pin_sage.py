@@ -38,7 +38,7 @@ def slow(model, adj_t, start):
 def test_from_its_equations(graph, pairs, features):
     x = None if features is None else torch.rand(5, 3).round()
     if features == "sparse":
-        x = x.to_sparse_csr()
+        x = x.to_sparse()
     sampler = partial(RandomWalkSampler, num_neighbors=3, num_walks=4)
     model = PinSage(7, 5, 4, x=x, sampler=sampler, init_std=1.0).double()
     batch = next(iter(PairLoader(graph, pairs, batch_size=50, num_rounds=1)))
@@ -129,7 +129,7 @@ def test_curriculum():
 @pytest.mark.parametrize("sparse", [True, False])
 def test_features_go_where_the_model_goes(graph, sparse):
     x = torch.rand(5, 3).round()
-    model = PinSage(7, 5, 4, x=x.to_sparse_csr() if sparse else x)
+    model = PinSage(7, 5, 4, x=x.to_sparse() if sparse else x)
     assert "x" not in model.state_dict()
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         torch.manual_seed(1)
@@ -139,7 +139,7 @@ def test_features_go_where_the_model_goes(graph, sparse):
     assert model.double().x.dtype == torch.double
     split = blocks()
     features = torch.rand(32, 3)
-    features = features.to_sparse_csr() if sparse else features
+    features = features.to_sparse() if sparse else features
     model = PinSage(split.train.num_users, 32, 4, x=features)
     report = fit(model, split, max_epochs=2)
     assert torch.equal(model.x.to_dense(), features.to_dense())
