@@ -2,9 +2,10 @@
 
     python benchmarks/plan.py
 
-Takes its constants from one point of results/scaling.jsonl (--calibrate interactions)
-and holds what follows from them against every other point, and against the whole of
-`fit` in results/scale_quality.jsonl. docs/scale.md explains them.
+Takes its constants from one point of results/scaling.jsonl (--calibrate interactions;
+what memory is fixed, from the smallest one too) and holds what follows from them
+against the other points, and against the whole of `fit` in results/scale_quality.jsonl.
+docs/scale.md explains them.
 """
 
 import argparse
@@ -36,8 +37,13 @@ num = ltgnn["interactions"]
 ROW = DIM * FLOAT
 PAIR = mf["seconds_per_epoch"] / num  # Seconds of the inner steps, an interaction.
 ROUND = (ltgnn["seconds_per_epoch"] - mf["seconds_per_epoch"]) / (num * ROUNDS)
-held = (ltgnn["peak_rss_mb"] - ltgnn["libraries_mb"]) * 2**20
-PAIR_BYTES = (held - TABLES * ltgnn["num_nodes"] * ROW) / num
+small = min((p for p in points if p["model"] == "ltgnn"), key=lambda p: p["num_nodes"])
+beside = [  # The tables.
+    (p["peak_rss_mb"] - p["libraries_mb"]) * 2**20 - TABLES * p["num_nodes"] * ROW
+    for p in (small, ltgnn)
+]
+PAIR_BYTES = (beside[1] - beside[0]) / (num - small["interactions"])
+FIXED = beside[1] - PAIR_BYTES * num
 NODES = ltgnn["num_nodes"] / num
 SENT = read("bandwidth")[-1]["gigabytes_a_second"] * 1e9
 
@@ -49,7 +55,7 @@ def seconds(interactions: float) -> float:
 
 def megabytes(nodes: float, interactions: float, tables: int = TABLES) -> float:
     """Memory beside that of the libraries."""
-    return (tables * nodes * ROW + PAIR_BYTES * interactions) / 2**20
+    return (FIXED + tables * nodes * ROW + PAIR_BYTES * interactions) / 2**20
 
 
 def line(*words: Any) -> None:
@@ -60,7 +66,8 @@ def line(*words: Any) -> None:
 print(
     f"{PAIR * 1e9:.0f} ns an interaction for its steps, {ROUND * 1e9:.0f} ns a round;"
 )
-print(f"{TABLES} tables of {ROW} bytes a node, {PAIR_BYTES:.0f} bytes an interaction;")
+print(f"{TABLES} tables of {ROW} bytes a node, {PAIR_BYTES:.0f} bytes an interaction, ")
+print(f"{FIXED / 2**20:.0f} MB fixed;")
 print(f"{NODES:.4f} nodes an interaction; {SENT / 1e9:.2f} GB/s between processes\n")
 line("interactions", "epoch (s)", "predicted", "", "memory (MB)", "predicted", "")
 line(*["---"] * 7)
