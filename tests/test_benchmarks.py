@@ -8,7 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ltgnn_pyg.datasets import synthetic_interactions
+from ltgnn_pyg import Vectors
+from ltgnn_pyg.datasets import split_ratio, synthetic_interactions
+from ltgnn_pyg.evaluation import evaluate
 from tests.dense import dense_adj
 from tests.scripts import ROOT, run, write_lightgcn
 
@@ -269,6 +271,69 @@ def test_product_is_recorded_and_plotted(tmp_path, folder):
         assert (here / f"results/{name}.svg").exists()
 
 
+def test_models_goes_on_where_it_stopped(tmp_path, folder):
+    """A filter and two trained models, and how sure their differences are."""
+    out = tmp_path / "out.jsonl"
+    about = ["--dataset", folder, "--budget", "1s", "--threads", 1, "--json", out]
+    run("benchmarks/models.py", *about, "--models", "gfcf,mf", "--setting", "here")
+    first = out.read_text()
+    about += ["--models", "gfcf,mf,lightgcn", "--compare", "--embedding-dim", 64]
+    text = run("benchmarks/models.py", *about)
+    assert out.read_text().startswith(first)
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    settings = [(line["model"], line["setting"]) for line in lines]
+    assert settings == [
+        ("gfcf", "published"), ("mf", "here"),
+        ("lightgcn", "published"), ("lightgcn", "here"),
+    ]  # fmt: skip
+    for line in lines:
+        assert 0.0 < line["ndcg@20"] < 1.0 and 0.0 < line["coverage@20"] <= 1.0
+        assert 0.0 <= line["gini"] < 1.0 and line["peak_rss_mb"] > 0
+        assert line["published"] is None and "reason" in line
+    rows = out.with_suffix(".differences.jsonl").read_text().splitlines()
+    assert len(rows) == 3 and "lightgcn" in text
+    for row in map(json.loads, rows):
+        assert (
+            row["ndcg@20"]["difference"] >= 0.0 and 0.0 < row["recall@20"]["p"] <= 1.0
+        )
+        low, high = row["ndcg@20"]["interval"]
+        assert low <= row["ndcg@20"]["difference"] <= high
+
+
+def test_ranks_equal_evaluate(monkeypatch):
+    """Two routes to the figures, and quintiles that add up."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from ranks import compare, gini, rank_pairs
+
+    split = split_ratio(synthetic_interactions(60, 50, 900), test_ratio=0.3)
+    vectors = Vectors(torch.randn(60, 4), torch.randn(50, 4))
+    test, train = (p.edge_label_index for p in (split.test, split.train))
+    ranks = rank_pairs(vectors, test, train)
+    expected = evaluate(
+        vectors, test, exclude_edge_index=train, k=[5, 20],
+        metrics=["recall", "ndcg", "coverage"],
+    )  # fmt: skip
+    for k in (5, 20):
+        assert float(ranks.recall(k).mean()) == pytest.approx(expected[f"recall@{k}"])
+        assert float(ranks.ndcg(k).mean()) == pytest.approx(expected[f"ndcg@{k}"])
+    assert ranks.lists.unique().numel() / 50 == expected["coverage@20"]
+    even = ranks.item % 2 == 0
+    whole = sum(
+        ranks.recall(20, part).nan_to_num() * part.double().new_zeros(
+            len(ranks.users)
+        ).index_add_(0, ranks.user, part.double())
+        for part in (even, ~even)
+    )  # fmt: skip
+    total = torch.bincount(ranks.user)
+    torch.testing.assert_close(whole / total, ranks.recall(20))
+    assert gini(torch.arange(50).view(5, 10), 50) == pytest.approx(0.0, abs=1e-12)
+    assert gini(torch.zeros(5, 1, dtype=torch.long), 50) == pytest.approx(0.98)
+    better = compare(ranks.recall() + 0.1, ranks.recall())
+    assert better["p"] < 0.001 and better["difference"] == pytest.approx(0.1)
+    same = compare(ranks.recall(), ranks.recall().flip(0))
+    assert same["p"] > 0.01
+
+
 def test_plan_holds_within_a_fifth():
     """On the raw lines of this repository; a table that fits the cache is faster."""
     out = run("benchmarks/plan.py")
@@ -296,7 +361,7 @@ def test_bandwidth(tmp_path):
 def test_every_benchmark_is_run_here():
     text = (
         ROOT / "tests/test_benchmarks.py"
-    ).read_text()  # Those two are no scripts: sets.py, untrained.py.
+    ).read_text()  # No scripts: sets.py, untrained.py, ranks.py, recipes.py.
     assert not {p.name for p in BENCHMARKS.glob("*.py") if p.name not in text}
 
 

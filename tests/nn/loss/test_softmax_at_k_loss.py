@@ -41,7 +41,7 @@ def test_from_its_equation(z, kind, cosine, k):
     terms = []
     for _, pos, neg in pairs(z, kind, cosine, 0.5):
         num = 3 if kind == "batch" else len(neg)  # There, one may be its own.
-        beta = place(float(pos), neg.tolist(), num, 6, k)
+        beta = place(float(pos.detach()), neg.tolist(), num, 6, k)
         weight = torch.sigmoid(0.5 * (pos - beta) / 0.7)
         terms.append(-weight * torch.cat([pos.view(1), neg]).log_softmax(0)[0])
     loss = SoftmaxAtKLoss(6, k, 0.5, 0.7, cosine, in_batch=kind == "batch")

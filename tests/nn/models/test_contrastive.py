@@ -11,12 +11,9 @@ from ltgnn_pyg.nn.conv import graph_dropout, noisy_layers
 from tests.dense import contrastive_loss, dense_adj
 
 
-class WithoutLayer0(LightGCN):
-    """LightGCN, of which the table itself is no layer."""
-
-    @property
-    def coefficients(self):
-        return [0.0, *([1 / self.num_layers] * self.num_layers)]
+def without_layer_0(**kwargs):
+    """LightGCN of three layers, of which the table itself is none."""
+    return LightGCN(7, 5, 4, layer_weights=[0.0, 1 / 3, 1 / 3, 1 / 3], **kwargs)
 
 
 def noisy(adj, x, num_layers, eps):
@@ -100,7 +97,7 @@ def test_exact_gradient(graph, pairs, cls, settings, tables):
 @pytest.mark.parametrize("cls", [SimGCL, XSimGCL])
 def test_without_noise_it_is_lightgcn_without_layer_0(graph, cls):
     model = cls(7, 5, 4, eps=0.0, contrast_weight=0.0, weight_decay=0.1, init_std=1.0)
-    other = WithoutLayer0(7, 5, 4, weight_decay=0.1)
+    other = without_layer_0(weight_decay=0.1)
     other.embedding.load_state_dict(model.embedding.state_dict())
     batch = next(iter(PairLoader(graph, batch_size=5)))
     grads = []
@@ -117,8 +114,7 @@ def test_what_is_scored_has_no_noise(graph):
     for model in (SimGCL(7, 5, 4, eps=9.0), XSimGCL(7, 5, 4, eps=9.0), SGL(7, 5, 4)):
         z = model.get_embedding(graph.edge_index)
         assert torch.equal(model.get_embedding(graph.edge_index), z)
-        cls = LightGCN if isinstance(model, SGL) else WithoutLayer0
-        other = cls(7, 5, 4)
+        other = LightGCN(7, 5, 4) if isinstance(model, SGL) else without_layer_0()
         other.embedding.load_state_dict(model.embedding.state_dict())
         torch.testing.assert_close(other.get_embedding(graph.edge_index), z)
 
