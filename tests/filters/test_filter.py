@@ -86,7 +86,7 @@ def test_lists_and_figures(cls):
     score = scorer.score(torch.arange(90))
     dense = Vectors(score, torch.eye(70))
     for chunk_bytes in (1, 40 * 80 * 4, 2**28):
-        value, item = top_k(scorer, 9, exclude=known, chunk_bytes=chunk_bytes)
+        value, _ = top_k(scorer, 9, exclude=known, chunk_bytes=chunk_bytes)
         expected = top_k(dense, 9, exclude=known)
         torch.testing.assert_close(value, expected[0], atol=1e-5, rtol=1e-4)
     target = split.test.edge_label_index
