@@ -10,6 +10,9 @@ from torch.autograd.function import once_differentiable
 from ltgnn_pyg.nn.loss.objective import in_full
 
 CHUNK = 1024  #: Pairs whose scores are held at once.
+FEW = (
+    128  #: With a surrogate, whose steps are many: a cache should hold what they need.
+)
 LARGEST = 40.0  #: Scores whose exponentials add up in `float32`.
 
 
@@ -93,7 +96,7 @@ class _InBatchSoftmax(torch.autograd.Function):
         column = torch.arange(src.size(0), device=src.device)
         # How many columns are a pair's own item a GPU would have to wait for.
         groups = None if src.is_cuda else _groups(item)
-        for rows in column.split(CHUNK):
+        for rows in column.split(CHUNK if surrogate is None else FEW):
             own, score = all_own[rows], low_src[rows] @ low_dst.t()
             target, slope = None, None
             if teacher is not None:

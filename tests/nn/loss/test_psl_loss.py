@@ -27,7 +27,7 @@ from tests.nn.test_loss import (
 
 SURROGATES = {
     tanh_surrogate: lambda d: torch.tanh(d) + 1,
-    atan_surrogate: lambda d: torch.atan(d) + 1,
+    atan_surrogate: lambda d: torch.clamp(torch.atan(d) + 1, min=0.0),
     relu_surrogate: lambda d: torch.clamp(d + 1, min=0.0),
 }
 surrogates = pytest.mark.parametrize("surrogate", SURROGATES, ids=lambda f: f.__name__)

@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from ltgnn_pyg.nn.loss import SoftmaxAtKLoss, SoftmaxLoss
+from ltgnn_pyg.nn.loss import HardNegatives, SoftmaxAtKLoss, SoftmaxLoss
 from tests.nn.test_loss import NEGATIVES, dense_in_batch_softmax, make_batch, pairs
 
 
@@ -41,7 +41,7 @@ def test_from_its_equation(z, kind, cosine, k):
     terms = []
     for _, pos, neg in pairs(z, kind, cosine, 0.5):
         num = 3 if kind == "batch" else len(neg)  # There, one may be its own.
-        beta = place(float(pos), neg.tolist(), num, 6, k)
+        beta = place(float(pos.detach()), neg.tolist(), num, 6, k)
         weight = torch.sigmoid(0.5 * (pos - beta) / 0.7)
         terms.append(-weight * torch.cat([pos.view(1), neg]).log_softmax(0)[0])
     loss = SoftmaxAtKLoss(6, k, 0.5, 0.7, cosine, in_batch=kind == "batch")
@@ -133,6 +133,8 @@ def test_bad_arguments(z):
     for temperature in (0.0, math.nan):
         with pytest.raises(ValueError, match="'weight_temperature'"):
             SoftmaxAtKLoss(3, 2, weight_temperature=temperature)
+    with pytest.raises(ValueError, match="some of the items"):
+        HardNegatives(SoftmaxAtKLoss(6, 2), 1)
     loss = SoftmaxAtKLoss(6, 2, in_batch=False)
     with pytest.raises(ValueError, match="drawn uniformly"):
         loss(z, make_batch(neg=NEGATIVES["many"], log_q=torch.zeros(7)))
