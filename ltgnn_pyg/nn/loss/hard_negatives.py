@@ -6,6 +6,7 @@ from torch_geometric.data import Data
 from ltgnn_pyg.nn.loss.distillation_loss import DistillationLoss
 from ltgnn_pyg.nn.loss.objective import Objective, gather, in_full
 from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss
+from ltgnn_pyg.nn.loss.softmax_at_k_loss import SoftmaxAtKLoss
 
 
 class HardNegatives(Objective):
@@ -46,10 +47,10 @@ class HardNegatives(Objective):
         super().__init__()
         if num_hard < 0:
             raise ValueError(f"Expected 'num_hard' to be at least 0 (got {num_hard})")
-        if isinstance(loss_fn, DistillationLoss):
+        if isinstance(loss_fn, DistillationLoss | SoftmaxAtKLoss):
             raise ValueError(
                 "Expected an objective that can do with some of the items (got "
-                "'DistillationLoss', whose teacher needs all of the batch); pass "
+                f"'{type(loss_fn).__name__}', which needs all of the batch); pass "
                 "'SoftmaxLoss()'"
             )
         if not isinstance(loss_fn, RankingLoss):

@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from ltgnn_pyg.nn.loss import SoftmaxAtKLoss, SoftmaxLoss
+from ltgnn_pyg.nn.loss import HardNegatives, SoftmaxAtKLoss, SoftmaxLoss
 from tests.nn.test_loss import NEGATIVES, dense_in_batch_softmax, make_batch, pairs
 
 
@@ -133,6 +133,8 @@ def test_bad_arguments(z):
     for temperature in (0.0, math.nan):
         with pytest.raises(ValueError, match="'weight_temperature'"):
             SoftmaxAtKLoss(3, 2, weight_temperature=temperature)
+    with pytest.raises(ValueError, match="some of the items"):
+        HardNegatives(SoftmaxAtKLoss(6, 2), 1)
     loss = SoftmaxAtKLoss(6, 2, in_batch=False)
     with pytest.raises(ValueError, match="drawn uniformly"):
         loss(z, make_batch(neg=NEGATIVES["many"], log_q=torch.zeros(7)))
