@@ -34,8 +34,8 @@ class EASE(Filter):
         ValueError: If :obj:`l2` is not positive.
 
     *Cost:* O(n^3) time and n^2 numbers for the smaller number n of users and items,
-    6.4 GB for 40,000: for larger sets, see the other filters. By users, O(E) a user
-    scored, and O(U^2) one who was not there; by items O(d_u I).
+    6.4 GB for 40,000: for larger sets, see :class:`~ltgnn_pyg.filters.SparseEASE`. By
+    users, O(E) a user scored, and O(U^2) one who was not there; by items O(d_u I).
     """
 
     def __init__(self, interactions: Interactions, *, l2: float = 200.0) -> None:

@@ -36,7 +36,7 @@ class SparseEASE(Filter):
         interactions (Interactions): What is known; a pair counts once.
         k (int, optional): The number of neighbours :math:`k`. (default: :obj:`200`)
         l2 (float, optional): The weight of the :math:`L_2` term :math:`\lambda`.
-            (default: :obj:`200.0`)
+            (default: :obj:`100.0`)
         chunk_bytes (int, optional): The memory that the cosines of some items with all
             others may take. (default: :obj:`2**28`)
 
@@ -52,7 +52,7 @@ class SparseEASE(Filter):
         interactions: Interactions,
         *,
         k: int = 200,
-        l2: float = 200.0,
+        l2: float = 100.0,
         chunk_bytes: int = 2**28,
     ) -> None:
         super().__init__(interactions)
