@@ -10,9 +10,7 @@ from torch.autograd.function import once_differentiable
 from ltgnn_pyg.nn.loss.objective import in_full
 
 CHUNK = 1024  #: Pairs whose scores are held at once.
-FEW = (
-    128  #: With a surrogate, whose steps are many: a cache should hold what they need.
-)
+FEW = 128  #: With a surrogate, of many steps: a cache should hold what they need.
 LARGEST = 40.0  #: Scores whose exponentials add up in `float32`.
 
 
