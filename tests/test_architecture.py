@@ -65,6 +65,30 @@ ALLOWED = {
         "optim",
         "retrieval",
     },
+    "run_folder": {"datasets", "retrieval"},
+    "export": {"datasets", "nn", "nn.models", "retrieval", "run_folder", "version"},
+    "serving": {
+        "datasets",
+        "evaluation",
+        "nn.models",
+        "retrieval",
+        "run_folder",
+        "version",
+    },
+    "cli": {
+        "datasets",
+        "evaluation",
+        "export",
+        "filters",
+        "nn",
+        "nn.loss",
+        "nn.models",
+        "retrieval",
+        "run_folder",
+        "serving",
+        "training",
+        "version",
+    },
 }
 # From the one that everything may import to those that nothing does.
 LAYERS = [
@@ -83,8 +107,10 @@ LAYERS = [
     {"nn.conv", "nn.init", "nn.loss", "sampler"},
     {"nn.models", "nn", "loader", "datasets", "evaluation", "retrieval", "filters"},
     {"distributed"},
-    {"training", "stream"},
-    {"serving", "cli"},
+    {"training", "stream", "run_folder"},
+    {"export"},
+    {"serving"},
+    {"cli"},
 ]
 FILES = sorted(PACKAGE.rglob("*.py"))
 
