@@ -8,6 +8,12 @@ def _seed():
     torch.manual_seed(12)
 
 
+@pytest.fixture(params=["cpu", *["cuda"] * torch.cuda.is_available()])
+def device(request) -> torch.device:
+    """Each device at hand."""
+    return torch.device(request.param)
+
+
 @pytest.fixture
 def graph() -> Data:
     """A small connected user-item graph: 7 users, 5 items, uneven degrees."""

@@ -162,8 +162,9 @@ def _groups(item: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _own_columns(rows: Tensor, order: Tensor, ptr: Tensor, group: Tensor) -> Tensor:
     """Where the columns of a pair's own item are in the scores of some pairs."""
     start, count = ptr[group[rows]], ptr.diff()[group[rows]]
-    row = torch.arange(rows.numel()).repeat_interleave(count)
-    place = torch.arange(row.numel()) - (count.cumsum(0) - count)[row]
+    row = torch.arange(rows.numel(), device=count.device).repeat_interleave(count)
+    place = torch.arange(row.numel(), device=count.device)
+    place -= (count.cumsum(0) - count)[row]
     return row * group.numel() + order[start[row] + place]
 
 
