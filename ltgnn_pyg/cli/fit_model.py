@@ -79,4 +79,4 @@ def say_epoch(row: dict[str, Any], step: int) -> None:
     """Says how an epoch went, where there is a terminal."""
     title = "Refit, epoch" if row["phase"] else "Epoch"
     metrics = figures({name: value for name, value in row.items() if "@" in name})
-    progress(f"{title} {row['epoch']:2d}  loss {row['loss']:.4f}  {metrics}")
+    progress(f"{title} {row['epoch']:2d}  loss {row['loss']:.4f}  {metrics}".rstrip())

@@ -5,8 +5,8 @@
     ltgnn recommend run --all-users --out lists.parquet
 
 Ids are those of the file the run was trained on; one that starts with '-' is given as
---user=-5. What a user has taken, training and validation interactions, is not listed; what the
-test part holds may be.
+--user=-5. What a user has taken, training and validation interactions, is not listed;
+what the test part holds may be.
 """
 
 import argparse

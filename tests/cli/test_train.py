@@ -81,8 +81,9 @@ def test_settings_of_a_file(ratings, tmp_path, ltgnn):
     words += ["--num-layers", 1]  # Flags go before.
     code, _, error = ltgnn("train", ratings, "--out", tmp_path / "b", *words)
     assert code == 0 and '"num_layers": 1' in error
-    for text in ('{"num_layers": 2}', "[]", '{"model": [1]}', '{"model": "mf", "num_layers": 2}',
-                 '{"model": "lightgcn", "num_layers": "2"}', "{"):  # fmt: skip
+    for text in ('{"num_layers": 2}', "[]", '{"model": [1]}', "{",
+                 '{"model": "mf", "num_layers": 2}',
+                 '{"model": "lightgcn", "num_layers": "2"}'):  # fmt: skip
         path.write_text(text)
         code, _, error = ltgnn("train", ratings, "--out", tmp_path / "c", *words[:4])
         assert code == 1 and error.startswith("ltgnn: Expect")
