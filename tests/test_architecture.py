@@ -83,6 +83,7 @@ ALLOWED = {
         "nn",
         "nn.loss",
         "nn.models",
+        "optim",
         "retrieval",
         "run_folder",
         "serving",

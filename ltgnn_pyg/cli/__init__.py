@@ -1,0 +1,1 @@
+r"""The command line, :obj:`ltgnn VERB ...`: a file a verb."""

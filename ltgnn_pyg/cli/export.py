@@ -1,0 +1,42 @@
+"""Write a run in a form for other programs.
+
+    ltgnn export run --to onnx
+
+Prints the files it has written.
+"""
+
+import argparse
+from pathlib import Path
+
+from ltgnn_pyg.run_folder import RunFolder
+
+FORMS = ("numpy", "parquet", "safetensors", "onnx", "int8", "pq", "huggingface")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags."""
+    parser.add_argument("folder", metavar="RUN", help="the run folder")
+    parser.add_argument("--to", choices=FORMS, required=True, help="the form")
+    parser.add_argument(
+        "--out", metavar="PATH", help="the folder (default: RUN/export/FORM)"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Writes, and prints which files."""
+    from ltgnn_pyg.export import (
+        to_huggingface,
+        to_int8,
+        to_numpy,
+        to_onnx,
+        to_parquet,
+        to_pq,
+        to_safetensors,
+    )
+
+    forms = (to_numpy, to_parquet, to_safetensors, to_onnx, to_int8, to_pq)
+    export = dict(zip(FORMS, (*forms, to_huggingface), strict=True))[args.to]
+    folder = RunFolder.open(args.folder)
+    out = folder.path / "export" / args.to if args.out is None else Path(args.out)
+    for path in export(folder, out):
+        print(path)

@@ -1,0 +1,113 @@
+"""The models by the names that users type, and their settings as flags."""
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from ltgnn_pyg.cli.settings import Setting, given, settings_of
+from ltgnn_pyg.nn import (
+    DGCF,
+    EGCF,
+    LTGNN,
+    NGCF,
+    SGL,
+    LightGCN,
+    LightGCNPlusPlus,
+    LightGODE,
+    MatrixFactorization,
+    PinSage,
+    Recommender,
+    SimGCL,
+    SoftmaxLoss,
+    UltraGCN,
+    XSimGCL,
+)
+
+MODELS: dict[str, type[Recommender]] = {
+    "ltgnn": LTGNN,
+    "lightgcn": LightGCN,
+    "mf": MatrixFactorization,
+    "lightgcn++": LightGCNPlusPlus,
+    "lightgode": LightGODE,
+    "ngcf": NGCF,
+    "dgcf": DGCF,
+    "egcf": EGCF,
+    "sgl": SGL,
+    "simgcl": SimGCL,
+    "xsimgcl": XSimGCL,
+    "ultragcn": UltraGCN,
+    "pinsage": PinSage,
+}
+OWN_OBJECTIVE = ("lightgode", "egcf", "ultragcn")  #: Others have the softmax.
+
+
+def settings_of_model(name: str) -> dict[str, Setting]:
+    """What can be set of a model: its own arguments, and those of its objective."""
+    found = settings_of(MODELS[name])
+    if name not in OWN_OBJECTIVE:
+        found["temperature"] = settings_of(SoftmaxLoss)["temperature"]
+    return found
+
+
+def add_model_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds :obj:`--model` and the settings of all models."""
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--model", choices=MODELS, default=argparse.SUPPRESS,
+        help="which one (default: ltgnn)",
+    )  # fmt: skip
+    found: dict[str, dict[str, Setting]] = {}
+    for model in MODELS:
+        for name, setting in settings_of_model(model).items():
+            found.setdefault(name, {})[model] = setting
+    for of in found.values():
+        by_text: dict[str, dict[Any, list[str]]] = {}
+        for model, setting in of.items():
+            models = by_text.setdefault(setting.text, {})
+            models.setdefault(setting.default, []).append(model)
+        text = "; ".join(
+            f"{text} ({_say_defaults(models)})".strip()
+            for text, models in by_text.items()
+        )
+        next(iter(of.values())).add_to(group, text=text)
+
+
+def check_model(flags: Mapping[str, Any]) -> None:
+    """Refuses settings of other models than the one that flags name.
+
+    Raises:
+        argparse.ArgumentError: If there is one.
+    """
+    own = settings_of_model(flags["model"])
+    every = {n: s for name in MODELS for n, s in settings_of_model(name).items()}
+    for name in given(flags, every):
+        if name not in own:
+            names = " ".join(setting.flag for setting in own.values())
+            raise argparse.ArgumentError(
+                None,
+                f"Expected settings of '{flags['model']}', {names} (got "
+                f"{every[name].flag}); leave it out",
+            )
+
+
+def build_model(
+    flags: Mapping[str, Any], num_users: int, num_items: int
+) -> tuple[Recommender, dict[str, Any]]:
+    """Makes the model that flags describe; returns also its arguments, in full."""
+    name = flags["model"]
+    own = {s.name: s.default for s in settings_of(MODELS[name]).values()}
+    own |= given(flags, own)
+    more: dict[str, Any] = {}
+    if "temperature" in flags:
+        more["loss_fn"] = SoftmaxLoss(flags["temperature"])
+    return MODELS[name](num_users, num_items, **own, **more), own
+
+
+def _say_defaults(models: dict[Any, list[str]]) -> str:
+    """The models that have a setting, by its default."""
+    if len(models) == 1 and len(next(iter(models.values()))) > 3:
+        return f"default: {next(iter(models))}"
+    return ", ".join(
+        " ".join(names) + ("" if value is None else f": {value}")
+        for value, names in models.items()
+    )
