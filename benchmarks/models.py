@@ -29,6 +29,7 @@ import numpy as np
 import torch
 from ranks import Ranks, compare, gini, rank_pairs
 from recipes import FILTERS, HERE, build, has_published
+from record import about
 from sets import HELP, load_split
 
 from ltgnn_pyg import fit
@@ -49,9 +50,10 @@ parser.add_argument("--seeds", type=int, nargs="+", default=[0])
 parser.add_argument("--embedding-dim", type=int, default=64)
 parser.add_argument("--compare", action="store_true", help="how sure differences are")
 parser.add_argument("--threads", type=int, default=2)
+parser.add_argument("--device", default="cpu", help="of what is trained: cpu, cuda")
 parser.add_argument("--json", type=Path, required=True)
 parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
-KEY = ("dataset", "model", "setting", "seed", "budget", "embedding_dim")
+KEY = ("dataset", "model", "setting", "seed", "budget", "embedding_dim", "device")
 
 
 def seconds(text: str) -> float:
@@ -60,6 +62,13 @@ def seconds(text: str) -> float:
     if unit is None or not text[:-1].replace(".", "", 1).isdecimal():
         raise SystemExit(f"Expected --budget such as 90s or 10m (got {text!r})")
     return float(text[:-1]) * unit
+
+
+def job_of(name: str, setting: str, seed: int) -> dict[str, Any]:
+    """What tells a line from others."""
+    on = "cpu" if name in FILTERS else args.device
+    values = args.dataset, name, setting, seed, args.budget, args.embedding_dim, on
+    return dict(zip(KEY, values, strict=True))
 
 
 def jobs() -> list[dict[str, Any]]:
@@ -76,15 +85,14 @@ def jobs() -> list[dict[str, Any]]:
             if not free and not has_published(name, args.dataset):
                 continue  # Its paper says no settings for such a set.
             for seed in args.seeds[:1] if name in FILTERS else args.seeds:
-                values = [args.dataset, name, setting, seed, args.budget]
-                out.append(dict(zip(KEY, [*values, args.embedding_dim], strict=True)))
+                out.append(job_of(name, setting, seed))
     return out
 
 
 def ranks_path(job: dict[str, Any]) -> Path:
     """Where the ranks of a line are kept."""
     words = [Path(job["dataset"]).stem, job["model"], job["setting"], str(job["seed"])]
-    words += [job["budget"], str(job["embedding_dim"])]
+    words += [job["budget"], str(job["embedding_dim"]), job["device"]]
     return args.json.with_suffix(".ranks") / ("-".join(words) + ".npz")
 
 
@@ -106,6 +114,7 @@ def train(name: str, setting: str, seed: int) -> dict[str, Any]:
         out |= {"train_seconds": time.perf_counter() - start, "parameters": None}
     else:
         model, kwargs = build(name, setting, args.dataset, split, args.embedding_dim)
+        model.to(args.device)
         report = fit(
             model,
             split,
@@ -138,16 +147,15 @@ def train(name: str, setting: str, seed: int) -> dict[str, Any]:
 def child(name: str, setting: str, seed: str) -> None:
     """Makes a line in this process."""
     torch.set_num_threads(args.threads)
-    job = dict(zip(KEY, [args.dataset, name, setting, int(seed), args.budget,
-                         args.embedding_dim], strict=True))  # fmt: skip
+    job = job_of(name, setting, int(seed))
     out = train(name, setting, int(seed))
     ranks: Ranks = out.pop("ranks")
     path = ranks_path(job)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, rank=ranks.rank.numpy().astype(np.uint8), user=ranks.user.numpy(),
-             item=ranks.item.numpy(), users=ranks.users.numpy())  # fmt: skip
+    ranks.save(path)
     published = FIGURES.get(args.dataset, {}).get(name)
-    line = {**job, **out, "published": published, "threads": args.threads}
+    command = ["benchmarks/models.py", *sys.argv[1 : sys.argv.index("--child")]]
+    line = {**about(command), **job, **out, "published": published}
+    line["threads"] = args.threads
     rounded = {k: round(v, 6) if isinstance(v, float) else v for k, v in line.items()}
     print(json.dumps(rounded))
 
@@ -160,12 +168,7 @@ def differences(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for one, other in pairwise(first):
         pair = []
         for line in (one, other):
-            saved = {
-                k: torch.from_numpy(v) for k, v in np.load(ranks_path(line)).items()
-            }
-            rank, none = saved["rank"].long(), torch.empty(0)
-            ranks = Ranks(saved["user"], saved["item"], rank, saved["users"], none)
-            pair.append(ranks)
+            pair.append(Ranks.load(ranks_path(line)))
         row = {"model": [one["model"], one["setting"]]}
         row["over"] = [other["model"], other["setting"]]
         for metric in ("recall", "ndcg"):

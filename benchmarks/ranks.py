@@ -1,6 +1,7 @@
 """Where the held-out items of every user land, and what follows from that."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,20 @@ class Ranks:
     users: Tensor
     lists: Tensor
 
+    def save(self, path: Path) -> None:
+        """Writes all but the lists."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        types = {"user": np.int32, "item": np.int32, "rank": np.uint8,
+                 "users": np.int32}  # fmt: skip
+        arrays = {k: getattr(self, k).numpy().astype(t) for k, t in types.items()}
+        np.savez_compressed(path, **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> "Ranks":
+        """Reads what :meth:`save` wrote."""
+        saved = {k: torch.from_numpy(v).long() for k, v in np.load(path).items()}
+        return cls(**saved, lists=torch.empty(0, dtype=torch.long))
+
     def recall(self, k: int = 20, pairs: Tensor | None = None) -> Tensor:
         """The share of each user's held-out items, of some pairs if given, that is
         among the first k; NaN for users without one.
@@ -56,7 +71,7 @@ def rank_pairs(scorer: Any, pairs: Tensor, exclude: Tensor, k: int = 20) -> Rank
     """The ranks of held-out pairs of node ids, by a scorer."""
     users, row = pairs[0].unique(return_inverse=True)
     item = pairs[1] - scorer.num_users
-    _, lists = top_k(scorer, k, user=users, exclude=exclude)
+    lists = top_k(scorer, k, user=users, exclude=exclude)[1].cpu()
     found = lists[row] == item.unsqueeze(1)
     rank = torch.where(found.any(1), found.int().argmax(1), k)
     return Ranks(row, item, rank, users, lists)

@@ -34,10 +34,13 @@ def about(command: list[str]) -> dict[str, str]:
         if option in shown:
             at = shown.index(option)
             shown[at : at + 2] = ["--root", "data"] if option == "--root" else []
+    machine = f"{processor()}, {os.cpu_count()} cores"
+    if "cuda" in command:
+        machine += f", {torch.cuda.get_device_name()}"
     return {
         "command": " ".join(["python", *shown]),
         "date": date.today().isoformat(),
-        "machine": f"{processor()}, {os.cpu_count()} cores",
+        "machine": machine,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torch_geometric": torch_geometric.__version__,

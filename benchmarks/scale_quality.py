@@ -85,6 +85,7 @@ parser.add_argument("--bpr-regularization", type=float, default=0.01)
 parser.add_argument("--validation", action="store_true", help="leave the test part")
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--seed", type=int, default=0)
+parser.add_argument("--device", default="cpu", help="of our models: cpu, cuda")
 parser.add_argument("--cache", type=Path, default=CACHE, help="for expansions")
 parser.add_argument("--json", type=Path)
 parser.add_argument("--child", help=argparse.SUPPRESS)
@@ -108,9 +109,9 @@ def of_fixed_point(*size: int) -> LTGNN:
 def trained(make_model: Callable[..., Any], split: Split, **kwargs: Any) -> Row:
     """A model of ours, by `fit`."""
     size = split.train.num_users, split.train.num_items
-    model = make_model(*size, args.embedding_dim)
+    model = make_model(*size, args.embedding_dim).to(args.device)
     start = time.perf_counter()  # As `fit` does, to know how long it takes.
-    edge_index = split.train.to_data().edge_index
+    edge_index = split.train.to_data().edge_index.to(args.device)
     adj_t = normalized_adj(edge_index, num_nodes=model.num_nodes)
     spectral_(model.embedding.weight, adj_t, model.num_users)
     start = time.perf_counter() - start
@@ -297,6 +298,7 @@ def key(row: Row) -> Row:
     names = ["source", "asked", "budget", "validation_only", "eval_users", "patience"]
     names += ["embedding_dim", "threads", "seed"]
     out = {name: row.get(name) for name in ["method", *names]}
+    out["device"] = row.get("device", "cpu")
     if row["method"] in ("als", "bpr"):
         out |= {name: v for name, v in row.items() if name.startswith(row["method"])}
     return out
@@ -324,6 +326,7 @@ def main() -> None:
             "embedding_dim": args.embedding_dim,
             "threads": args.threads,
             "seed": args.seed,
+            "device": args.device,
         }
         if method in ("als", "bpr"):  # What was asked of them.
             row |= {k: v for k, v in vars(args).items() if k.startswith(f"{method}_")}

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 import torch
@@ -40,6 +41,8 @@ def sample_links(
         The output of :obj:`sample_fn` with PyG's link metadata.
     """
     if not isinstance(neg_sampling, ItemNegativeSampling):
+        index = copy(index)  # Made anew, it would move to the CPU.
+        index.row, index.col = index.row.to(device), index.col.to(device)
         return edge_sample(
             index, sample_fn, num_nodes, disjoint=False, neg_sampling=neg_sampling
         )
