@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ltgnn_pyg.metrics import gini
 from ltgnn_pyg.retrieval import top_k
 
 DRAWS = 10_000  #: Of a bootstrap.
@@ -62,13 +63,9 @@ def rank_pairs(scorer: Any, pairs: Tensor, exclude: Tensor, k: int = 20) -> Rank
     return Ranks(row, item, rank, users, lists)
 
 
-def gini(lists: Tensor, num_items: int) -> float:
+def gini_of(lists: Tensor, num_items: int) -> float:
     """How unevenly lists recommend the items: 0 if all as often, towards 1 if few."""
-    count = (
-        torch.bincount(lists[lists >= 0], minlength=num_items).double().sort().values
-    )
-    order = torch.arange(1, num_items + 1).double()
-    return float((2 * order - num_items - 1) @ count / (num_items * count.sum()))
+    return float(gini(torch.bincount(lists[lists >= 0], minlength=num_items)))
 
 
 def compare(one: Tensor, other: Tensor, seed: int = 0) -> dict[str, Any]:

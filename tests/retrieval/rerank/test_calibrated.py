@@ -82,5 +82,5 @@ def test_errors(category, seen):
         calibrated(given, category, (rowptr[:-1], col), k=3, lam=0.5)
     with pytest.raises(ValueError, match=r"'lam' in \[0, 1\]"):
         calibrated(given, category, seen, k=3, lam=2.0)
-    with pytest.raises(ValueError, match="'item_category' .* not negative"):
+    with pytest.raises(ValueError, match=r"'item_category' .* not negative"):
         calibrated(given, -category, seen, k=3, lam=0.5)
