@@ -53,11 +53,20 @@ class Ranks:
         return value.new_zeros(len(self.users)).index_add_(0, self.user, value)
 
 
-def rank_pairs(scorer: Any, pairs: Tensor, exclude: Tensor, k: int = 20) -> Ranks:
-    """The ranks of held-out pairs of node ids, by a scorer."""
+def rank_pairs(
+    scorer: Any,
+    pairs: Tensor,
+    exclude: Tensor,
+    k: int = 20,
+    lists: Tensor | None = None,
+) -> Ranks:
+    """The ranks of held-out pairs of node ids, by a scorer, or in lists of the users
+    that have one, in their order.
+    """
     users, row = pairs[0].unique(return_inverse=True)
     item = pairs[1] - scorer.num_users
-    _, lists = top_k(scorer, k, user=users, exclude=exclude)
+    if lists is None:
+        _, lists = top_k(scorer, k, user=users, exclude=exclude)
     found = lists[row] == item.unsqueeze(1)
     rank = torch.where(found.any(1), found.int().argmax(1), k)
     return Ranks(row, item, rank, users, lists)
