@@ -45,13 +45,13 @@ def greedy(
         part = Candidates(*(each[first : first + step] for each in candidates))
         worth, add = start(part)
         closed = part.item < 0
-        pick = closed[:, :0].long()
         for rank in range(min(k, num)):
-            worth = add(pick) if rank > 0 else worth
             pick = worth.masked_fill(closed, -torch.inf).argmax(1, keepdim=True)
             found = pick.masked_fill(closed.gather(1, pick), -1)
             order[first : first + step, rank] = found.squeeze(1)
             closed.scatter_(1, pick, True)
+            if rank + 1 < min(k, num):
+                worth = add(pick)
     return candidates.take(order)
 
 
