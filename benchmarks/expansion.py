@@ -28,6 +28,7 @@ from ltgnn_pyg import LTGNN, PairLoader, Vectors, fit
 from ltgnn_pyg.datasets import Interactions, Split, expand, split_ratio
 from ltgnn_pyg.evaluation import evaluate
 from ltgnn_pyg.filters import Popularity
+from ltgnn_pyg.metrics import gini
 from ltgnn_pyg.nn import MatrixFactorization
 from ltgnn_pyg.optim import RowAdam
 
@@ -69,10 +70,9 @@ def kronecker(source: Interactions, num: int) -> Interactions:
 def degrees(index: Tensor, num: int) -> dict:
     """The law of the degrees."""
     degree = torch.bincount(index, minlength=num).sort().values.double()
-    rank = 2 * torch.arange(1, num + 1) - num - 1
     quantiles = {str(at): int(degree[round(at * (num - 1))]) for at in AT}
-    gini = float((rank * degree).sum() / (num * degree.sum()))
-    return {"num": num, "mean": float(degree.mean()), "gini": gini, **quantiles}
+    about = {"num": num, "mean": float(degree.mean()), "gini": float(gini(degree))}
+    return {**about, **quantiles}
 
 
 def decompose(train: Interactions) -> tuple[Tensor, Vectors]:

@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from ranks import Ranks, compare, gini, rank_pairs
+from ranks import Ranks, compare, gini_of, rank_pairs
 from recipes import FILTERS, HERE, build, has_published
 from record import about
 from sets import HELP, load_split
@@ -138,7 +138,7 @@ def train(name: str, setting: str, seed: int) -> dict[str, Any]:
         "ndcg@20": float(ranks.ndcg().mean()),
         "ndcg@10": float(ranks.ndcg(10).mean()),
         "coverage@20": ranks.lists.unique().numel() / known.num_items,
-        "gini": gini(ranks.lists, known.num_items),
+        "gini": gini_of(ranks.lists, known.num_items),
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
     return out | {"ranks": ranks}

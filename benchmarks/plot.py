@@ -412,6 +412,37 @@ def expansion(rows: list[Row]) -> str:
     return table("Expanded sets: recall@20 and laws", rows, columns)
 
 
+def diversity(rows: list[Row]) -> str:
+    """What diversity costs, by each way to re-rank."""
+    out, names = [], {"mmr": "MMR", "dpp": "DPP"}
+    for dataset, lines in group(rows, "dataset").items():
+        name = Path(dataset).stem
+        (plain,) = [row for row in lines if row["method"] == "none"]
+        with figure(f"diversity_{name}", "ILD@20", "recall@20", 2) as axes:
+            for ax, key in zip(axes, ("ild@20", "coverage@20"), strict=True):
+                ax.plot(plain[key], plain["recall@20"], "k*", label="by score alone")
+                for method, label in names.items():
+                    line = [row for row in lines if row["method"] == method]
+                    ax.plot(column(line, key), column(line, "recall@20"), "o-",
+                            label=label)  # fmt: skip
+            axes[1].set(xlabel="coverage@20")
+        columns = {
+            "Method": "{method}",
+            "Weight of the score": "{weight:g}",
+            "Recall@20": "{recall@20:.4f}",
+            "NDCG@20": "{ndcg@20:.4f}",
+            "ILD@20": "{ild@20:.4f}",
+            "Coverage@20": "{coverage@20:.4f}",
+            "Gini@20": "{gini@20:.4f}",
+            "Novelty@20": "{novelty@20:.3f}",
+            "ms a list": "{ms_per_list:.2f}",
+            "ms, one list": "{ms_one_list:.2f}",
+        }
+        title = f"Diversity of lists, {name}, of {plain['candidates']} candidates"
+        out.append(table(title, lines, columns))
+    return "\n".join(out)
+
+
 TRAINED = {"Recall@20": "{recall@20:.4f}", "Seconds": "{train_seconds}"}
 large = [{**row, "set": (row["source"], row["asked"], row["budget"])}
          for row in read("scale_quality") if "recall@20" in row]  # fmt: skip
@@ -426,6 +457,7 @@ QUESTIONS = (
     (quality, [r for r in read("quality") if "versions" in r and "recall@20" in r]),
     (ways, last(read("steps"), "dataset")),
     (expansion, last(read("expansion"), "dataset", "way", "factor", "travel")),
+    (diversity, last(read("diversity"), "dataset", "method", "weight")),
     (gradient, last(read("gradient"), "dataset", "gradient", "epoch")),
     (history, section("history", "refresh_steps", "epoch")),
     (variance, section("variance", "num_neighbors")),

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ltgnn_pyg.metrics import gini
 from ltgnn_pyg.retrieval import top_k
 
 DRAWS = 10_000  #: Of a bootstrap.
@@ -67,23 +68,29 @@ class Ranks:
         return value.new_zeros(len(self.users)).index_add_(0, self.user, value)
 
 
-def rank_pairs(scorer: Any, pairs: Tensor, exclude: Tensor, k: int = 20) -> Ranks:
-    """The ranks of held-out pairs of node ids, by a scorer."""
+def rank_pairs(
+    scorer: Any,
+    pairs: Tensor,
+    exclude: Tensor,
+    k: int = 20,
+    lists: Tensor | None = None,
+) -> Ranks:
+    """The ranks of held-out pairs of node ids, by a scorer, or in lists of the users
+    that have one, in their order.
+    """
     users, row = pairs[0].unique(return_inverse=True)
     item = pairs[1] - scorer.num_users
-    lists = top_k(scorer, k, user=users, exclude=exclude)[1].cpu()
+    if lists is None:
+        lists = top_k(scorer, k, user=users, exclude=exclude)[1]
+    lists = lists.cpu()
     found = lists[row] == item.unsqueeze(1)
     rank = torch.where(found.any(1), found.int().argmax(1), k)
     return Ranks(row, item, rank, users, lists)
 
 
-def gini(lists: Tensor, num_items: int) -> float:
+def gini_of(lists: Tensor, num_items: int) -> float:
     """How unevenly lists recommend the items: 0 if all as often, towards 1 if few."""
-    count = (
-        torch.bincount(lists[lists >= 0], minlength=num_items).double().sort().values
-    )
-    order = torch.arange(1, num_items + 1).double()
-    return float((2 * order - num_items - 1) @ count / (num_items * count.sum()))
+    return float(gini(torch.bincount(lists[lists >= 0], minlength=num_items)))
 
 
 def compare(one: Tensor, other: Tensor, seed: int = 0) -> dict[str, Any]:

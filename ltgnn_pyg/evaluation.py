@@ -1,4 +1,5 @@
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from operator import index as as_int
 from typing import SupportsIndex
 
@@ -8,6 +9,7 @@ from torch_geometric.metrics import (
     LinkPredCoverage,
     LinkPredHitRatio,
     LinkPredMAP,
+    LinkPredMetric,
     LinkPredMetricCollection,
     LinkPredMRR,
     LinkPredNDCG,
@@ -16,8 +18,18 @@ from torch_geometric.metrics import (
 )
 from torch_geometric.utils.sparse import index2ptr
 
+from ltgnn_pyg.metrics import (
+    ILD,
+    Gini,
+    ItemCount,
+    ItemMean,
+    Personalization,
+    Serendipity,
+)
 from ltgnn_pyg.retrieval import Scorer, top_k
+from ltgnn_pyg.retrieval.rerank import Candidates
 
+#: What needs the lists and the held-out pairs.
 METRICS = {
     "recall": LinkPredRecall,
     "ndcg": LinkPredNDCG,
@@ -27,6 +39,9 @@ METRICS = {
     "map": LinkPredMAP,
     "coverage": LinkPredCoverage,
 }
+#: What needs the popularity of items.
+OF_POPULARITY = ("novelty", "serendipity", "average_popularity")
+BEYOND_ACCURACY = ("gini", "personalization", "ild", *OF_POPULARITY)
 
 
 @torch.no_grad()
@@ -38,6 +53,8 @@ def evaluate(
     k: SupportsIndex | Sequence[SupportsIndex] = 20,
     metrics: Sequence[str] = ("recall", "ndcg"),
     user: Tensor | None = None,
+    lists: Candidates | None = None,
+    item_vector: Tensor | None = None,
     chunk_bytes: int = 2**28,
 ) -> dict[str, float]:
     r"""Ranks all items for every user by their scores, and measures where the
@@ -60,6 +77,14 @@ def evaluate(
                  k=[10, 20])
         >>> {'recall@10': ..., 'ndcg@10': ..., 'recall@20': ..., 'ndcg@20': ...}
 
+    What else is to be known of the same lists is asked for in the same call, also of
+    lists that were re-ranked, or made in any other way:
+
+    .. code-block:: python
+
+        evaluate(vectors, test, exclude_edge_index=known, lists=rerank(candidates),
+                 metrics=["recall", "ild", "gini"], item_vector=vectors.item)
+
     Args:
         scorer (Scorer): What scores: :class:`~ltgnn_pyg.retrieval.Vectors`, or a
             filter of :mod:`ltgnn_pyg.filters`.
@@ -72,18 +97,34 @@ def evaluate(
             evaluate. (default: :obj:`20`)
         metrics (Sequence[str], optional): The metrics, any of :obj:`"recall"`,
             :obj:`"ndcg"`, :obj:`"precision"`, :obj:`"hit_ratio"`, :obj:`"mrr"`,
-            :obj:`"map"`, and :obj:`"coverage"` (the share of all items that
-            is recommended to anyone).
+            :obj:`"map"`; of the lists alone, :obj:`"coverage"` (the share of all
+            items that is recommended to anyone), :obj:`"gini"` and
+            :obj:`"personalization"` (see :class:`~ltgnn_pyg.metrics.Gini` and
+            :class:`~ltgnn_pyg.metrics.Personalization`), and :obj:`"ild"`
+            (:class:`~ltgnn_pyg.metrics.ILD`), which needs :obj:`item_vector`; and of
+            lists and what is known, the pairs of :obj:`exclude_edge_index`,
+            :obj:`"average_popularity"` (the mean number of users that have taken an
+            item), :obj:`"novelty"` (the mean of :math:`-\log_2` of their share among
+            all users, as if one had taken what nobody has) and
+            :obj:`"serendipity"` (:class:`~ltgnn_pyg.metrics.Serendipity`).
             (default: :obj:`("recall", "ndcg")`)
         user (torch.Tensor, optional): The users to evaluate, *e.g.*, a sample. If
             :obj:`None`, evaluates all of them. (default: :obj:`None`)
+        lists (Candidates, optional): The lists to evaluate, of :math:`k` items at
+            least, of users that come once each; others are not evaluated. If
+            :obj:`None`, the :math:`k` items of the largest scores.
+            (default: :obj:`None`)
+        item_vector (torch.Tensor, optional): The rows by which :obj:`"ild"` tells how
+            unlike items are: their vectors, or a column for each category.
+            (default: :obj:`None`)
         chunk_bytes (int, optional): The memory the scores of a chunk of users may
             take, see :meth:`~ltgnn_pyg.retrieval.top_k`.
             (default: :obj:`2**28`)
 
     Shapes:
         - **input:** :obj:`edge_label_index` :math:`(2, L)`,
-          :obj:`exclude_edge_index` :math:`(2, E)`, :obj:`user` :math:`(Q)`
+          :obj:`exclude_edge_index` :math:`(2, E)`, :obj:`user` :math:`(Q)`,
+          :obj:`item_vector` :math:`(I, D)`
         - **output:** a value for each :obj:`"{metric}@{k}"`
 
     Raises:
@@ -102,6 +143,8 @@ def evaluate(
         k=k,
         metrics=metrics,
         user=user,
+        lists=lists,
+        item_vector=item_vector,
         chunk_bytes=chunk_bytes,
     )
     return read(collection)
@@ -115,44 +158,47 @@ def measure(
     k: SupportsIndex | Sequence[SupportsIndex],
     metrics: Sequence[str],
     user: Tensor | None,
+    lists: Candidates | None = None,
+    item_vector: Tensor | None,
+    popularity: Tensor | None = None,
+    num_users: int | None = None,
     chunk_bytes: int,
 ) -> LinkPredMetricCollection:
     """The metrics of :func:`evaluate` as sums over users, to be added up where users
-    are ranked apart.
+    are ranked apart; there, :obj:`popularity` and :obj:`num_users` are those of all.
     """
     ks = [as_int(length) for length in (k if isinstance(k, Iterable) else [k])]
     if not ks or min(ks) < 1:
         raise ValueError(f"Expected 'k' >= 1 (got {k}); name a length of the ranking")
-    if not metrics or not METRICS.keys() >= set(metrics):
+    names = [*METRICS, *BEYOND_ACCURACY]
+    if not metrics or not set(names) >= set(metrics):
         raise ValueError(
-            f"Expected 'metrics' among {list(METRICS)} (got {metrics}); pass a list of "
-            "them"
+            f"Expected 'metrics' among {names} (got {metrics}); pass a list of them"
         )
 
     # A pair as one sorted number, its user times the number of items plus its item:
-    num_users, num_items = scorer.num_users, scorer.num_items
+    num_own, num_items = scorer.num_users, scorer.num_items
     label = _to_key(scorer, edge_label_index, "edge_label_index")
     if user is not None:
         label = label[torch.isin(label // num_items, user.to(label.device))]
+    if lists is not None:
+        place = _check_lists(lists, max(ks), num_own, num_items).to(label.device)
+        label = label[place[label // num_items] >= 0]
     exclude = None
     if exclude_edge_index is not None:
         key = _to_key(scorer, exclude_edge_index, "exclude_edge_index")
-        exclude = (index2ptr(key // num_items, num_users), key % num_items)
+        exclude = (index2ptr(key // num_items, num_own), key % num_items)
+        if popularity is None:
+            popularity = torch.bincount(exclude[1], minlength=num_items)
         if torch.isin(label, key, assume_unique=True).any():
             raise ValueError(
                 "Expected 'edge_label_index' and 'exclude_edge_index' to be disjoint "
                 "(got pairs in both); drop them from one"
             )
 
+    make = _makers(num_items, num_users or num_own, item_vector, popularity, metrics)
     collection = LinkPredMetricCollection(
-        {
-            f"{name}@{k}": METRICS[name](k)
-            if name != "coverage"
-            # The last item is the padding of short rankings:
-            else LinkPredCoverage(k, num_dst_nodes=num_items + 1)
-            for k in ks
-            for name in metrics
-        }
+        {f"{name}@{k}": make[name](k) for k in ks for name in metrics}
     ).to(label.device)
     for metric in collection.values():  # Sum over users in double precision.
         if not isinstance(metric, LinkPredCoverage):
@@ -163,10 +209,14 @@ def measure(
     step = max(chunk_bytes // (64 * max(ks)), 1)
     for start in range(0, users.numel(), step):
         chunk = users[start : start + step]
-        _, item = top_k(
-            scorer, max(ks), user=chunk, exclude=exclude, chunk_bytes=chunk_bytes
-        )
-        item.masked_fill_(item < 0, num_items)
+        if lists is None:
+            _, item = top_k(
+                scorer, max(ks), user=chunk, exclude=exclude, chunk_bytes=chunk_bytes
+            )
+        else:
+            item = lists.item[place[chunk].to(lists.item.device), : max(ks)]
+            item = item.to(label.device)
+        item = item.masked_fill(item < 0, num_items)
         pairs = slice(rowptr[start], rowptr[start + chunk.numel()])
         collection.update(item, (row[pairs] - start, label[pairs] % num_items))
 
@@ -181,6 +231,8 @@ def read(collection: LinkPredMetricCollection) -> dict[str, float]:
         if isinstance(metric, LinkPredCoverage):
             mask = metric.mask[:-1]
             value, found = mask.double().mean(), mask.any()
+        elif isinstance(metric, ItemCount):
+            value, found = metric.of_count(metric.accum, metric.total), metric.total > 0
         else:
             value, found = metric.accum / metric.total, metric.total > 0
         if not bool(found):
@@ -191,6 +243,68 @@ def read(collection: LinkPredMetricCollection) -> dict[str, float]:
             )
         out[name] = float(value)
     return out
+
+
+def _makers(
+    num_items: int,
+    num_users: int,
+    item_vector: Tensor | None,
+    popularity: Tensor | None,
+    metrics: Sequence[str],
+) -> dict[str, Callable[[int], LinkPredMetric]]:
+    """Metrics by name, of a length; the item after the last pads short lists."""
+    make: dict[str, Callable[[int], LinkPredMetric]] = {
+        **METRICS,
+        "coverage": partial(LinkPredCoverage, num_dst_nodes=num_items + 1),
+        "gini": partial(Gini, num_items=num_items),
+        "personalization": partial(Personalization, num_items=num_items),
+    }
+    if "ild" in metrics:
+        if item_vector is None or list(item_vector.size())[:-1] != [num_items]:
+            raise ValueError(
+                f"Expected 'item_vector' [{num_items}, D] for 'ild' (got "
+                f"{None if item_vector is None else list(item_vector.size())}); pass "
+                "vectors.item, or a column for each category"
+            )
+        make["ild"] = partial(ILD, item_vector=item_vector)
+    if asked := [name for name in OF_POPULARITY if name in metrics]:
+        if popularity is None:
+            raise ValueError(
+                f"Expected 'exclude_edge_index' for {asked} (got None); pass the "
+                "pairs that are known, of which popularity is counted"
+            )
+        taken = popularity.double()
+        novelty = -(taken.clamp(min=1.0) / num_users).log2()
+        make["novelty"] = partial(ItemMean, value=novelty)
+        make["average_popularity"] = partial(ItemMean, value=taken)
+        make["serendipity"] = partial(Serendipity, popularity=popularity)
+    return make
+
+
+def _check_lists(lists: Candidates, k: int, num_users: int, num_items: int) -> Tensor:
+    """The place of each user's list, -1 if there is none."""
+    lists.check(num_items)
+    user, item = lists.user, lists.item
+    if user.unique().numel() < user.numel():
+        raise ValueError("Expected a list for each user (got several); drop repeats")
+    if user.numel() > 0 and (user.min() < 0 or user.max() >= num_users):
+        raise ValueError(
+            f"Expected users of 'lists' in [0, {num_users}) (got {int(user.min())} to "
+            f"{int(user.max())}); users are counted from 0"
+        )
+    if item.size(1) < k:
+        raise ValueError(
+            f"Expected 'lists' of {k} items, the largest 'k' (got {item.size(1)}); "
+            "make longer ones, or lower 'k'"
+        )
+    ordered = item[:, :k].sort(dim=1).values
+    if ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any():
+        raise ValueError(
+            "Expected an item once in a list (got one twice); drop repeats"
+        )
+    place = user.new_full((num_users,), -1)
+    place[user] = torch.arange(user.numel(), device=user.device)
+    return place
 
 
 def _to_key(scorer: Scorer, edge_index: Tensor, name: str) -> Tensor:

@@ -189,6 +189,21 @@ def test_steps(rows, tmp_path):
     assert {"gap", "order", "rounds_model", "vr_model"} <= out.keys()
 
 
+def test_diversity(rows, folder, tmp_path):
+    few = ["--epochs", 1, "--candidates", 60, "--lams", 1.0, 0.5, "--thetas", 0.7]
+    out = rows("diversity.py", "--dataset", folder, *few)
+    settings = [(row["method"], row["weight"]) for row in out]
+    assert settings == [("none", 1.0), ("mmr", 1.0), ("mmr", 0.5), ("dpp", 0.7)]
+    plain, same, mmr, dpp = out
+    for name in ("recall@20", "ndcg@20", "ild@20", "coverage@20", "gini@20"):
+        assert same[name] == plain[name] and 0 < plain[name] < 1
+    assert min(mmr["ild@20"], dpp["ild@20"]) > plain["ild@20"]
+    for row in out:
+        assert row["ms_per_list"] > 0 and row["ms_one_list"] > 0 and row["lists"] == 300
+        change = row["recall@20"] - plain["recall@20"]
+        assert row["recall"]["difference"] == pytest.approx(change, abs=1e-6)
+
+
 def test_reading(tmp_path):
     out = tmp_path / "out.json"
     run("benchmarks/reading.py", "--num-interactions", 10_000, "--json", out)
@@ -258,7 +273,12 @@ def test_product_is_recorded_and_plotted(tmp_path, folder):
     }
     large |= {"recall@20": 0.2, "ndcg@20": 0.1, "seconds": 2.0, "peak_rss_mb": 9}
     large |= {"budget": 3.0, "curve": [[1.0, 0.1, 0.1], [2.0, 0.2, 0.1]]}
+    figures = ("recall", "ndcg", "ild", "coverage", "gini", "novelty")
+    lists = {"dataset": "toy", "method": "none", "weight": 1, "candidates": 9}
+    lists |= {f"{name}@20": 0.5 for name in figures}
+    lists |= {"ms_per_list": 0.25, "ms_one_list": 1}
     rows = {"product": out, "steps": steps, "scale_quality": large}
+    rows["diversity"] = lists
     for name, row in rows.items():
         with open(here / f"results/{name}.jsonl", "a") as file:
             file.write(json.dumps(row) + "\n")
@@ -267,7 +287,8 @@ def test_product_is_recorded_and_plotted(tmp_path, folder):
     assert "| toy | float32 | 2 |" in text and "Iterations of the solver" in text
     assert "| toy | rounds | 2 | 0.2000 |" in text
     assert "| mf | 0.2000 | 0.1000 | 2 | 2 | 9 |" in text
-    for name in ("scaling", "ways_toy", "scale_quality_toy_9"):
+    assert "| none | 1 | 0.5000 | 0.5000 |" in text
+    for name in ("scaling", "ways_toy", "scale_quality_toy_9", "diversity_toy"):
         assert (here / f"results/{name}.svg").exists()
 
 
@@ -303,7 +324,7 @@ def test_models_goes_on_where_it_stopped(tmp_path, folder):
 def test_ranks_equal_evaluate(monkeypatch):
     """Two routes to the figures, and quintiles that add up."""
     monkeypatch.syspath_prepend(BENCHMARKS)
-    from ranks import compare, gini, rank_pairs
+    from ranks import compare, gini_of, rank_pairs
 
     split = split_ratio(synthetic_interactions(60, 50, 900), test_ratio=0.3)
     vectors = Vectors(torch.randn(60, 4), torch.randn(50, 4))
@@ -311,7 +332,7 @@ def test_ranks_equal_evaluate(monkeypatch):
     ranks = rank_pairs(vectors, test, train)
     expected = evaluate(
         vectors, test, exclude_edge_index=train, k=[5, 20],
-        metrics=["recall", "ndcg", "coverage"],
+        metrics=["recall", "ndcg", "coverage", "gini"],
     )  # fmt: skip
     for k in (5, 20):
         assert float(ranks.recall(k).mean()) == pytest.approx(expected[f"recall@{k}"])
@@ -326,8 +347,7 @@ def test_ranks_equal_evaluate(monkeypatch):
     )  # fmt: skip
     total = torch.bincount(ranks.user)
     torch.testing.assert_close(whole / total, ranks.recall(20))
-    assert gini(torch.arange(50).view(5, 10), 50) == pytest.approx(0.0, abs=1e-12)
-    assert gini(torch.zeros(5, 1, dtype=torch.long), 50) == pytest.approx(0.98)
+    assert gini_of(ranks.lists, 50) == pytest.approx(expected["gini@20"])
     better = compare(ranks.recall() + 0.1, ranks.recall())
     assert better["p"] < 0.001 and better["difference"] == pytest.approx(0.1)
     same = compare(ranks.recall(), ranks.recall().flip(0))

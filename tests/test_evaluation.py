@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from ltgnn_pyg.evaluation import METRICS, evaluate
-from ltgnn_pyg.retrieval import Vectors
+from ltgnn_pyg.evaluation import BEYOND_ACCURACY, METRICS, evaluate
+from ltgnn_pyg.metrics import Serendipity
+from ltgnn_pyg.retrieval import Vectors, top_k
+from ltgnn_pyg.retrieval.rerank import Candidates, mmr
 
 
 def reference(vectors, targets, seen, ks):
@@ -198,6 +200,117 @@ def test_many_users_are_summed_in_double_precision():
     target = torch.stack([user, num_users + user % 3])
     out = evaluate(vectors, target, k=3, metrics=["mrr"], chunk_bytes=64 * 3 * 64)
     assert out["mrr@3"] == pytest.approx((1 + 1 / 2 + 1 / 3) / 3, rel=1e-7)
+
+
+def beyond(lists, row, seen, ks, num_users, num_items):
+    """The definitions word by word, of lists of items by user, held-out pairs aside."""
+    taken = [len({u for u, i in seen if i - num_users == j}) for j in range(num_items)]
+    out = {}
+    for k in ks:
+        short = [[i for i in items[:k] if i >= 0] for items in lists]
+        count = [sum(i in items for items in short) for i in range(num_items)]
+        total = sum(abs(a - b) for a in count for b in count)
+        pairs = [
+            [1 - float(row[i] @ row[j] / row[i].norm() / row[j].norm())
+             for i in items for j in items if i != j]
+            for items in short
+        ]  # fmt: skip
+        common = [
+            len({*a} & {*b}) / k for a in short for b in short if a is not b
+        ]  # fmt: skip
+        novelty = [[-math.log2(max(taken[i], 1) / num_users) for i in items]
+                   for items in short]  # fmt: skip
+        popularity = [[taken[i] for i in items] for items in short]
+        out[f"gini@{k}"] = total / (2 * num_items * sum(count))
+        out[f"personalization@{k}"] = 1 - np.mean(common)
+        for name, values in (
+            ("ild", pairs), ("novelty", novelty), ("average_popularity", popularity)
+        ):  # fmt: skip
+            means = [np.mean(each) if each else 0.0 for each in values]
+            out[f"{name}@{k}"] = float(np.mean(means))
+    return out
+
+
+@pytest.mark.parametrize("num_seen", [300, 2000])
+@pytest.mark.parametrize("k", [[5], [3, 60]])
+def test_beyond_accuracy(k, num_seen):
+    vectors, target, seen = random_pairs(num_seen=num_seen)
+    vectors = vectors.to(torch.double)
+    names = [name for name in BEYOND_ACCURACY if name != "serendipity"]
+    kwargs = {"exclude_edge_index": seen, "k": k, "item_vector": vectors.item}
+    out = evaluate(vectors, target, metrics=names, **kwargs)
+    user = target[0].unique()
+    _, item = top_k(vectors, max(k), user=user, exclude=seen)
+    expected = beyond(item.tolist(), vectors.item, as_set(seen), k, 40, 70)
+    assert out == pytest.approx(expected, rel=1e-6)
+    chunked = evaluate(vectors, target, metrics=names, chunk_bytes=1, **kwargs)
+    assert chunked == pytest.approx(expected, rel=1e-6)
+
+
+def test_popularity_is_that_of_the_excluded_pairs():
+    vectors, target, seen = random_pairs()
+    user, row = target[0].unique(return_inverse=True)
+    _, item = top_k(vectors, 10, user=user, exclude=seen)
+    metric = Serendipity(10, torch.bincount(seen[1] - 40, minlength=70))
+    metric.update(item, (row, target[1] - 40))
+    kwargs = {"k": 10, "metrics": ["serendipity"]}
+    twice = torch.cat([seen, seen], dim=1)  # Repeated pairs count once.
+    out = evaluate(vectors, target, exclude_edge_index=twice, **kwargs)
+    assert out["serendipity@10"] == pytest.approx(float(metric.compute())) != 0.0
+
+
+def test_lists_of_any_origin():
+    vectors, target, seen = random_pairs()
+    user = torch.randperm(40)  # Some hold out nothing.
+    lists = Candidates(user, *top_k(vectors, 30, user=user, exclude=seen))
+    args = {"exclude_edge_index": seen, "k": [5, 20], "item_vector": vectors.item}
+    args["metrics"] = [*METRICS, *BEYOND_ACCURACY]
+    expected = evaluate(vectors, target, **args)
+    for chunk_bytes in (2**28, 1):
+        out = evaluate(vectors, target, lists=lists, chunk_bytes=chunk_bytes, **args)
+        assert out == pytest.approx(expected, rel=1e-6)
+    few = Candidates(*(each[:15] for each in lists))
+    out = evaluate(vectors, target, lists=few, **args)
+    assert out == pytest.approx(
+        evaluate(vectors, target, user=user[:15], **args), rel=1e-6
+    )
+    both = evaluate(vectors, target, lists=few, user=user[10:], **args)
+    assert both == evaluate(vectors, target, user=user[10:15], **args)
+
+    diverse = mmr(lists, vectors.item, k=20, lam=0.3)
+    diverse.item[3, 10:] = -1  # A short list.
+    out = evaluate(vectors, target, lists=diverse, **args)
+    assert out["ild@20"] > expected["ild@20"]
+    assert out["recall@20"] < expected["recall@20"]
+    place = {u: row for row, u in enumerate(user.tolist())}
+    rows = [diverse.item[place[u]].tolist() for u in target[0].unique().tolist()]
+    found = beyond(rows, vectors.item, as_set(seen), [5, 20], 40, 70)
+    assert {name: out[name] for name in found} == pytest.approx(found, rel=1e-5)
+    hits = [
+        len({i + 40 for i in row if i >= 0} & {i for u, i in as_set(target) if u == v})
+        for row, v in zip(rows, target[0].unique().tolist(), strict=True)
+    ]
+    assert out["precision@20"] == pytest.approx(np.mean(hits) / 20)
+
+
+def test_errors_of_lists():
+    vectors, target, seen = random_pairs()
+    user = torch.arange(40)
+    lists = Candidates(user, *top_k(vectors, 20, exclude=seen))
+    item = lists.item.clone()
+    item[0, 1] = item[0, 0]
+    for kwargs, match in [
+        ({"metrics": ["ild"]}, r"'item_vector' \[70, D\] for 'ild' \(got None\)"),
+        ({"metrics": ["ild"], "item_vector": vectors.item[1:]}, r"\[69, 6\]"),
+        ({"metrics": ["novelty"], "exclude_edge_index": None}, "'exclude_edge_index'"),
+        ({"lists": lists, "k": 21}, "'lists' of 21 items"),
+        ({"lists": lists._replace(user=user % 39)}, "a list for each user"),
+        ({"lists": lists._replace(user=user + 1)}, r"users of 'lists' in \[0, 40\)"),
+        ({"lists": lists._replace(item=item)}, "an item once"),
+        ({"lists": lists._replace(item=lists.item + 70)}, r"items in \[0, 70\)"),
+    ]:
+        with pytest.raises(ValueError, match=match):
+            evaluate(vectors, target, **{"exclude_edge_index": seen, **kwargs})
 
 
 def test_errors():

@@ -117,3 +117,15 @@ def test_amazon_large_reads_reviews(tmp_path):
     core = k_core(data, k=10)
     assert 0 < core.num_items < data.num_items
     assert f"{core.num_users:,} users, {core.num_items:,} items" in text
+
+
+def test_rerank(tmp_path):
+    script = ["examples/rerank.py", "--epochs", 1, "--lam", 0.3]
+    text, out = result(tmp_path, *script)
+    for way in ("scores", "rules", "mmr", "dpp", "calibrated"):
+        assert 0 < out[way]["recall@20"] < 1 and way in text
+    assert out["mmr"]["ild@20"] > out["rules"]["ild@20"]
+    assert out["dpp"]["ild@20"] > out["rules"]["ild@20"]
+    assert out["in_stock"] and len({*out["request"]["items"]}) == 20
+    without, with_clicks = out["request"]["like_clicks"]
+    assert with_clicks > without

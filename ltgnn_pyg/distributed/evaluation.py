@@ -8,7 +8,7 @@ from torch_geometric.metrics import LinkPredCoverage
 
 from ltgnn_pyg.distributed.process_group import answered
 from ltgnn_pyg.distributed.vectors import ShardedVectors
-from ltgnn_pyg.evaluation import measure, read
+from ltgnn_pyg.evaluation import OF_POPULARITY, measure, read
 
 
 @torch.no_grad()
@@ -20,6 +20,7 @@ def evaluate(
     k: SupportsIndex | Sequence[SupportsIndex] = 20,
     metrics: Sequence[str] = ("recall", "ndcg"),
     user: Tensor | None = None,
+    item_vector: Tensor | None = None,
     chunk_bytes: int = 2**28,
 ) -> dict[str, float]:
     r"""Evaluates as :func:`ltgnn_pyg.evaluation.evaluate`, with the same figures: each
@@ -38,6 +39,8 @@ def evaluate(
             (default: :obj:`("recall", "ndcg")`)
         user (torch.Tensor, optional): The users to evaluate. If :obj:`None`, all.
             (default: :obj:`None`)
+        item_vector (torch.Tensor, optional): The rows of all items by which
+            :obj:`"ild"` tells how unlike they are. (default: :obj:`None`)
         chunk_bytes (int, optional): The memory that scores may take, in all processes
             together. (default: :obj:`2**28`)
 
@@ -50,6 +53,14 @@ def evaluate(
     if user is not None:
         first, last = partition.users.start, partition.users.stop
         user = user[(user >= first) & (user < last)] - first
+    popularity = None
+    if exclude_edge_index is not None and set(OF_POPULARITY) & set(metrics):
+        pair = torch.unique(exclude_edge_index[0] * partition.num_nodes
+                            + exclude_edge_index[1])  # fmt: skip
+        popularity = torch.bincount(
+            pair % partition.num_nodes - partition.num_users,
+            minlength=partition.num_items,
+        )
     collection = measure(
         vectors.own(),
         vectors.to_own(edge_label_index),
@@ -59,6 +70,9 @@ def evaluate(
         k=k,
         metrics=metrics,
         user=user,
+        item_vector=item_vector,
+        popularity=popularity,
+        num_users=partition.num_users,
         chunk_bytes=max(chunk_bytes // partition.world_size, 1),
     )
     for metric in collection.values():

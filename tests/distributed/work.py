@@ -13,7 +13,7 @@ from ltgnn_pyg.datasets import split_ratio, synthetic_interactions
 from ltgnn_pyg.distributed import Partition, ShardedVectors, is_distributed
 from ltgnn_pyg.distributed import evaluate as evaluate_sharded
 from ltgnn_pyg.distributed.init import sharded_spectral_
-from ltgnn_pyg.evaluation import evaluate
+from ltgnn_pyg.evaluation import BEYOND_ACCURACY, evaluate
 from ltgnn_pyg.nn import LTGNN, BPRLoss, LightGCN, Recommender
 from ltgnn_pyg.nn.init import spectral_
 from ltgnn_pyg.retrieval import top_k
@@ -111,7 +111,8 @@ def figures(report):
         test,
         exclude_edge_index=known,
         k=[5, 10],
-        metrics=["recall", "ndcg", "coverage"],
+        metrics=["recall", "ndcg", "coverage", *BEYOND_ACCURACY],
+        item_vector=torch.eye(70)[:, :5] + torch.arange(70.0).view(-1, 1),
     )
     whole = vectors.gather() if sharded else vectors
     curve = [{k: v for k, v in row.items() if k != "seconds"} for row in report.curve]

@@ -1,0 +1,109 @@
+"""What diversity costs: lists re-ranked by MMR and by DPP, over their weights.
+
+    python benchmarks/diversity.py --root data --dataset gowalla --json out.jsonl
+
+Trains LTGNN as `fit` does by default, or takes what --run holds, and re-ranks the
+--candidates best items of every test user to lists of twenty. A line for each method
+and weight of the score, the first one without re-ranking: {method, weight, recall@20,
+ndcg@20, ild@20, coverage@20, gini@20, novelty@20, ...; recall: its difference to the
+first line, with interval and p-value over users; ms_per_list, in batches; ms_one_list,
+the median of lists one by one}.
+
+Items are alike by the cosine of their trained vectors, in re-ranking and in ild@20; the
+other figures know nothing of vectors. The whole curve is of the test part: nothing is
+chosen by it.
+"""
+
+import argparse
+import json
+from functools import partial
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import torch
+from ranks import compare, rank_pairs
+from sets import HELP, load_split
+
+from ltgnn_pyg import LTGNN, fit
+from ltgnn_pyg.datasets import Interactions
+from ltgnn_pyg.evaluation import evaluate
+from ltgnn_pyg.retrieval import top_k
+from ltgnn_pyg.retrieval.rerank import Candidates, Pipeline, dpp, mmr
+from ltgnn_pyg.run_folder import RunFolder
+
+METRICS = ["recall", "ndcg", "ild", "coverage", "gini", "novelty", "average_popularity",
+           "personalization", "serendipity"]  # fmt: skip
+
+parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+parser.add_argument("--dataset", default="gowalla", help=HELP)
+parser.add_argument("--root", default="data", help="where sets lie or go")
+parser.add_argument("--run", help="the folder of a trained model, in place of training")
+parser.add_argument("--epochs", type=int, default=30, help="of training, at most")
+parser.add_argument("--candidates", type=int, default=500)
+parser.add_argument("--k", type=int, default=20)
+parser.add_argument("--lams", type=float, nargs="*", help="of MMR",
+                    default=[0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.3])  # fmt: skip
+parser.add_argument("--thetas", type=float, nargs="*", help="of DPP",
+                    default=[0.99, 0.97, 0.95, 0.9, 0.8, 0.7, 0.5])  # fmt: skip
+parser.add_argument("--threads", type=int, default=2)
+parser.add_argument("--seed", type=int, default=0)
+parser.add_argument("--json", type=Path)
+args = parser.parse_args()
+
+torch.set_num_threads(args.threads)
+torch.manual_seed(args.seed)
+if args.run is None:
+    split = load_split(args.dataset, args.root, 0.1)
+    model = LTGNN(split.train.num_users, split.train.num_items)
+    report = fit(model, split, max_epochs=args.epochs,
+                 log=lambda row, step: print(row, flush=True))  # fmt: skip
+    vectors, epochs = report.vectors, report.epochs
+else:
+    run = RunFolder.open(args.run)
+    split, vectors, epochs = run.split, run.vectors, None
+known = Interactions.cat(split.train, split.val).edge_label_index
+test = split.test.edge_label_index
+user = test[0].unique()
+candidates = Candidates(
+    user, *top_k(vectors, args.candidates, user=user, exclude=known)
+)
+some = [Candidates(*(each[i : i + 1] for each in candidates))
+        for i in range(0, len(user), max(len(user) // 200, 1))]  # fmt: skip
+
+
+def first(candidates: Candidates) -> Candidates:
+    """The best ones, as they are."""
+    return Candidates(candidates.user, *(each[:, : args.k] for each in candidates[1:]))
+
+
+about = {"item_vector": vectors.item, "k": args.k}
+settings = [("none", 1.0, first)]
+settings += [("mmr", lam, partial(mmr, lam=lam, **about)) for lam in args.lams]
+settings += [("dpp", theta, partial(dpp, theta=theta, **about))
+             for theta in args.thetas]  # fmt: skip
+rows, base = [], None
+for method, weight, step in settings:
+    rerank = Pipeline([step])
+    start = perf_counter()
+    lists = rerank(candidates)
+    seconds = perf_counter() - start
+    times = []
+    for one in some:
+        start = perf_counter()
+        rerank(one)
+        times.append(perf_counter() - start)
+    figures = evaluate(vectors, test, exclude_edge_index=known, k=args.k, lists=lists,
+                       metrics=METRICS, item_vector=vectors.item)  # fmt: skip
+    recall = rank_pairs(vectors, test, known, args.k, lists.item).recall(args.k)
+    base = recall if base is None else base
+    row = {"dataset": args.dataset, "method": method, "weight": weight, **figures,
+           "recall": compare(recall, base), "ms_per_list": 1e3 * seconds / len(user),
+           "ms_one_list": 1e3 * median(times), "lists": len(user), "epochs": epochs,
+           "candidates": args.candidates, "k": args.k, "threads": args.threads,
+           "seed": args.seed}  # fmt: skip
+    rows.append(row)
+    print(f"{method:5} {weight:.2f} ", *(f"{name} {value:.4f}" for name, value in
+          figures.items()), f" {row['ms_per_list']:.3f} ms", flush=True)  # fmt: skip
+if args.json is not None:
+    args.json.write_text("".join(json.dumps(row) + "\n" for row in rows))
