@@ -24,3 +24,8 @@ def replace_file(path: Path, write: Callable[[Path], Any]) -> Path:
         os.fsync(file.fileno())
     os.replace(beside, path)
     return path
+
+
+def replace_text(path: Path, text: str) -> Path:
+    """Writes a text, as UTF-8, see :func:`replace_file`."""
+    return replace_file(path, lambda to: to.write_text(text, "utf-8"))

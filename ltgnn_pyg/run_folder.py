@@ -19,7 +19,7 @@ from torch import Tensor
 from torch_geometric.utils.sparse import index2ptr
 
 from ltgnn_pyg.datasets import Interactions, Split
-from ltgnn_pyg.replace_file import replace_file
+from ltgnn_pyg.replace_file import replace_file, replace_text
 from ltgnn_pyg.retrieval import Vectors
 
 CONFIG, IDS = "config.json", "ids.parquet"
@@ -161,7 +161,7 @@ class RunFolder:
         counts = {"num_users": size[0], "num_items": size[1], "order": split.order}
         config = {"format": 1, **config, "interactions": counts}
         text = json.dumps(config, indent=1) + "\n"
-        replace_file(folder / CONFIG, lambda to: to.write_text(text))
+        replace_text(folder / CONFIG, text)
         return cls(folder, config)
 
     @cached_property

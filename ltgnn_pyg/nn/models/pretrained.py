@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import Module
 
-from ltgnn_pyg.replace_file import replace_file
+from ltgnn_pyg.replace_file import replace_file, replace_text
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 loss = import_module("ltgnn_pyg.nn.loss")  #: Whose public names are written.
@@ -36,7 +36,7 @@ def settings_of(module: Module) -> dict[str, Any]:
         if not hasattr(module, name):
             raise ValueError(
                 f"Expected '{type(module).__name__}' to keep its argument '{name}' "
-                f"(got no such attribute); set 'self.{name} = {name}' in its constructor"
+                f"(got no such attribute); set 'self.{name}' in its constructor"
             )
         value = _plain(getattr(module, name))
         if not (_is_missing(value) and getattr(module, name) is default):
@@ -56,7 +56,7 @@ def save(module: Module, path: str | os.PathLike[str], config: dict[str, Any]) -
     }
     replace_file(folder / WEIGHTS, lambda to: save_file(tensors, to))
     text = json.dumps(config, indent=1) + "\n"
-    replace_file(folder / CONFIG, lambda to: to.write_text(text))
+    replace_text(folder / CONFIG, text)
 
 
 def load(cls: Any, path: str | os.PathLike[str], given: dict[str, Any]) -> Any:

@@ -142,7 +142,7 @@ def test_what_does_not_fit_is_refused(tmp_path):
     for cls in (LightGCN, Recommender):
         with pytest.raises(ValueError, match=r"call 'LTGNN.from_pretrained'"):
             cls.from_pretrained(tmp_path)
-    with pytest.raises(ValueError, match=r"self.depth = depth"):
+    with pytest.raises(ValueError, match=r"set .self.depth."):
         Forgetful(5, 4).settings()
     path = tmp_path / "config.json"
     path.write_text(path.read_text().replace("SoftmaxLoss", "os.system"))
