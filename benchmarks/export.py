@@ -6,8 +6,8 @@ LTGNN is trained by `fit` and exported. Each way makes the lists of all users of
 test part: `float32` (`top_k`), `int8` (`to_int8`), `onnx` (`to_onnx` under
 onnxruntime), and product quantisation by faiss, `pq8` to `pq32` by the bytes of a row,
 also with the best 200 scored again by the rows of `int8`. `item_bytes` are those of an
-item, its bias included. `ms` is what one list takes, a user at a time: of `int8` in JavaScript, where
-node is installed; of `pq` nothing is left out of the list.
+item, its bias included. `ms` is what one list takes, a user at a time: of `int8` in
+JavaScript, where node is installed; of `pq` nothing is left out of the list.
 """
 
 import argparse

@@ -69,16 +69,17 @@ class Ids:
 class RunFolder:
     """A trained model on disk, opened.
 
-    ===================== =========================================================
-    :obj:`config.json`    settings of model, training and data; versions
-    :obj:`model.safetensors` :obj:`user`, :obj:`item`, :obj:`item_bias`, what is scored,
-                          and the tensors of the model as :obj:`model.NAME`
-    :obj:`ids.parquet`    column :obj:`id`: raw ids as strings, in the order of the
-                          nodes, users first
-    :obj:`interactions.parquet` :obj:`user`, :obj:`item` (indices from 0), :obj:`part`
-                          (0 training, 1 validation, 2 test), and :obj:`time` and
-                          :obj:`rating` where there are
-    ===================== =========================================================
+    ============================ ==================================================
+    :obj:`config.json`           settings of model, training and data; versions
+    :obj:`model.safetensors`     :obj:`user`, :obj:`item`, :obj:`item_bias`, what is
+                                 scored, and the tensors of the model as
+                                 :obj:`model.NAME`
+    :obj:`ids.parquet`           column :obj:`id`: raw ids as strings, in the order of
+                                 the nodes, users first
+    :obj:`interactions.parquet`  :obj:`user`, :obj:`item` (indices from 0), :obj:`part`
+                                 (0 training, 1 validation, 2 test), and :obj:`time` and
+                                 :obj:`rating` where there are
+    ============================ ==================================================
 
     beside :obj:`metrics.jsonl` and the checkpoint of :func:`~ltgnn_pyg.fit`. Tables
     are mapped into memory, and shared by the processes that open them.

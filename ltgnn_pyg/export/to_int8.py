@@ -32,8 +32,8 @@ def to_int8(
         a = \frac{\max_d |z_d|}{127}
 
     Beside them are the raw ids, and what each user has taken, to be left out of lists.
-    The file is little-endian; :doc:`its layout </export>` is that of
-    `docs/export.md`, and `examples/offline/reader.js` reads it.
+    The file is little-endian; its layout is in `docs/export.md`, and
+    `examples/offline/reader.js` reads it.
 
     Args:
         run (RunFolder): The trained model.

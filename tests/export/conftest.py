@@ -8,8 +8,9 @@ from ltgnn_pyg.retrieval import Vectors
 from ltgnn_pyg.run_folder import RunFolder
 
 
-def write_run(folder, bias=True, metrics=None, num_users=23, num_items=37, dim=6):
+def write_run(folder, bias=True, metrics=None, dim=6, cls=LightGCN):
     """A run whose scores are random, and whose ids are none of ASCII."""
+    num_users, num_items = 23, 37
     drawn = synthetic_interactions(num_users, num_items, 300, num_factors=4)
     ids = [np.array([f"{c}{n}" for n in range(num)], dtype=object)
            for c, num in (("ü", num_users), ("物品 ", num_items))]  # fmt: skip
@@ -20,7 +21,7 @@ def write_run(folder, bias=True, metrics=None, num_users=23, num_items=37, dim=6
     vectors = Vectors(
         torch.randn(num_users, dim), torch.randn(num_items, dim), item_bias
     )
-    model = LightGCN(num_users, num_items, dim, num_layers=2)
+    model = cls(num_users, num_items, dim)
     config = {"model": model.settings(), "data": "/home/me/secret.csv"}
     if metrics is not None:
         config["metrics"] = metrics
