@@ -67,7 +67,7 @@ def test_notebook_from_lightgcn_to_ltconv():
     text = run("examples/notebooks/lightgcn_to_ltconv.py")
     left = [float(x) for x in re.findall(r"steps ([\d.]+) of the way", text)]
     assert len(left) == 4 and left == sorted(left, reverse=True) and left[-1] < 0.001
-    assert "converged=True" in text and "120,000 interactions" in text
+    assert "converged=True" in text and "80,000 interactions" in text
 
 
 AMAZON = ["examples/amazon_large.py", "--eval-users", 100, "--threads", 1]

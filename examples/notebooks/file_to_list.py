@@ -33,7 +33,7 @@ from ltgnn_pyg.run_folder import RunFolder
 torch.manual_seed(0)
 work = Path(tempfile.mkdtemp())
 path = work / "ratings.csv"
-drawn = synthetic_interactions(1500, 1000, 30_000)
+drawn = synthetic_interactions(800, 500, 16_000)
 pairs = zip(drawn.user.tolist(), drawn.item.tolist(), strict=True)
 rows = (f"user {u},item {i},{time}\n" for time, (u, i) in enumerate(pairs))
 path.write_text("user_id,item_id,timestamp\n" + "".join(rows))
@@ -57,7 +57,7 @@ print(split.order, len(split.train), len(split.val), len(split.test))
 
 # %%
 model = LTGNN(interactions.num_users, interactions.num_items)
-report = fit(model, split, max_epochs=5)
+report = fit(model, split, max_epochs=3)
 print(report)
 
 # %% [markdown]

@@ -126,11 +126,11 @@ for name, loader in loaders(data).items():
 # %% [markdown]
 # ## How both grow
 #
-# Six times the interactions: an epoch in batches has six times the batches, each over
-# six times the edges. The rounds stay 40.
+# Four times the interactions: an epoch in batches has four times the batches, each over
+# four times the edges. The rounds stay 40.
 
 # %%
-for num_interactions in (20_000, 120_000):
+for num_interactions in (20_000, 80_000):
     size = num_interactions // 20, num_interactions // 30
     large = synthetic_interactions(*size, num_interactions).to_data()
     seconds = {

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 from safetensors.torch import save_file
 
 from ltgnn_pyg.export.to_safetensors import to_safetensors
+from ltgnn_pyg.nn import __all__ as NAMES
 from ltgnn_pyg.replace_file import replace_file, replace_text
 from ltgnn_pyg.run_folder import IDS, RunFolder
 from ltgnn_pyg.version import __version__
@@ -61,9 +62,10 @@ def to_huggingface(
         path = folder / IDS
         files.append(replace_file(path, lambda to: pq.write_table(table, to)))
     card = _card(run, license, has_state=bool(state), has_ids=ids)
-    config: dict[str, Any] = {"library_name": "ltgnn_pyg", "version": __version__}
-    config |= {name: run.config[name] for name in ("model",) if name in run.config}
     files.append(replace_text(folder / "README.md", card))
+    config: dict[str, Any] = {"library_name": "ltgnn_pyg", "version": __version__}
+    if "model" in run.config:
+        config["model"] = run.config["model"]
     text = json.dumps(config, indent=1) + "\n"
     return [*files, replace_text(folder / "config.json", text)]
 
@@ -72,6 +74,7 @@ def _card(run: RunFolder, license: str, has_state: bool, has_ids: bool) -> str:
     """The text of the model card."""
     model, vectors = run.config.get("model", {}), run.vectors
     name = str(model.get("name", "Vectors"))
+    can_build = has_state and name in NAMES and "settings" in model
     metrics = {
         key: value
         for key, value in run.config.get("metrics", {}).items()
@@ -118,7 +121,7 @@ def _card(run: RunFolder, license: str, has_state: bool, has_ids: bool) -> str:
         "```",
         "",
     ]
-    if has_state:
+    if can_build:
         body += [
             "The model itself, to be trained further or scored over another graph:",
             "",

@@ -69,7 +69,12 @@ def load(cls: Any, path: str | os.PathLike[str], given: dict[str, Any]) -> Any:
                 f"which has no '{name}'); nothing is downloaded: for a repository of a "
                 "hub, pass the folder it was downloaded to"
             )
-    about = json.loads((folder / CONFIG).read_text())["model"]
+    about = json.loads((folder / CONFIG).read_text()).get("model")
+    if not isinstance(about, dict) or not about.keys() >= {"name", "settings"}:
+        raise ValueError(
+            f"Expected 'name' and 'settings' as 'model' in '{folder / CONFIG}' (got "
+            f"{about}); write what 'model.settings()' returns"
+        )
     if about["name"] != cls.__name__:
         raise ValueError(
             f"Expected a '{cls.__name__}' in '{folder}' (got a '{about['name']}'); "
@@ -85,8 +90,16 @@ def load(cls: Any, path: str | os.PathLike[str], given: dict[str, Any]) -> Any:
                 f"'{cls.__name__}.from_pretrained(path, {name}=...)'"
             )
         arguments[name] = _read(value)
-    model, tensors = cls(**arguments), load_file(folder / WEIGHTS)
-    model = model.to(tensors["embedding.weight"].dtype)
+    tensors = load_file(folder / WEIGHTS)
+    if "embedding.weight" not in tensors:  # The folder of a run has more.
+        own = (name for name in tensors if name.startswith("model."))
+        tensors = {name.removeprefix("model."): tensors[name] for name in own}
+    if "embedding.weight" not in tensors:
+        raise ValueError(
+            f"Expected the tensors of a model in '{folder / WEIGHTS}' (got none); pass "
+            "'model=' to 'RunFolder.write'"
+        )
+    model = cls(**arguments).to(tensors["embedding.weight"].dtype)
     state = model.state_dict()  # A history, which is no tensor, stays empty.
     state = {k: v for k, v in state.items() if not isinstance(v, Tensor)}
     model.load_state_dict(state | tensors)

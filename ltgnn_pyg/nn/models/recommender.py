@@ -364,8 +364,9 @@ class Recommender(Module):
 
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike[str], **kwargs: Any) -> Self:
-        """Builds the model that :meth:`save_pretrained` or
-        :func:`~ltgnn_pyg.export.to_huggingface` wrote.
+        """Builds the model that :meth:`save_pretrained`,
+        :func:`~ltgnn_pyg.export.to_huggingface` or
+        :meth:`~ltgnn_pyg.run_folder.RunFolder.write` wrote.
 
         .. code-block:: python
 

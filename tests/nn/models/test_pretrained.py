@@ -22,6 +22,7 @@ from ltgnn_pyg.nn import (
 )
 from ltgnn_pyg.nn.loss import tanh_surrogate
 from ltgnn_pyg.optim import RowAdam
+from ltgnn_pyg.run_folder import RunFolder
 from tests.toy import MODELS, blocks
 
 
@@ -104,6 +105,21 @@ def test_a_history_is_left_behind(tmp_path):
     assert other.history.is_empty
     other.loss(next(iter(VRNeighborLoader(data, other, 3))))
     assert other.history.reference.dtype == torch.bfloat16
+
+
+def test_of_the_folder_of_a_run(tmp_path):
+    split = blocks()
+    data = split.train.to_data()
+    model = LTGNN(data.num_users, data.num_items, 8, alpha=0.3)
+    vectors, about = model.vectors(data.edge_index), {"model": model.settings()}
+    RunFolder.write(tmp_path, vectors, split, about, model)
+    assert_alike(model, LTGNN.from_pretrained(tmp_path), data)
+    RunFolder.write(tmp_path, vectors, split, about)
+    with pytest.raises(ValueError, match="'model='"):
+        LTGNN.from_pretrained(tmp_path)
+    RunFolder.write(tmp_path, vectors, split, {"model": {"name": "LTGNN"}}, model)
+    with pytest.raises(ValueError, match=r"model.settings\(\)"):
+        LTGNN.from_pretrained(tmp_path)
 
 
 class Mine(Objective):
