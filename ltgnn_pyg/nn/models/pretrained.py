@@ -55,8 +55,7 @@ def save(module: Module, path: str | os.PathLike[str], config: dict[str, Any]) -
         if isinstance(value, Tensor)
     }
     replace_file(folder / WEIGHTS, lambda to: save_file(tensors, to))
-    text = json.dumps(config, indent=1) + "\n"
-    replace_text(folder / CONFIG, text)
+    replace_text(folder / CONFIG, json.dumps(config, indent=1) + "\n")
 
 
 def load(cls: Any, path: str | os.PathLike[str], given: dict[str, Any]) -> Any:
@@ -115,11 +114,10 @@ def _arguments(cls: type) -> dict[str, Any]:
         if "__init__" not in vars(base):
             continue
         _, *parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
-        kinds = {parameter.kind: parameter for parameter in parameters}
         for each in parameters:
             if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD):
                 found.setdefault(each.name, each.default)
-        if inspect.Parameter.VAR_KEYWORD not in kinds:
+        if not any(each.kind == each.VAR_KEYWORD for each in parameters):
             break
     return found
 
@@ -144,8 +142,9 @@ def _plain(value: Any) -> Any:
 
 def _read(value: Any) -> Any:
     """The value that :func:`_plain` wrote."""
-    if isinstance(value, str) and value.startswith("torch."):
-        return getattr(torch, value.removeprefix("torch."))
+    if isinstance(value, str):
+        dtype = getattr(torch, value.removeprefix("torch."), None)
+        return dtype if isinstance(dtype, torch.dtype) else value
     if not isinstance(value, dict):
         return value
     found = _public(value["name"])
