@@ -142,7 +142,7 @@ def _plain(value: Any) -> Any:
 
 def _read(value: Any) -> Any:
     """The value that :func:`_plain` wrote."""
-    if isinstance(value, str):
+    if isinstance(value, str) and value.startswith("torch."):
         dtype = getattr(torch, value.removeprefix("torch."), None)
         return dtype if isinstance(dtype, torch.dtype) else value
     if not isinstance(value, dict):
