@@ -25,7 +25,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from ranks import Ranks, compare, gini_of, rank_pairs
 from recipes import FILTERS, HERE, build, has_published

@@ -3,7 +3,6 @@
 import json
 import os
 from bisect import bisect_left
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import Tensor
 from torch_geometric.utils.sparse import index2ptr
 
 from ltgnn_pyg.datasets import Interactions, Split
+from ltgnn_pyg.replace_file import replace_file, replace_text
 from ltgnn_pyg.retrieval import Vectors
 
 CONFIG, IDS = "config.json", "ids.parquet"
@@ -69,16 +69,17 @@ class Ids:
 class RunFolder:
     """A trained model on disk, opened.
 
-    ===================== =========================================================
-    :obj:`config.json`    settings of model, training and data; versions
-    :obj:`model.safetensors` :obj:`user`, :obj:`item`, :obj:`item_bias`, what is scored,
-                          and the tensors of the model as :obj:`model.NAME`
-    :obj:`ids.parquet`    column :obj:`id`: raw ids as strings, in the order of the
-                          nodes, users first
-    :obj:`interactions.parquet` :obj:`user`, :obj:`item` (indices from 0), :obj:`part`
-                          (0 training, 1 validation, 2 test), and :obj:`time` and
-                          :obj:`rating` where there are
-    ===================== =========================================================
+    ============================ ==================================================
+    :obj:`config.json`           settings of model, training and data; versions
+    :obj:`model.safetensors`     :obj:`user`, :obj:`item`, :obj:`item_bias`, what is
+                                 scored, and the tensors of the model as
+                                 :obj:`model.NAME`
+    :obj:`ids.parquet`           column :obj:`id`: raw ids as strings, in the order of
+                                 the nodes, users first
+    :obj:`interactions.parquet`  :obj:`user`, :obj:`item` (indices from 0), :obj:`part`
+                                 (0 training, 1 validation, 2 test), and :obj:`time` and
+                                 :obj:`rating` where there are
+    ============================ ==================================================
 
     beside :obj:`metrics.jsonl` and the checkpoint of :func:`~ltgnn_pyg.fit`. Tables
     are mapped into memory, and shared by the processes that open them.
@@ -153,15 +154,15 @@ class RunFolder:
                         if isinstance(v, Tensor)}  # fmt: skip
         # Copies, as tensors that share numbers are refused.
         tensors = {k: v.detach().cpu().clone() for k, v in tensors.items()}
-        _replace(folder / WEIGHTS, lambda to: save_file(tensors, to))
+        replace_file(folder / WEIGHTS, lambda to: save_file(tensors, to))
         ids = pa.table({"id": pa.array([*_raw(train, "user"), *_raw(train, "item")])})
-        _replace(folder / IDS, lambda to: pq.write_table(ids, to))
+        replace_file(folder / IDS, lambda to: pq.write_table(ids, to))
         table = _interactions_table(split)
-        _replace(folder / INTERACTIONS, lambda to: pq.write_table(table, to))
+        replace_file(folder / INTERACTIONS, lambda to: pq.write_table(table, to))
         counts = {"num_users": size[0], "num_items": size[1], "order": split.order}
         config = {"format": 1, **config, "interactions": counts}
         text = json.dumps(config, indent=1) + "\n"
-        _replace(folder / CONFIG, lambda to: to.write_text(text))
+        replace_text(folder / CONFIG, text)
         return cls(folder, config)
 
     @cached_property
@@ -237,12 +238,3 @@ def _interactions_table(split: Split) -> pa.Table:
         if value is not None:
             columns[name] = value.numpy()
     return pa.table(columns)
-
-
-def _replace(path: Path, write: Callable[[Path], Any]) -> None:
-    """Writes a file beside its place, and moves it there when it is on the disk."""
-    beside = path.with_name(path.name + ".tmp")
-    write(beside)
-    with open(beside, "rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(beside, path)

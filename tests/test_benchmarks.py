@@ -204,6 +204,25 @@ def test_diversity(rows, folder, tmp_path):
         assert row["recall"]["difference"] == pytest.approx(change, abs=1e-6)
 
 
+def test_export(rows, tmp_path):
+    for package in ("faiss", "onnx", "onnxruntime"):
+        pytest.importorskip(package)
+    data = write_lightgcn(tmp_path, synthetic_interactions(200, 300, 4000))
+    few = ["--epochs", 1, "--queries", 5]
+    (out,) = rows("export.py", "--dataset", data, *few)
+    ways = out["ways"]
+    both = [f"pq{size}+int8" for size in (8, 16, 32)]
+    assert ways.keys() == {"float32", "int8", "onnx", "pq8", "pq16", "pq32", *both}
+    assert ways["onnx"]["overlap@20"] == 1.0 and ways["onnx"]["loss"] == 0.0
+    assert [way["item_bytes"] for way in ways.values()] == [
+        260, 72, 260, 12, 80, 20, 88, 36, 104
+    ]  # fmt: skip
+    for name, way in ways.items():
+        assert 0.0 < way["recall@20"] < 1.0 and 0.0 < way["overlap@20"] <= 1.0
+        assert name == "int8" or way["ms"] > 0
+    assert 300 * 72 + 200 * 68 < ways["int8"]["file_bytes"] < 100_000
+
+
 def test_reading(tmp_path):
     out = tmp_path / "out.json"
     run("benchmarks/reading.py", "--num-interactions", 10_000, "--json", out)

@@ -1,4 +1,5 @@
 import json
+import re
 from importlib.util import find_spec
 
 import pytest
@@ -51,6 +52,22 @@ def test_lightgcn_dropin():
     text = run("examples/lightgcn_dropin.py", "--epochs", 1, "--interactions", 3000)
     names = [line.split()[0] for line in text.splitlines()]
     assert names == ["LightGCN", "WithLTConv", "WithRounds", "WithHistory"]
+
+
+def test_notebook_from_a_file_to_lists():
+    text = run("examples/notebooks/file_to_list.py")
+    figures = re.findall(r"(LTGNN|popularity) +{'recall@20': ([\d.]+)", text)
+    found = {name: float(value) for name, value in figures}
+    assert found["LTGNN"] > found["popularity"]
+    assert len(re.findall(r"^ *-?[\d.]+  item \d+$", text, re.M)) == 5
+    assert "model.int8" in text
+
+
+def test_notebook_from_lightgcn_to_ltconv():
+    text = run("examples/notebooks/lightgcn_to_ltconv.py")
+    left = [float(x) for x in re.findall(r"steps ([\d.]+) of the way", text)]
+    assert len(left) == 4 and left == sorted(left, reverse=True) and left[-1] < 0.001
+    assert "converged=True" in text and "80,000 interactions" in text
 
 
 AMAZON = ["examples/amazon_large.py", "--eval-users", 100, "--threads", 1]

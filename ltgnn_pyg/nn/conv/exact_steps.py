@@ -20,7 +20,7 @@ def exact_steps(x: Tensor, adj_t: Tensor, alpha: float, K: int) -> Tensor:
     Returns:
         :obj:`[num_nodes, dim]`, of the type of :obj:`x`.
 
-    *Cost:* That of a :func:`~ltgnn_pyg.nn.polynomial` of degree :math:`K`.
+    *Cost:* That of :math:`K` sparse products.
     """
     return polynomial(x, adj_t, exact_coefficients(alpha, K))
 

@@ -104,6 +104,8 @@ class LTGNN(Recommender):
             raise ValueError(f"Expected a positive 'K' (got {K})")
         self.alpha = alpha
         self.K = K
+        self.history_device = history_device
+        self.history_dtype = history_dtype
         self.history = History(
             self.num_nodes, embedding_dim, device=history_device, dtype=history_dtype
         )

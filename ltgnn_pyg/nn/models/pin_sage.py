@@ -83,6 +83,7 @@ class PinSage(Recommender):
         if num_layers < 1:
             raise ValueError(f"Expected a positive 'num_layers' (got {num_layers})")
         dim = embedding_dim
+        self.num_layers = num_layers
         self.sampler = sampler
         self.convs = ModuleList(PinSageConv(dim, dim, dim) for _ in range(num_layers))
         self.register_buffer("x", None, persistent=False)

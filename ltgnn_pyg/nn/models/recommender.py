@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -8,9 +9,11 @@ from torch.autograd.function import once_differentiable
 from torch.nn import Embedding, Module
 from torch_geometric.data import Data
 from torch_geometric.typing import Adj, OptTensor
+from typing_extensions import Self
 
 from ltgnn_pyg.adjacency import degree, normalized_adj
 from ltgnn_pyg.nn.loss import Objective, SoftmaxLoss
+from ltgnn_pyg.nn.models.pretrained import load, save, settings_of
 from ltgnn_pyg.polynomial import polynomial
 from ltgnn_pyg.retrieval import Vectors
 from ltgnn_pyg.round import micro_batches, sizes
@@ -329,6 +332,61 @@ class Recommender(Module):
         z = F.normalize(z, dim=-1) if self.loss_fn.cosine else z
         bias = self.loss_fn.item_bias(degree[self.num_users :].to(z))
         return Vectors(z[: self.num_users], z[self.num_users :], bias)
+
+    def settings(self) -> dict[str, Any]:
+        """What the model was built with, as JSON has it: :obj:`name`, that of its
+        class, and :obj:`settings`, the arguments of its constructor, the objective's
+        likewise.
+
+        .. code-block:: python
+
+            LTGNN(5, 4).settings()
+            >>> {'name': 'LTGNN', 'settings': {'num_users': 5, ..., 'loss_fn':
+                 {'name': 'SoftmaxLoss', 'settings': {'temperature': 0.12, ...}}}}
+
+        A model of your own keeps each argument as the attribute of its name.
+
+        Raises:
+            ValueError: If it does not.
+        """
+        return settings_of(self)
+
+    def save_pretrained(self, path: str | os.PathLike[str]) -> None:
+        """Writes the model to a folder: :meth:`settings` to :obj:`config.json`,
+        parameters and buffers to :obj:`model.safetensors`. No history goes along.
+
+        Args:
+            path (str): The folder, made if need be.
+
+        *Cost:* One write of the table.
+        """
+        save(self, path, {"library_name": "ltgnn_pyg", "model": self.settings()})
+
+    @classmethod
+    def from_pretrained(cls, path: str | os.PathLike[str], **kwargs: Any) -> Self:
+        """Builds the model that :meth:`save_pretrained`,
+        :func:`~ltgnn_pyg.export.to_huggingface` or
+        :meth:`~ltgnn_pyg.run_folder.RunFolder.write` wrote.
+
+        .. code-block:: python
+
+            model.save_pretrained("folder")
+            model = LTGNN.from_pretrained("folder")
+
+        Args:
+            path (str): The folder. Nothing is downloaded.
+            **kwargs (optional): Arguments of the constructor that go before those
+                saved. What JSON cannot hold must be given again, such as an objective
+                of your own, :obj:`loss_fn`, or a table of features.
+
+        Raises:
+            ValueError: If there is no such folder, it is of another class, or an
+                argument must be given again.
+
+        *Cost:* One read of the table.
+        """
+        model: Self = load(cls, path, kwargs)
+        return model
 
 
 class _MicroBatches(torch.autograd.Function):

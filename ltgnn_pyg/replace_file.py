@@ -1,0 +1,31 @@
+"""A file is there in full, or as it was before."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def replace_file(path: Path, write: Callable[[Path], Any]) -> Path:
+    """Writes a file beside its place, and moves it there when it is on the disk.
+
+    Args:
+        path (pathlib.Path): The file.
+        write (callable): Writes to a path it is given.
+
+    Returns:
+        :obj:`path`.
+
+    *Cost:* That of :obj:`write`.
+    """
+    beside = path.with_name(path.name + ".tmp")
+    write(beside)
+    with open(beside, "rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(beside, path)
+    return path
+
+
+def replace_text(path: Path, text: str) -> Path:
+    """Writes a text, as UTF-8, see :func:`replace_file`."""
+    return replace_file(path, lambda to: to.write_text(text, "utf-8"))
