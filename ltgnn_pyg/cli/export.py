@@ -8,9 +8,24 @@ Prints the files it has written.
 import argparse
 from pathlib import Path
 
+from ltgnn_pyg.export import (
+    to_huggingface,
+    to_int8,
+    to_numpy,
+    to_onnx,
+    to_parquet,
+    to_safetensors,
+)
 from ltgnn_pyg.run_folder import RunFolder
 
-FORMS = ("numpy", "parquet", "safetensors", "onnx", "int8", "pq", "huggingface")
+FORMS = {
+    "numpy": to_numpy,
+    "parquet": to_parquet,
+    "safetensors": to_safetensors,
+    "onnx": to_onnx,
+    "int8": to_int8,
+    "huggingface": to_huggingface,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,19 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Writes, and prints which files."""
-    from ltgnn_pyg.export import (
-        to_huggingface,
-        to_int8,
-        to_numpy,
-        to_onnx,
-        to_parquet,
-        to_pq,
-        to_safetensors,
-    )
-
-    forms = (to_numpy, to_parquet, to_safetensors, to_onnx, to_int8, to_pq)
-    export = dict(zip(FORMS, (*forms, to_huggingface), strict=True))[args.to]
     folder = RunFolder.open(args.folder)
     out = folder.path / "export" / args.to if args.out is None else Path(args.out)
-    for path in export(folder, out):
+    for path in FORMS[args.to](folder, out):
         print(path)

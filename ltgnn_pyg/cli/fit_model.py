@@ -48,8 +48,8 @@ def fit_model(
     device: torch.device,
     log: Callable[[dict[str, Any], int], Any],
     **more: Any,
-) -> tuple[Recommender, dict[str, Any], Report]:
-    """Draws a model and trains it; returns also its arguments, and how it went.
+) -> tuple[Recommender, Report]:
+    """Draws a model and trains it; returns also how it went.
 
     Args:
         flags (dict): Those that are given, and :obj:`DEFAULTS`.
@@ -62,10 +62,10 @@ def fit_model(
     if "lr" in flags:
         more["optimizer"] = partial(RowAdam, lr=flags["lr"])
     size = split.train.num_users, split.train.num_items
-    model, settings = build_model(flags, *size)
+    model = build_model(flags, *size)
     own = given(flags, FIT) | more
     report = fit(model.to(device), split, log=log, **own)
-    return model, settings, report
+    return model, report
 
 
 def resolved(flags: Mapping[str, Any]) -> dict[str, Any]:

@@ -92,15 +92,13 @@ def check_model(flags: Mapping[str, Any]) -> None:
 
 def build_model(
     flags: Mapping[str, Any], num_users: int, num_items: int
-) -> tuple[Recommender, dict[str, Any]]:
-    """Makes the model that flags describe; returns also its arguments, in full."""
-    name = flags["model"]
-    own = {s.name: s.default for s in settings_of(MODELS[name]).values()}
-    own |= given(flags, own)
-    more: dict[str, Any] = {}
+) -> Recommender:
+    """Makes the model that flags describe."""
+    cls = MODELS[flags["model"]]
+    own = given(flags, settings_of(cls))
     if "temperature" in flags:
-        more["loss_fn"] = SoftmaxLoss(flags["temperature"])
-    return MODELS[name](num_users, num_items, **own, **more), own
+        own["loss_fn"] = SoftmaxLoss(flags["temperature"])
+    return cls(num_users, num_items, **own)
 
 
 def _say_defaults(models: dict[Any, list[str]]) -> str:

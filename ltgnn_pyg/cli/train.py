@@ -34,6 +34,7 @@ from ltgnn_pyg.cli.output import figures, note
 from ltgnn_pyg.cli.settings import given
 from ltgnn_pyg.datasets import Split
 from ltgnn_pyg.evaluation import evaluate
+from ltgnn_pyg.nn.models import Recommender
 from ltgnn_pyg.run_folder import CONFIG, RunFolder
 from ltgnn_pyg.training import CHECKPOINT, Report
 from ltgnn_pyg.version import __version__
@@ -87,13 +88,13 @@ def run(args: argparse.Namespace) -> None:
         _write(folder / START, {**flags, "sha256": source.sha256})
     more = {"folder": folder, "resume": True}
     try:
-        model, settings, report = fit_model(flags, split, device, say_epoch, **more)
+        model, report = fit_model(flags, split, device, say_epoch, **more)
     except ValueError:
         if not (folder / CHECKPOINT).exists():  # Refused, not begun.
             (folder / START).unlink()
         raise
     metrics = _test(report, split)
-    config = _config(flags, settings, source, report, metrics)
+    config = _config(flags, model, source, report, metrics)
     RunFolder.write(folder, report.vectors, split, config, model)  # type: ignore[arg-type]
     (folder / START).unlink()
     print(report)
@@ -175,14 +176,14 @@ def _test(report: Report, split: Split) -> dict[str, float]:
 
 def _config(
     flags: dict[str, Any],
-    settings: dict[str, Any],
+    model: Recommender,
     source: Source,
     report: Report,
     metrics: dict[str, float],
 ) -> dict[str, Any]:
     """What the run folder says of the run."""
     return {
-        "model": {"name": flags["model"], "settings": settings},
+        "model": model.settings(),
         "training": {
             **{k: v for k, v in report.settings.items() if k not in ("model", "data")},
             **given(flags, ("max_seconds", "lr", "temperature")),

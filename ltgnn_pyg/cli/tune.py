@@ -144,7 +144,7 @@ def _search(
 
         tried = {**flags, **settings}
         try:
-            _, _, report = fit_model(tried, split, device, log, refit=False)
+            _, report = fit_model(tried, split, device, log, refit=False)
             study.tell(trial, report.validation[metric])
         except optuna.TrialPruned:
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
