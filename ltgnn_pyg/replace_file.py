@@ -19,7 +19,10 @@ def replace_file(path: Path, write: Callable[[Path], Any]) -> Path:
     *Cost:* That of :obj:`write`.
     """
     beside = path.with_name(path.name + ".tmp")
+    beside.touch()
+    mode = beside.stat().st_mode
     write(beside)
+    beside.chmod(mode)  # Who may read it is the user's to say, not the writer's.
     with open(beside, "rb+") as file:
         os.fsync(file.fileno())
     os.replace(beside, path)

@@ -3,6 +3,7 @@
 import json
 import os
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch_geometric.utils.sparse import index2ptr
@@ -168,15 +169,23 @@ class RunFolder:
     @cached_property
     def vectors(self) -> Vectors:
         """What is scored, mapped into memory."""
-        with safe_open(self.path / WEIGHTS, framework="pt") as file:
-            names = [n for n in ("user", "item", "item_bias") if n in file.keys()]
-            return Vectors(**{name: file.get_tensor(name) for name in names})
+        names = ("user", "item", "item_bias")
+        return Vectors(**self._tensors(names.__contains__))
 
     def state_dict(self) -> dict[str, Tensor]:
         """The tensors of the model, by name; none if they were not written."""
-        with safe_open(self.path / WEIGHTS, framework="pt") as file:
-            names = [n for n in file.keys() if n.startswith("model.")]
-            return {n.removeprefix("model."): file.get_tensor(n) for n in names}
+        found = self._tensors(lambda name: name.startswith("model."))
+        return {name.removeprefix("model."): t for name, t in found.items()}
+
+    def _tensors(self, wanted: Callable[[str], bool]) -> dict[str, Tensor]:
+        try:
+            with safe_open(self.path / WEIGHTS, framework="pt") as file:
+                return {n: file.get_tensor(n) for n in filter(wanted, file.keys())}
+        except SafetensorError as error:
+            raise ValueError(
+                f"Expected '{self.path / WEIGHTS}' as it was written (got: {error}); "
+                "train anew, or take a copy"
+            ) from error
 
     @cached_property
     def _ids(self) -> pa.ChunkedArray:

@@ -36,6 +36,7 @@ from ltgnn_pyg.loader import PairLoader
 from ltgnn_pyg.nn.init import spectral_
 from ltgnn_pyg.nn.models import Recommender
 from ltgnn_pyg.optim import RowAdam
+from ltgnn_pyg.replace_file import replace_text
 from ltgnn_pyg.retrieval import Vectors
 
 UPDATES = 80  #: How often an epoch adds to the average.
@@ -260,17 +261,15 @@ def fit(
                     progress.best_epoch, progress.best = progress.epoch, row
                     if not refit:
                         progress.kept = [t.detach().clone() for t in run.scored()]
+            if checkpoint is not None and is_first():
+                lines = "".join(json.dumps(row) + "\n" for row in progress.curve)
+                replace_text(checkpoint.with_name(CURVE), lines)
             if checkpoint is not None:
                 seconds = progress.seconds + time.perf_counter() - start
                 now = vars(replace(progress, seconds=seconds))
                 held = {"progress": now, "initial": initial, "settings": settings,
                         "max_epochs": max_epochs}  # fmt: skip
                 save(checkpoint, **held, **run.state())
-            if checkpoint is not None and is_first():
-                lines = "".join(json.dumps(row) + "\n" for row in progress.curve)
-                beside = checkpoint.with_name(f"{CURVE}.tmp")
-                beside.write_text(lines)
-                os.replace(beside, checkpoint.with_name(CURVE))
             if log is not None and is_first():
                 log(row, len(progress.curve))
         if phase == 0 and not choosing:

@@ -64,6 +64,15 @@ def test_a_folder_without_a_run_is_refused(split, tmp_path):
         RunFolder.write(tmp_path / "run", other, split, {})
 
 
+def test_a_damaged_file_is_told(split, tmp_path):
+    run = RunFolder.write(tmp_path / "run", vectors(split), split, {})
+    path = tmp_path / "run" / "model.safetensors"
+    assert path.stat().st_mode == (tmp_path / "run" / "config.json").stat().st_mode
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(ValueError, match="as it was written"):
+        _ = run.vectors
+
+
 def test_ids_are_there_once():
     import pyarrow as pa
 

@@ -35,6 +35,7 @@ from ltgnn_pyg.cli.settings import given
 from ltgnn_pyg.datasets import Split
 from ltgnn_pyg.evaluation import evaluate
 from ltgnn_pyg.nn.models import Recommender
+from ltgnn_pyg.replace_file import replace_text
 from ltgnn_pyg.run_folder import CONFIG, RunFolder
 from ltgnn_pyg.training import CHECKPOINT, Report
 from ltgnn_pyg.version import __version__
@@ -85,7 +86,8 @@ def run(args: argparse.Namespace) -> None:
     _say_start(flags, source.name, split)
     if not args.resume:
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / START, {**flags, "sha256": source.sha256})
+        started = {**flags, "sha256": source.sha256}
+        replace_text(folder / START, json.dumps(started, indent=1) + "\n")
     more = {"folder": folder, "resume": True}
     try:
         model, report = fit_model(flags, split, device, say_epoch, **more)
@@ -218,9 +220,3 @@ def _say_start(flags: dict[str, Any], name: str, split: Split) -> None:
         f"{len(split.test):,} test interactions, held out by {split.order}"
     )
     note(f"settings: {json.dumps(resolved(flags))}")
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    beside = path.with_name(path.name + ".tmp")
-    beside.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(beside, path)

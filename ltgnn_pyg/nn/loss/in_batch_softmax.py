@@ -23,7 +23,7 @@ def in_batch_softmax(
     teacher: tuple[Tensor, Tensor] | None = None,
     teacher_weight: float = 0.0,
     surrogate: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None,
-    weigh: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
+    weigh: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> Tensor:
     r"""The cross-entropy of pairs against the items of their batch.
 
@@ -51,10 +51,10 @@ def in_batch_softmax(
         surrogate (callable, optional): Returns :math:`f(d)` and :math:`f'(d)` of the
             differences :math:`d = s_{bj} - s_{b i_b}`; :math:`f` then stands for
             :math:`s_{bj}`, and 0 for the pair's own score. (default: :obj:`None`)
-        weigh (callable, optional): Returns the weights :math:`w_b` of some pairs, and
-            how they change with the own score, given that :obj:`[num]` and the scores
-            of all items :obj:`[num, num_pairs]`, :obj:`-inf` where they are the pair's
-            own. If :obj:`None`, :math:`w_b = 1`. (default: :obj:`None`)
+        weigh (callable, optional): Returns the weights :math:`w_b` of some pairs, which
+            get no gradient, given their own scores :obj:`[num]` and those of all items
+            :obj:`[num, num_pairs]`, :obj:`-inf` where they are the pair's own. If
+            :obj:`None`, :math:`w_b = 1`. (default: :obj:`None`)
 
     Returns:
         A scalar, :obj:`float32` at least.
@@ -79,7 +79,7 @@ class _InBatchSoftmax(torch.autograd.Function):
         teacher: tuple[Tensor, Tensor] | None,
         teacher_weight: float,
         surrogate: Callable[[Tensor], tuple[Tensor, Tensor]] | None,
-        weigh: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None,
+        weigh: Callable[[Tensor, Tensor], Tensor] | None,
     ) -> Tensor:
         types = src.dtype, dst.dtype
         src, dst = in_full(src), in_full(dst)
@@ -111,9 +111,7 @@ class _InBatchSoftmax(torch.autograd.Function):
                 score.masked_fill_(item[rows].unsqueeze(1) == item, float("-inf"))
             else:
                 score.view(-1)[_own_columns(rows, *groups)] = float("-inf")
-            change = None
-            if weigh is not None:
-                pair_weight, change = weigh(own, score)
+            pair_weight = None if weigh is None else weigh(own, score)
             top = torch.zeros_like(own)
             if not bounded:
                 top = torch.maximum(score.amax(1), own)
@@ -132,8 +130,8 @@ class _InBatchSoftmax(torch.autograd.Function):
                 weight = weight.mul_(slope)
                 part = -scale * weight.sum(1)
                 weight = weight.to(low)
-            if change is not None:
-                scale, part = scale * pair_weight, part * pair_weight + each * change
+            if pair_weight is not None:
+                scale, part = scale * pair_weight, part * pair_weight
                 each = each * pair_weight
             loss += each.sum()
             scale, part = scale.unsqueeze(1), part.unsqueeze(1)

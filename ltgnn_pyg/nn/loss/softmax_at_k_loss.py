@@ -23,9 +23,11 @@ class SoftmaxAtKLoss(RankingLoss):
         w_b = \sigma \Big( \frac{\tau s_{u_b i_b} - \beta_b}{\tau_w} \Big)
 
     with the cosine :math:`s_{ui} = \cos(\mathbf{z}_u, \mathbf{z}_i) / \tau` and the
-    user's :math:`k`-th largest cosine :math:`\beta_b`, through which no gradient
-    passes: pairs weigh the more, the surer they are in the list. With :math:`\tau_w
-    \to \infty` it is half of :class:`~ltgnn_pyg.nn.SoftmaxLoss`.
+    user's :math:`k`-th largest cosine :math:`\beta_b`: pairs weigh the more, the surer
+    they are in the list. With :math:`\tau_w \to \infty` it is half of
+    :class:`~ltgnn_pyg.nn.SoftmaxLoss`. No gradient passes through :math:`w_b`. In the
+    reference code one does, against which many negatives hold out; those of a dense
+    batch may not, and then pairs leave the list to weigh less.
 
     :math:`\beta_b` needs no state: it is estimated from the batch. The negatives are a
     sample of :math:`n` of the :math:`I - 1` items beside the pair's own, so the
@@ -103,14 +105,12 @@ class SoftmaxAtKLoss(RankingLoss):
             dst,
             batch.dst_pos_index,
             bound,
-            weigh=lambda pos, score: self._weigh(pos, score, score.size(1) - 1),
+            weigh=lambda pos, score: self._weights(pos, score, score.size(1) - 1),
         )
 
     def compare(self, pos: Tensor, neg: Tensor, src_index: Tensor) -> Tensor:
         """Returns the mean loss, a scalar."""
-        ratio = self.temperature / self.weight_temperature
-        beta = self._threshold(pos, neg, neg.size(1))
-        weight = torch.sigmoid((pos - beta) * ratio)
+        weight = self._weights(pos, neg, neg.size(1))
         return (weight * cross_entropy(pos, neg)).mean()
 
     def extra_repr(self) -> str:
@@ -120,11 +120,11 @@ class SoftmaxAtKLoss(RankingLoss):
             f"weight_temperature={self.weight_temperature}, {super().extra_repr()}"
         )
 
-    def _weigh(self, pos: Tensor, neg: Tensor, num: int) -> tuple[Tensor, Tensor]:
-        """The weights of pairs, and how they change with their scores."""
+    @torch.no_grad()
+    def _weights(self, pos: Tensor, neg: Tensor, num: int) -> Tensor:
+        """The weights of pairs."""
         ratio = self.temperature / self.weight_temperature
-        weight = torch.sigmoid((pos - self._threshold(pos, neg, num)) * ratio)
-        return weight, ratio * weight * (1.0 - weight)
+        return torch.sigmoid((pos - self._threshold(pos, neg, num)) * ratio)
 
     @torch.no_grad()
     def _threshold(self, pos: Tensor, neg: Tensor, num: int) -> Tensor:

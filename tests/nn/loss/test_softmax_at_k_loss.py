@@ -42,7 +42,7 @@ def test_from_its_equation(z, kind, cosine, k):
     for _, pos, neg in pairs(z, kind, cosine, 0.5):
         num = 3 if kind == "batch" else len(neg)  # There, one may be its own.
         beta = place(float(pos.detach()), neg.tolist(), num, 6, k)
-        weight = torch.sigmoid(0.5 * (pos - beta) / 0.7)
+        weight = torch.sigmoid(0.5 * (pos.detach() - beta) / 0.7)
         terms.append(-weight * torch.cat([pos.view(1), neg]).log_softmax(0)[0])
     loss = SoftmaxAtKLoss(6, k, 0.5, 0.7, cosine, in_batch=kind == "batch")
     check(loss(z, make_batch(neg=NEGATIVES[kind])), torch.stack(terms).mean(), z)
@@ -59,7 +59,7 @@ def test_exact_with_all_items_at_hand(k, in_batch):
         src = torch.tensor(user)
         score = unit[src] @ unit[item].t()
         beta = score.detach().sort(dim=1, descending=True).values[:, k - 1]
-        weight = torch.sigmoid((score.diagonal() - beta) / 0.3)
+        weight = torch.sigmoid((score.detach().diagonal() - beta) / 0.3)
         each = -(score / 0.5).log_softmax(1).diagonal()
         others = torch.stack([item[item != i] for i in item])
         batch = make_batch(src, item, None if in_batch else others, num_seeds=8)
@@ -97,7 +97,7 @@ def test_in_chunks(cosine, k):
 
     beta, top = at(k * share), at((k - 1) * share)
     beta = torch.minimum(torch.maximum(own.detach(), beta), top)
-    weight = torch.sigmoid(0.5 * (own - beta) / 0.3)
+    weight = torch.sigmoid(0.5 * (own.detach() - beta) / 0.3)
     expected = -(weight * score.log_softmax(1).diagonal()).mean()
     loss = SoftmaxAtKLoss(50_000, k, 0.5, 0.3, cosine)
     check(loss(z, make_batch(src, pos, num_seeds=450)), expected, z)
