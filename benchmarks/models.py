@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from cut_history import cut_history
 from ranks import Ranks, compare, gini_of, rank_pairs
 from recipes import FILTERS, HERE, build, has_published
 from record import about
@@ -140,6 +141,9 @@ def train(name: str, setting: str, seed: int) -> dict[str, Any]:
         "gini": gini_of(ranks.lists, known.num_items),
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
+    if name != "popularity":  # Which is as it is for everybody.
+        alpha = model.alpha if name == "ltgnn" else 0.0
+        out["cut_history"] = cut_history(scorer, known, split.test, alpha)
     return out | {"ranks": ranks}
 
 

@@ -1,0 +1,73 @@
+"""How good the lists of users are of whom only a few interactions are known."""
+
+from typing import Any
+
+import torch
+from ranks import Ranks
+from torch import Tensor
+from torch_geometric.utils.sparse import index2ptr
+
+from ltgnn_pyg.adjacency import csr
+from ltgnn_pyg.datasets import Interactions
+from ltgnn_pyg.retrieval import FoldIn, Vectors
+
+LENGTHS = (1, 2, 5)  #: How many are known.
+NUM_USERS = 3000  #: At most, of those with as many and a held-out item.
+
+
+def cut_history(
+    scorer: Any, known: Interactions, test: Interactions, alpha: float = 0.0
+) -> dict[str, dict[str, float]]:
+    """Recall and NDCG at 20 of users who are new but for some of their interactions,
+    drawn by a seed: vectors are folded in, filters score the row. Items that the user
+    has taken otherwise are not ranked.
+    """
+    generator = torch.Generator().manual_seed(0)
+    count = torch.bincount(known.user, minlength=known.num_users)
+    user = test.user.unique()
+    user = user[count[user] >= max(LENGTHS)]
+    user = user[torch.randperm(len(user), generator=generator)[:NUM_USERS]].sort().values
+    place = torch.full((known.num_users,), -1)
+    place[user] = torch.arange(len(user))
+    row, item = _of(known, place)
+    # The first ones of each user in a random order.
+    order = torch.randperm(len(row), generator=generator)
+    row, item = row[order], item[order]
+    order = row.argsort(stable=True)
+    row, item = row[order], item[order]
+    rank = torch.arange(len(row)) - index2ptr(row, len(user))[row]
+    held_row, held_item = _of(test, place)
+    out = {}
+    for length in LENGTHS:
+        first = rank < length
+        ptr = index2ptr(row[first], len(user))
+        score = _scores(scorer, known, ptr, item[first], alpha)
+        score[row, item] = -torch.inf
+        lists = score.topk(20).indices
+        found = lists[held_row] == held_item.unsqueeze(1)
+        at = torch.where(found.any(1), found.int().argmax(1), 20)
+        ranks = Ranks(held_row, held_item, at, user, lists)
+        out[str(length)] = {
+            "recall@20": float(ranks.recall().mean()),
+            "ndcg@20": float(ranks.ndcg().mean()),
+        }
+    return out
+
+
+def _of(part: Interactions, place: Tensor) -> tuple[Tensor, Tensor]:
+    """The interactions of some users, who are counted anew."""
+    row = place[part.user]
+    return row[row >= 0], part.item[row >= 0]
+
+
+def _scores(
+    scorer: Any, known: Interactions, ptr: Tensor, item: Tensor, alpha: float
+) -> Tensor:
+    if not isinstance(scorer, Vectors):
+        rows = csr(ptr, item, torch.ones(len(item)), known.num_items)
+        return scorer.filter_rows(rows)
+    scorer = scorer.to("cpu")
+    degree = torch.bincount(known.item, minlength=known.num_items).float()
+    user = FoldIn(scorer, degree, alpha)((ptr, item))
+    users = Vectors(user, scorer.item, scorer.item_bias)
+    return users.score(torch.arange(users.num_users))
