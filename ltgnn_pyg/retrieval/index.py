@@ -366,4 +366,4 @@ def _check_pairs(exclude: Pairs, num_queries: int, state: IndexState) -> Pairs:
 
 
 def _sum(tensor: Tensor) -> int:
-    return zlib.crc32(tensor.numpy().reshape(-1).view("uint8"))
+    return zlib.crc32(tensor.numpy().reshape(-1).view("uint8").data)
