@@ -1,15 +1,14 @@
 r"""Recall and time of the kinds of :class:`~ltgnn_pyg.retrieval.Index`, and of what one
 would take in their place.
 
-    python benchmarks/retrieval.py --root DIR --sizes 41k 1m 10m
+    python benchmarks/retrieval.py --root DIR --dataset gowalla --sizes 41k 1m 10m
 
-With `--root`, the vectors and biases are those of LTGNN after two epochs on Gowalla:
-unit vectors, and the logarithm of popularity as a bias. Without, they are drawn: a
-mixture of directions, without biases, whose norms are log-normal as those of singular
-vectors of Gowalla are (percentiles 1, 50 and 99 of about .02, .1 and .5), which is the
-harder case for inner products. Larger sets are grown of these items: each lies
-somewhere between one of them and one of its ten neighbours, and a little aside, with
-the norm and the bias of one of the two.
+Vectors are those of LTGNN after two epochs: unit vectors, and the logarithm of
+popularity as a bias. With `--vectors spectral` they are singular vectors times the root
+of the degree: their norms differ by a factor of 25, the harder case for inner products.
+Of Gowalla's there are 40,981; larger sets are grown of them: an item lies somewhere
+between one of them and one of its ten neighbours, and a little aside, with the norm and
+the bias of one of the two.
 
 Recall@100 is against exact search. Queries are users, one at a time and 64 together,
 after one turn to warm up. Peers: the product and `topk` of torch, faiss `Flat`, its
@@ -20,28 +19,35 @@ import argparse
 import json
 import os
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from statistics import median
 from time import perf_counter
 from typing import Any
 
 import faiss
+import numpy as np
 import torch
+from sets import HELP, load_split
 from torch import Tensor
 from torch.nn.functional import normalize
+from untrained import spectral
 
 from ltgnn_pyg import LTGNN, fit
-from ltgnn_pyg.datasets import Gowalla
 from ltgnn_pyg.retrieval import Index, Vectors, similar_items, top_k
 
-GOWALLA = 40_981  #: Its items.
+NAMES = "exact ivf sq8 torch faiss-flat faiss-ivf faiss-hnsw".split()
 BATCH, CHUNK = 64, 2**18
 HNSW_ITEMS = 100_000  #: The most that are built into a graph, which takes minutes.
 Search = Callable[[Tensor], Tensor]
+Built = tuple[int, dict[str, Search]]  #: Bytes, and a search for each setting.
 
 parser = argparse.ArgumentParser()
-parser.add_argument("--root", help="the folder that holds Gowalla")
+parser.add_argument("--root", default="data", help="the folder of published sets")
+parser.add_argument("--dataset", default="gowalla", help=HELP)
+parser.add_argument("--vectors", choices=["ltgnn", "spectral"], default="ltgnn")
 parser.add_argument("--sizes", nargs="+", default=["41k", "1m", "10m"])
+parser.add_argument("--indexes", nargs="+", default=NAMES, choices=NAMES)
 parser.add_argument("--nprobe", type=int, nargs="+", default=[8, 16, 32, 64, 128])
 parser.add_argument("--queries", type=int, default=512)
 parser.add_argument("--ones", type=int, default=100, help="those asked one at a time")
@@ -56,23 +62,13 @@ faiss.omp_set_num_threads(args.threads)
 torch.manual_seed(args.seed)
 
 
-def trained() -> Vectors:
-    """Of LTGNN after two epochs on Gowalla."""
-    split = Gowalla(args.root).split()
+def base_vectors() -> Vectors:
+    """Of a real set."""
+    split = load_split(args.dataset, args.root)
+    if args.vectors == "spectral":
+        return spectral(split.train)
     model = LTGNN(split.train.num_users, split.train.num_items)
     return fit(model, split, max_epochs=2, refit=False).vectors
-
-
-def drawn(num_items: int = GOWALLA, dim: int = 64) -> Vectors:
-    """A mixture of directions, and norms of a log-normal law."""
-    center = normalize(torch.randn(num_items // 40 + 1, dim))
-
-    def near(num: int) -> Tensor:
-        at = torch.randint(len(center), (num,))
-        return normalize(center[at] + 0.6 * torch.randn(num, dim) / dim**0.5)
-
-    norm = (torch.randn(num_items, 1) * 0.7).exp() * 0.1
-    return Vectors(near(2000), norm * near(num_items))
 
 
 def grow(vectors: Vectors, num_items: int) -> Vectors:
@@ -126,93 +122,127 @@ def measure(search: Search, query: Tensor, truth: Tensor) -> dict[str, float]:
     }
 
 
-def contenders(vectors: Vectors) -> Iterator[tuple[str, int | None, Search, float]]:
-    """What is asked: name, lists looked into, search, and the MB it takes."""
-    table = vectors.item.nbytes / 1e6
-    for kind in ("exact", "ivf", "sq8"):
-        index = Index.build(vectors, kind)
-        for nprobe in [None] if kind == "exact" else args.nprobe:
-            more = {} if nprobe is None else {"nprobe": nprobe}
+def ours(vectors: Vectors, kind: str) -> Built:
+    """An index of this library."""
+    index = Index.build(vectors, kind)
+    if kind == "exact":
+        return index.nbytes, {"": lambda query: index.search(query, args.k)[1]}
+    return index.nbytes, {
+        f"nprobe {n}": lambda query, n=n: index.search(query, args.k, nprobe=n)[1]
+        for n in args.nprobe
+    }
 
-            def search(query: Tensor, index: Any = index, more: Any = more) -> Tensor:
-                return index.search(query, args.k, **more)[1]
 
-            yield kind, nprobe, search, index.nbytes / 1e6
-    del index, search
-    bias = vectors.item.new_zeros(vectors.num_items)
-    bias = bias if vectors.item_bias is None else vectors.item_bias
+def product(vectors: Vectors) -> Built:
+    """The lines of torch that one writes first."""
+    item, bias = vectors.item, bias_of(vectors)
+    search = {"": lambda query: (query @ item.t()).add_(bias).topk(args.k)[1]}
+    return item.nbytes + bias.nbytes, search
 
-    def product(query: Tensor) -> Tensor:
-        return torch.addmm(bias, query, vectors.item.t()).topk(args.k)[1]
 
-    yield "torch", None, product, table
-    rows = torch.cat([vectors.item, bias.unsqueeze(1)], dim=1).numpy()
-    dim = rows.shape[1]
-    mb = rows.nbytes / 1e6
-
-    def ask(index: Any, params: Any = None) -> Search:
-        def search(query: Tensor) -> Tensor:
-            q = torch.cat([query, query.new_ones(len(query), 1)], dim=1).numpy()
-            return torch.from_numpy(index.search(q, args.k, params=params)[1])
-
-        return search
-
-    index = faiss.IndexFlatIP(dim)
+def faiss_flat(vectors: Vectors) -> Built:
+    """Exact search by faiss."""
+    rows = with_bias(vectors)
+    index = faiss.IndexFlatIP(rows.shape[1])
     index.add(rows)
-    yield "faiss Flat", None, ask(index), mb
-    lists = round(4 * len(rows) ** 0.5)
-    index = faiss.index_factory(dim, f"IVF{lists},Flat", faiss.METRIC_INNER_PRODUCT)
+    return rows.nbytes, {"": ask(index)}
+
+
+def faiss_ivf(vectors: Vectors) -> Built:
+    """Its inverted lists, as they come."""
+    rows = with_bias(vectors)
+    name = f"IVF{round(4 * len(rows) ** 0.5)},Flat"
+    index = faiss.index_factory(rows.shape[1], name, faiss.METRIC_INNER_PRODUCT)
     index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = 1, 64
     index.train(rows)
     index.add(rows)
-    for nprobe in args.nprobe:
-        params = faiss.SearchParametersIVF(nprobe=nprobe)
-        yield "faiss IVF", nprobe, ask(index, params), mb + 8 * len(rows) / 1e6
-    if len(rows) <= HNSW_ITEMS:
-        index = faiss.IndexHNSWFlat(dim, 32, faiss.METRIC_INNER_PRODUCT)
-        index.hnsw.efConstruction = 200
-        index.add(rows)
-        links = 4 * index.hnsw.neighbors.size() / 1e6
-        for ef in (128, 512):
-            params = faiss.SearchParametersHNSW(efSearch=ef)
-            yield f"faiss HNSW, efSearch {ef}", None, ask(index, params), mb + links
+    return rows.nbytes + 8 * len(rows), {
+        f"nprobe {n}": ask(index, faiss.SearchParametersIVF(nprobe=n))
+        for n in args.nprobe
+    }
+
+
+def faiss_hnsw(vectors: Vectors) -> Built:
+    """Its graph."""
+    rows = with_bias(vectors)
+    index = faiss.IndexHNSWFlat(rows.shape[1], 32, faiss.METRIC_INNER_PRODUCT)
+    index.hnsw.efConstruction = 200
+    index.add(rows)
+    return rows.nbytes + 4 * index.hnsw.neighbors.size(), {
+        f"efSearch {ef}": ask(index, faiss.SearchParametersHNSW(efSearch=ef))
+        for ef in (128, 256, 512)
+    }
+
+
+def bias_of(vectors: Vectors) -> Tensor:
+    """Zeros if there are none."""
+    bias = vectors.item_bias
+    return vectors.item.new_zeros(vectors.num_items) if bias is None else bias
+
+
+def with_bias(vectors: Vectors) -> np.ndarray:
+    """Vectors of items with their bias as one more number."""
+    return torch.cat([vectors.item, bias_of(vectors).unsqueeze(1)], dim=1).numpy()
+
+
+def ask(index: Any, params: Any = None) -> Search:
+    """A search by faiss."""
+
+    def search(query: Tensor) -> Tensor:
+        q = torch.cat([query, query.new_ones(len(query), 1)], dim=1).numpy()
+        return torch.from_numpy(index.search(q, args.k, params=params)[1])
+
+    return search
+
+
+INDEXES = {
+    "exact": partial(ours, kind="exact"),
+    "ivf": partial(ours, kind="ivf"),
+    "sq8": partial(ours, kind="sq8"),
+    "torch": product,
+    "faiss-flat": faiss_flat,
+    "faiss-ivf": faiss_ivf,
+    "faiss-hnsw": faiss_hnsw,
+}
 
 
 def number(text: str, items: int) -> int:
-    """A size, such as 1m; 41k are the items there are."""
+    """A size, such as 1m; the items there are, if they round to it."""
     scale = {"k": 10**3, "m": 10**6}.get(text[-1].lower(), 1)
     size = int(float(text.rstrip("kKmM")) * scale)
-    return items if text == "41k" else size
+    return items if round(items, -3) == size else size
 
 
-base = drawn() if args.root is None else trained()
+base = base_vectors()
 norms = base.item.norm(dim=1).quantile(torch.tensor([0.01, 0.5, 0.99]))
 rows: list[dict[str, Any]] = []
 for text in args.sizes:
     vectors = grow(base, number(text, base.num_items))
     query = base.user[torch.randperm(base.num_users)[: args.queries]]
     truth = top_k(Vectors(query, vectors.item, vectors.item_bias), args.k)[1]
-    names = contenders(vectors)
-    last, build = "", 0.0
-    while True:
+    for name in args.indexes:
+        if name == "faiss-hnsw" and vectors.num_items > HNSW_ITEMS:
+            continue
         start = perf_counter()
-        contender = next(names, None)
-        took = perf_counter() - start
-        if contender is None:
-            break
-        name, nprobe, search, mb = contender
-        build = took if name.split(",")[0] != last else build
-        last = name.split(",")[0]
-        row = {"items": vectors.num_items, "index": name, "nprobe": nprobe}
-        row |= measure(search, query, truth)
-        row |= {"build_s": round(build, 2), "mb": round(mb, 1)}
-        rows.append(row)
-        print(json.dumps(row), flush=True)
+        size, searches = INDEXES[name](vectors)
+        about = {
+            "items": vectors.num_items,
+            "index": name,
+            "build_s": round(perf_counter() - start, 2),
+            "mb": round(size / 1e6, 1),
+        }
+        for setting, search in searches.items():
+            row = {**about, "setting": setting, **measure(search, query, truth)}
+            rows.append(row)
+            print(json.dumps(row), flush=True)
+        del searches, search
     del vectors
 
 result = {
     "benchmark": "retrieval",
-    "vectors": "drawn" if args.root is None else "LTGNN, two epochs on Gowalla",
+    "dataset": args.dataset,
+    "vectors": args.vectors,
+    "asked": " ".join(args.sizes),
     "norms": [round(x, 3) for x in norms.tolist()],
     "bias": base.item_bias is not None,
     "dim": base.dim,

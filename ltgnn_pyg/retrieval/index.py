@@ -33,6 +33,8 @@ class Index:
 
         index = Index.build(vectors)
         scores, items = index.search(vectors.user[:2], k=10)
+        seen = rowptr[:3], col[: rowptr[2]]  # Of those two, never to come back.
+        scores, items = index.search(vectors.user[:2], k=10, exclude=seen)
         (new,) = index.add(vector.view(1, -1)).tolist()
         index.save("items.index")
 
@@ -339,7 +341,8 @@ class Index:
         next_id = max(state.next_id, int(ids.max()) + 1)
         main, delta = state.main.without(ids), state.delta.without(ids).merge(new)
         self._state = IndexState(main, state.lists, delta, next_id)
-        if len(delta) + int((~main.live).sum()) > CHANGED * len(main):
+        changed = max(len(delta), int((~main.live).sum()))
+        if changed > CHANGED * len(main):
             self._rebuild(main.merge(delta))
 
     def _rebuild(self, main: ItemBlock) -> None:

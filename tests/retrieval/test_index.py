@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch_geometric.utils.sparse import index2ptr
 
-from ltgnn_pyg.retrieval import Index, Vectors, inverted_lists, top_k
+from ltgnn_pyg.retrieval import Index, Vectors, top_k
 from ltgnn_pyg.retrieval import index as module
 from ltgnn_pyg.retrieval.index_state import IndexState
 
@@ -296,7 +296,6 @@ def test_without_faiss(monkeypatch):
     assert Index.build(vectors).kind == "exact"
     with pytest.raises(ImportError, match=r"ltgnn_pyg\[retrieval\]"):
         Index.build(vectors, "ivf")
-    assert inverted_lists.import_faiss.__doc__
 
 
 def test_bad_arguments():
