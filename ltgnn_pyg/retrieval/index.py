@@ -238,7 +238,7 @@ class Index:
         if state.lists is not None:
             tensors["lists"] = state.lists.to_bytes()
         about = {"format": FORMAT, "kind": self.kind, "next_id": str(state.next_id)}
-        about["sums"] = json.dumps({k: _sum(v) for k, v in tensors.items()})
+        about["sums"] = _sums(about, tensors)
         beside = Path(path).with_name(Path(path).name + ".tmp")
         save_file(tensors, beside, metadata=about)
         with open(beside, "rb+") as file:
@@ -272,7 +272,7 @@ class Index:
                 f"Expected '{FORMAT}' in '{path}' (got {about.get('format')!r}); pass "
                 "a file of 'Index.save'"
             )
-        if {k: _sum(v) for k, v in tensors.items()} != json.loads(about["sums"]):
+        if about.pop("sums", "none") != _sums(about, tensors):
             raise ValueError(
                 f"Expected the checksums of '{path}' (got others: it is damaged); save "
                 "it anew"
@@ -368,5 +368,11 @@ def _check_pairs(exclude: Pairs, num_queries: int, state: IndexState) -> Pairs:
     return rowptr, col
 
 
-def _sum(tensor: Tensor) -> int:
-    return zlib.crc32(tensor.numpy().reshape(-1).view("uint8").data)
+def _sums(about: dict[str, str], tensors: dict[str, Tensor]) -> str:
+    """Checksums of all that is written."""
+    sums: dict[str, object] = {
+        name: [zlib.crc32(x.numpy().reshape(-1).view("uint8").data), str(x.dtype)]
+        for name, x in tensors.items()
+    }
+    sums["shapes"] = {name: list(x.size()) for name, x in tensors.items()}
+    return json.dumps({**sums, "about": about}, sort_keys=True)

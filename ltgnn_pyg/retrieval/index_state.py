@@ -8,6 +8,7 @@ from ltgnn_pyg.retrieval.item_block import ItemBlock, Pairs
 
 NPROBE = 32  #: The lists a search looks into.
 SLACK = 100  #: The items that int8 scores offer beyond those asked for.
+CHUNK_BYTES = 2**28  #: Of the vectors that are scored anew together.
 DEEP = 0.01  #: The share of items beyond which exact search finds them sooner.
 
 
@@ -51,14 +52,17 @@ class IndexState:
         for level in group.unique().tolist():
             if level < 0:
                 continue
-            rows = (group == level).nonzero().view(-1)
-            m, pairs = int(deep[rows].max()), _take(exclude, rows)
+            alike = (group == level).nonzero().view(-1)
+            m = int(deep[alike].max())
             probes = round(nprobe * max(m / 100, 1.0) ** 0.5)
-            found = self.in_lists(query[rows], k, m, pairs, probes)
-            if len(self.delta):
-                found = _merge(found, self.delta.top_k(query[rows], k, pairs))
-            score[rows], item[rows] = found
-            left[rows] = item[rows, -1] < 0
+            size = CHUNK_BYTES // ((m + SLACK) * query.size(1) * 4)
+            for rows in alike.split(max(size, 1)):
+                pairs = _take(exclude, rows)
+                found = self.in_lists(query[rows], k, m, pairs, probes)
+                if len(self.delta):
+                    found = _merge(found, self.delta.top_k(query[rows], k, pairs))
+                score[rows], item[rows] = found
+                left[rows] = item[rows, -1] < 0
         rows = left.nonzero().view(-1)
         if len(rows):
             found = self.exact(query[rows], k, _take(exclude, rows))

@@ -71,6 +71,14 @@ def test_all_lists_are_exact_search(kind, small, k, bias):
     assert found[1][-1, 3:].eq(-1).all()
 
 
+def test_chunks_agree(kind, small, monkeypatch):
+    vectors = random_vectors()
+    index = Index.build(vectors, kind)
+    monkeypatch.setattr("ltgnn_pyg.retrieval.index_state.CHUNK_BYTES", 15_000)
+    found = index.search(vectors.user, 7, random_pairs(), nprobe=ALL)
+    assert_same(found, top_k(vectors, 7, exclude=random_pairs()))
+
+
 @pytest.mark.parametrize("kind", KINDS[1:])
 def test_lists_are_looked_into(small, kind, monkeypatch):
     """No query but the deep one falls back on exact search."""
@@ -219,9 +227,11 @@ def test_damaged_files(tmp_path, kind):
             Index.load(path)
     flipped = bytearray(whole)
     flipped[-1000] ^= 1
-    path.write_bytes(flipped)
-    with pytest.raises(ValueError, match="checksums"):
-        Index.load(path)
+    for broken in (flipped, whole.replace(b'"next_id":"400"', b'"next_id":"900"')):
+        assert broken != whole
+        path.write_bytes(broken)
+        with pytest.raises(ValueError, match="checksums"):
+            Index.load(path)
     from safetensors.torch import save_file
 
     save_file({"user": torch.ones(2)}, path)
