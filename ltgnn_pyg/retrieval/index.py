@@ -132,7 +132,7 @@ class Index:
                 over the queries and the ids of items. (default: :obj:`None`)
             nprobe (int, optional): The lists an approximate kind looks into: more of
                 them find more of the best items, and take longer; deeper searches
-                take more of themselves. (default: :obj:`32`)
+                take more of themselves. (default: :obj:`64`)
 
         Shapes:
             - **input:** :obj:`query` :math:`(Q, D)`, :obj:`exclude` :math:`(Q + 1),
