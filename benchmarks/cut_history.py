@@ -26,7 +26,9 @@ def cut_history(
     count = torch.bincount(known.user, minlength=known.num_users)
     user = test.user.unique()
     user = user[count[user] >= max(LENGTHS)]
-    user = user[torch.randperm(len(user), generator=generator)[:NUM_USERS]].sort().values
+    user = (
+        user[torch.randperm(len(user), generator=generator)[:NUM_USERS]].sort().values
+    )
     place = torch.full((known.num_users,), -1)
     place[user] = torch.arange(len(user))
     row, item = _of(known, place)

@@ -28,6 +28,7 @@ NAMES = {
     "spectral": "singular vectors",
     "popularity": "popularity",
 }
+ONE, TOGETHER = "ms_per_query", "ms_per_query_of_64"
 RECALL = "validation recall@20"
 COLORS = {name: f"C{number}" for number, name in enumerate(NAMES)}
 
@@ -260,6 +261,33 @@ def ways(rows: list[Row]) -> str:
     return table("Recall against seconds of training", lines, columns)
 
 
+def retrieval(rows: list[Row]) -> str:
+    """Recall against milliseconds, by each index."""
+    lines = []
+    for row in rows:
+        for items, points in group(row["sizes"], "items").items():
+            name = f"retrieval_{row['vectors']}_{items}"
+            with figure(name, "ms a query", "recall@100", 2, xscale="log") as axes:
+                axes[1].set(xlabel=f"ms a query, {row['batch']} together")
+                for index, line in group(points, "index").items():
+                    y = column(line, "recall@100")
+                    for ax, key in zip(axes, (ONE, TOGETHER), strict=True):
+                        ax.plot(column(line, key), y, "o-", label=index)
+            lines += [{**point, "vectors": row["vectors"]} for point in points]
+    columns = {
+        "Vectors": "{vectors}",
+        "Items": "{items:,}",
+        "Index": "{index}",
+        "Setting": "{setting}",
+        "Recall@100": "{recall@100:.4f}",
+        "ms a query": f"{{{ONE}:.3f}}",
+        "64 together": f"{{{TOGETHER}:.3f}}",
+        "Build (s)": "{build_s:.1f}",
+        "MB": "{mb:,.0f}",
+    }
+    return table("Retrieval: recall and time", lines, columns)
+
+
 def gradient(rows: list[Row]) -> str:
     """The gradient estimates against the exact gradient."""
     columns = {
@@ -458,6 +486,7 @@ QUESTIONS = (
     (ways, last(read("steps"), "dataset")),
     (expansion, last(read("expansion"), "dataset", "way", "factor", "travel")),
     (diversity, last(read("diversity"), "dataset", "method", "weight")),
+    (retrieval, last(read("retrieval"), "dataset", "vectors", "asked")),
     (gradient, last(read("gradient"), "dataset", "gradient", "epoch")),
     (history, section("history", "refresh_steps", "epoch")),
     (variance, section("variance", "num_neighbors")),

@@ -89,9 +89,17 @@ def main() -> None:
         if same and line["model"] in args.models:
             found[line["model"]] = line
     if missing := set(args.models) - set(found):
-        raise SystemExit(f"Expected a line of {sorted(missing)} in {args.json} (got none)")
+        raise SystemExit(
+            f"Expected a line of {sorted(missing)} in {args.json} (got none)"
+        )
     result = rows(known, [found[name] for name in args.models])
-    command = ["benchmarks/tail.py", "--dataset", args.dataset, "--models", *args.models]
+    command = [
+        "benchmarks/tail.py",
+        "--dataset",
+        args.dataset,
+        "--models",
+        *args.models,
+    ]
     with args.json.with_name("tail.jsonl").open("a") as file:
         for row in result:
             shown = "  ".join(f"{v:.4f}" for v in row["recall_by_user"])

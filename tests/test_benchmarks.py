@@ -243,6 +243,23 @@ def test_reading_under_a_limit(tmp_path):
     assert {"file_bytes", "mapped_bytes"} <= out["map_ids"].keys()
 
 
+@pytest.mark.parametrize("vectors", ["ltgnn", "spectral"])
+def test_retrieval(rows, folder, vectors):
+    pytest.importorskip("faiss")
+    few = ["--sizes", 200, 3000, "--nprobe", 4, 10_000, "--queries", 70, "--ones", 2]
+    few += ["--vectors", vectors, "--k", 20]
+    (out,) = rows("retrieval.py", "--dataset", folder, *few)
+    assert out["vectors"] == vectors and out["bias"] == (vectors == "ltgnn")
+    found = {(r["items"], r["index"], r["setting"]): r for r in out["sizes"]}
+    assert len(found) == len(out["sizes"]) == 2 * (3 + 3 * 2 + 3)
+    for (_, index, setting), row in found.items():
+        assert 0 < row["recall@20"] <= 1 and row["mb"] > 0 and row["build_s"] >= 0
+        assert row["ms_per_query"] > 0 and row["ms_per_query_of_64"] > 0
+        every = index in ("exact", "torch", "faiss-flat") or setting == "nprobe 10000"
+        assert row["recall@20"] > 0.999 or not every
+    assert {"norms", "dim", "batch", "threads", "seed", "faiss"} <= out.keys()
+
+
 ANY_SIZE = """
 import runpy, sys
 from ltgnn_pyg.datasets import Gowalla
@@ -296,8 +313,12 @@ def test_product_is_recorded_and_plotted(tmp_path, folder):
     lists = {"dataset": "toy", "method": "none", "weight": 1, "candidates": 9}
     lists |= {f"{name}@20": 0.5 for name in figures}
     lists |= {"ms_per_list": 0.25, "ms_one_list": 1}
+    point = {"items": 9, "index": "ivf", "setting": "nprobe 4", "recall@100": 0.9}
+    point |= {"ms_per_query": 1.0, "ms_per_query_of_64": 0.5, "build_s": 1.0, "mb": 2.0}
+    found = {"dataset": "toy", "vectors": "ltgnn", "asked": "9", "batch": 64}
+    found["sizes"] = [point]
     rows = {"product": out, "steps": steps, "scale_quality": large}
-    rows["diversity"] = lists
+    rows |= {"diversity": lists, "retrieval": found}
     for name, row in rows.items():
         with open(here / f"results/{name}.jsonl", "a") as file:
             file.write(json.dumps(row) + "\n")
@@ -307,7 +328,9 @@ def test_product_is_recorded_and_plotted(tmp_path, folder):
     assert "| toy | rounds | 2 | 0.2000 |" in text
     assert "| mf | 0.2000 | 0.1000 | 2 | 2 | 9 |" in text
     assert "| none | 1 | 0.5000 | 0.5000 |" in text
-    for name in ("scaling", "ways_toy", "scale_quality_toy_9", "diversity_toy"):
+    assert "| ltgnn | 9 | ivf | nprobe 4 | 0.9000 | 1.000 | 0.500 |" in text
+    names = ("scaling", "ways_toy", "scale_quality_toy_9", "diversity_toy")
+    for name in (*names, "retrieval_ltgnn_9"):
         assert (here / f"results/{name}.svg").exists()
 
 

@@ -1,0 +1,262 @@
+r"""Recall and time of the kinds of :class:`~ltgnn_pyg.retrieval.Index`, and of what one
+would take in their place.
+
+    python benchmarks/retrieval.py --root DIR --dataset gowalla --sizes 41k 1m 10m
+
+Vectors are those of LTGNN after two epochs: unit vectors, and the logarithm of
+popularity as a bias. With `--vectors spectral` they are singular vectors times the root
+of the degree: their norms differ by a factor of 25, the harder case for inner products.
+Of Gowalla's there are 40,981; larger sets are grown of them: an item lies somewhere
+between one of them and one of its ten neighbours, and a little aside, with the norm and
+the bias of one of the two.
+
+Recall@100 is against exact search. Queries are users, one at a time and 64 together,
+after one turn to warm up. Peers: the product and `topk` of torch, faiss `Flat`, its
+`IVF` as `index_factory` makes it, and its HNSW, the latter on small sets only.
+"""
+
+import argparse
+import json
+import os
+import platform
+from collections.abc import Callable
+from functools import partial
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import faiss
+import numpy as np
+import torch
+from sets import HELP, load_split
+from torch import Tensor
+from torch.nn.functional import normalize
+from untrained import spectral
+
+from ltgnn_pyg import LTGNN, fit
+from ltgnn_pyg.retrieval import Index, Vectors, similar_items, top_k
+
+NAMES = "exact ivf sq8 torch faiss-flat faiss-ivf faiss-hnsw".split()
+BATCH, CHUNK = 64, 2**18
+HNSW_ITEMS = 100_000  #: The most that are built into a graph, which takes minutes.
+Search = Callable[[Tensor], Tensor]
+Built = tuple[int, dict[str, Search]]  #: Bytes, and a search for each setting.
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--root", default="data", help="the folder of published sets")
+parser.add_argument("--dataset", default="gowalla", help=HELP)
+parser.add_argument("--vectors", choices=["ltgnn", "spectral"], default="ltgnn")
+parser.add_argument("--sizes", nargs="+", default=["41k", "1m", "10m"])
+parser.add_argument("--indexes", nargs="+", default=NAMES, choices=NAMES)
+parser.add_argument("--nprobe", type=int, nargs="+", default=[8, 16, 32, 64, 128])
+parser.add_argument("--queries", type=int, default=512)
+parser.add_argument("--ones", type=int, default=100, help="those asked one at a time")
+parser.add_argument("--k", type=int, default=100)
+parser.add_argument("--threads", type=int, default=1)
+parser.add_argument("--seed", type=int, default=0)
+parser.add_argument("--json", help="also write the result to this file")
+args = parser.parse_args()
+
+torch.set_num_threads(args.threads)
+faiss.omp_set_num_threads(args.threads)
+torch.manual_seed(args.seed)
+
+
+def base_vectors() -> Vectors:
+    """Of a real set."""
+    split = load_split(args.dataset, args.root)
+    if args.vectors == "spectral":
+        return spectral(split.train)
+    model = LTGNN(split.train.num_users, split.train.num_items)
+    return fit(model, split, max_epochs=2, refit=False).vectors
+
+
+def grow(vectors: Vectors, num_items: int) -> Vectors:
+    """As many items, in the neighbourhoods of those there are."""
+    if num_items == vectors.num_items:
+        return vectors
+    few = Vectors(vectors.item[:1], vectors.item)
+    cosine, near = similar_items(few, min(10, vectors.num_items - 1))
+    gap = (2 - 2 * cosine[:, 0]).clamp(min=0).sqrt()  # To the nearest.
+    unit, norm = normalize(vectors.item), vectors.item.norm(dim=1)
+    item = torch.empty(num_items, vectors.dim)
+    bias = None if vectors.item_bias is None else torch.empty(num_items)
+    for start in range(0, num_items, CHUNK):
+        part = slice(start, min(start + CHUNK, num_items))
+        size = part.stop - start
+        one = torch.randint(vectors.num_items, (size,))
+        two = near[one, torch.randint(near.size(1), (size,))]
+        share = torch.rand(size, 1)
+        row = share * unit[one] + (1 - share) * unit[two]
+        aside = torch.randn(size, vectors.dim) / vectors.dim**0.5
+        row = normalize(row + 0.5 * gap[one].unsqueeze(1) * aside)
+        source = torch.where(torch.rand(size) < 0.5, one, two)
+        item[part] = norm[source].unsqueeze(1) * row
+        if bias is not None:
+            bias[part] = vectors.item_bias[source]
+    return Vectors(vectors.user, item, bias)
+
+
+def seconds(run: Callable[[], Any]) -> float:
+    """How long it takes."""
+    start = perf_counter()
+    run()
+    return perf_counter() - start
+
+
+def measure(search: Search, query: Tensor, truth: Tensor) -> dict[str, float]:
+    """Recall, and milliseconds a query."""
+    search(query[:BATCH])
+    found, times = [], []
+    for part in query.split(BATCH):
+        start = perf_counter()
+        found.append(search(part))
+        times.append((perf_counter() - start) / len(part))
+    ones = [seconds(lambda i=i: search(query[i : i + 1])) for i in range(args.ones)]
+    item = torch.cat(found)
+    hits = (item.unsqueeze(2) == truth.unsqueeze(1)).any(2)
+    return {
+        f"recall@{args.k}": round(float(hits.float().mean()), 4),
+        "ms_per_query": round(1e3 * median(ones), 4),
+        f"ms_per_query_of_{BATCH}": round(1e3 * median(times), 4),
+    }
+
+
+def ours(vectors: Vectors, kind: str) -> Built:
+    """An index of this library."""
+    index = Index.build(vectors, kind)
+    if kind == "exact":
+        return index.nbytes, {"": lambda query: index.search(query, args.k)[1]}
+    return index.nbytes, {
+        f"nprobe {n}": lambda query, n=n: index.search(query, args.k, nprobe=n)[1]
+        for n in args.nprobe
+    }
+
+
+def product(vectors: Vectors) -> Built:
+    """The lines of torch that one writes first."""
+    item, bias = vectors.item, bias_of(vectors)
+    search = {"": lambda query: (query @ item.t()).add_(bias).topk(args.k)[1]}
+    return item.nbytes + bias.nbytes, search
+
+
+def faiss_flat(vectors: Vectors) -> Built:
+    """Exact search by faiss."""
+    rows = with_bias(vectors)
+    index = faiss.IndexFlatIP(rows.shape[1])
+    index.add(rows)
+    return rows.nbytes, {"": ask(index)}
+
+
+def faiss_ivf(vectors: Vectors) -> Built:
+    """Its inverted lists, as they come."""
+    rows = with_bias(vectors)
+    name = f"IVF{round(4 * len(rows) ** 0.5)},Flat"
+    index = faiss.index_factory(rows.shape[1], name, faiss.METRIC_INNER_PRODUCT)
+    index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = 1, 64
+    index.train(rows)
+    index.add(rows)
+    return rows.nbytes + 8 * len(rows), {
+        f"nprobe {n}": ask(index, faiss.SearchParametersIVF(nprobe=n))
+        for n in args.nprobe
+    }
+
+
+def faiss_hnsw(vectors: Vectors) -> Built:
+    """Its graph."""
+    rows = with_bias(vectors)
+    index = faiss.IndexHNSWFlat(rows.shape[1], 32, faiss.METRIC_INNER_PRODUCT)
+    index.hnsw.efConstruction = 200
+    index.add(rows)
+    return rows.nbytes + 4 * index.hnsw.neighbors.size(), {
+        f"efSearch {ef}": ask(index, faiss.SearchParametersHNSW(efSearch=ef))
+        for ef in (128, 256, 512)
+    }
+
+
+def bias_of(vectors: Vectors) -> Tensor:
+    """Zeros if there are none."""
+    bias = vectors.item_bias
+    return vectors.item.new_zeros(vectors.num_items) if bias is None else bias
+
+
+def with_bias(vectors: Vectors) -> np.ndarray:
+    """Vectors of items with their bias as one more number."""
+    return torch.cat([vectors.item, bias_of(vectors).unsqueeze(1)], dim=1).numpy()
+
+
+def ask(index: Any, params: Any = None) -> Search:
+    """A search by faiss."""
+
+    def search(query: Tensor) -> Tensor:
+        q = torch.cat([query, query.new_ones(len(query), 1)], dim=1).numpy()
+        return torch.from_numpy(index.search(q, args.k, params=params)[1])
+
+    return search
+
+
+INDEXES = {
+    "exact": partial(ours, kind="exact"),
+    "ivf": partial(ours, kind="ivf"),
+    "sq8": partial(ours, kind="sq8"),
+    "torch": product,
+    "faiss-flat": faiss_flat,
+    "faiss-ivf": faiss_ivf,
+    "faiss-hnsw": faiss_hnsw,
+}
+
+
+def number(text: str, items: int) -> int:
+    """A size, such as 1m; the items there are, if they round to it."""
+    scale = {"k": 10**3, "m": 10**6}.get(text[-1].lower(), 1)
+    size = int(float(text.rstrip("kKmM")) * scale)
+    return items if round(items, -3) == size else size
+
+
+base = base_vectors()
+norms = base.item.norm(dim=1).quantile(torch.tensor([0.01, 0.5, 0.99]))
+rows: list[dict[str, Any]] = []
+for text in args.sizes:
+    vectors = grow(base, number(text, base.num_items))
+    query = base.user[torch.randperm(base.num_users)[: args.queries]]
+    truth = top_k(Vectors(query, vectors.item, vectors.item_bias), args.k)[1]
+    for name in args.indexes:
+        if name == "faiss-hnsw" and vectors.num_items > HNSW_ITEMS:
+            continue
+        start = perf_counter()
+        size, searches = INDEXES[name](vectors)
+        about = {
+            "items": vectors.num_items,
+            "index": name,
+            "build_s": round(perf_counter() - start, 2),
+            "mb": round(size / 1e6, 1),
+        }
+        for setting, search in searches.items():
+            row = {**about, "setting": setting, **measure(search, query, truth)}
+            rows.append(row)
+            print(json.dumps(row), flush=True)
+        del searches, search
+    del vectors
+
+result = {
+    "benchmark": "retrieval",
+    "dataset": args.dataset,
+    "vectors": args.vectors,
+    "asked": " ".join(args.sizes),
+    "norms": [round(x, 3) for x in norms.tolist()],
+    "bias": base.item_bias is not None,
+    "dim": base.dim,
+    "k": args.k,
+    "queries": args.queries,
+    "batch": BATCH,
+    "sizes": rows,
+    "threads": args.threads,
+    "seed": args.seed,
+    "torch": torch.__version__,
+    "faiss": faiss.__version__,
+    "platform": platform.platform(),
+    "cores": os.cpu_count(),
+}
+if args.json is not None:
+    with open(args.json, "w") as file:
+        file.write(json.dumps(result) + "\n")
