@@ -1,0 +1,176 @@
+"""One version of a model, as requests see it from their start to their end."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from ltgnn_pyg.retrieval import FoldIn, Scorer, Vectors, top_k
+from ltgnn_pyg.run_folder import WEIGHTS, RunFolder
+from ltgnn_pyg.serving.tables import ensure_tables, open_tables
+from ltgnn_pyg.serving.versions import check, checksum
+
+NUM_IDS = 2**16  #: Raw ids whose index is kept at hand.
+
+
+class Snapshot:
+    """A trained model that lists are made of. Nothing of it changes.
+
+    Args:
+        run (RunFolder): The model, whose folder also holds the tables of
+            :func:`~ltgnn_pyg.serving.tables.write_tables`.
+        version (str): Its name.
+
+    Attributes:
+        rowptr, col (torch.Tensor): What each user has taken.
+        item_degree, popularity, first_time (torch.Tensor): See
+            :func:`~ltgnn_pyg.serving.tables.make_tables`.
+
+    *Cost:* One look at the vectors; tables are mapped, and shared by the processes that
+    serve them. Of the ids, 8 bytes each are a process's own.
+    """
+
+    def __init__(self, run: RunFolder, version: str) -> None:
+        self.version = version
+        vectors = run.vectors
+        self.vectors = vectors.to(vectors.dtype)  # Half precision is widened once.
+        tables = open_tables(run.path)
+        self.rowptr, self.col = tables["rowptr"], tables["col"]
+        self.item_degree, self.popularity = tables["item_degree"], tables["popularity"]
+        self.first_time = tables.get("first_time")
+        self._norms = {"user": tables["user_norm"], "item": tables["item_norm"]}
+        alpha = run.config.get("model", {}).get("alpha", 0.0)
+        self.fold_in = FoldIn(self.vectors, self.item_degree, alpha=alpha)
+        self.user_ids, self.item_ids = run.user_ids, run.item_ids
+        self.user_index = lru_cache(NUM_IDS)(self.user_ids.index)
+        self.item_index = lru_cache(NUM_IDS)(self.item_ids.index)
+
+    @classmethod
+    def of_version(cls, folder: Path) -> "Snapshot":
+        """Opens a version that :func:`~ltgnn_pyg.serving.publish` wrote, if it is whole.
+
+        Raises:
+            ValueError: If it is not.
+        """
+        check(folder)
+        return cls(RunFolder.open(folder), folder.name)
+
+    @classmethod
+    def of_run(cls, folder: Path) -> "Snapshot":
+        """Opens the folder of a run, whose version is the checksum of its weights."""
+        run = RunFolder.open(folder)
+        ensure_tables(run)
+        return cls(run, checksum(folder / WEIGHTS)[:12])
+
+    def warm(self) -> None:
+        """Takes the first, slow, queries on itself."""
+        for user in range(min(self.vectors.num_users, 3)):
+            self.search(self.vectors.user[user], 10, self.seen(user))
+
+    def seen(self, user: int | None) -> Tensor:
+        """The items a user has taken, none of nobody."""
+        if user is None:
+            return self.col[:0].long()
+        low, high = self.rowptr[user : user + 2].tolist()
+        return self.col[low:high].long()
+
+    def folded(self, liked: Tensor, user: int | None) -> Tensor:
+        """The vector of somebody who has liked items since.
+
+        Args:
+            liked (torch.Tensor): The items.
+            user (int, optional): Who, if the model knows them.
+
+        *Cost:* O(D) an item.
+        """
+        items = torch.tensor([0, liked.numel()]), liked
+        degree = 0 if user is None else self.seen(user).numel()
+        if degree == 0:
+            return self.fold_in(items)[0]
+        return self.fold_in(items, torch.tensor([user]), torch.tensor([degree]))[0]
+
+    def search(self, query: Tensor, k: int, exclude: Tensor) -> tuple[Tensor, Tensor]:
+        """The best items for the vector of a user, without some.
+
+        Args:
+            query (torch.Tensor): The vector :obj:`[D]`.
+            k (int): How many.
+            exclude (torch.Tensor): The items left out.
+
+        Returns:
+            Scores and items, fewer than :obj:`k` if there are no more.
+
+        *Cost:* O(I D).
+        """
+        ptr = torch.tensor([0, exclude.numel()])
+        query = _Query(query.unsqueeze(0), self.vectors)
+        score, item = top_k(query, k, exclude=(ptr, exclude))
+        found = item[0] >= 0
+        return score[0][found], item[0][found]
+
+    def similar(
+        self, side: str, query: Tensor, k: int, exclude: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The users or items whose vectors have the largest cosine with a vector.
+
+        Args:
+            side (str): :obj:`"user"` or :obj:`"item"`.
+            query (torch.Tensor): The vector :obj:`[D]`.
+            k (int): How many.
+            exclude (torch.Tensor): Those left out.
+
+        *Cost:* O(U D) or O(I D).
+        """
+        rows = getattr(self.vectors, side)
+        norm = (self._norms[side] * query.norm()).clamp(min=1e-12)
+        cosine = (rows @ query) / norm
+        cosine[exclude] = -torch.inf
+        score, index = cosine.topk(min(k, cosine.numel()))
+        found = score > -torch.inf
+        return score[found], index[found]
+
+    def cosine(self, items: list[int | None]) -> list[list[float | None]]:
+        """The cosines between some items, :obj:`None` for those it does not know.
+
+        *Cost:* O(K^2 D).
+        """
+        known = [i for i in items if i is not None]
+        unit = normalize(self.vectors.item[known], dim=1)
+        rows = (unit @ unit.t()).tolist()
+        place = {i: at for at, i in enumerate(known)}
+        return [
+            [None if i is None or j is None else rows[place[i]][place[j]]
+             for j in items]
+            for i in items
+        ]  # fmt: skip
+
+
+class _Query(Scorer):
+    """The vector of a user who has no row in the tables."""
+
+    def __init__(self, user: Tensor, vectors: Vectors) -> None:
+        self.user, self.vectors = user, vectors
+
+    @property
+    def num_users(self) -> int:
+        return self.user.size(0)
+
+    @property
+    def num_items(self) -> int:
+        return self.vectors.num_items
+
+    @property
+    def device(self) -> torch.device:
+        return self.user.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.vectors.dtype
+
+    def score(self, user: Tensor, out: Tensor | None = None) -> Tensor:
+        row, item, bias = self.user[user], self.vectors.item, self.vectors.item_bias
+        if bias is None:
+            return torch.mm(row, item.t(), out=out)
+        return torch.addmm(bias, row, item.t(), out=out)
