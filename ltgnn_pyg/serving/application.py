@@ -5,9 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from anyio.to_thread import current_default_thread_limiter
+from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
 
@@ -47,15 +46,14 @@ def application(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        tokens = num_threads or os.cpu_count() or 1
-        current_default_thread_limiter().total_tokens = tokens
+        await run_sync(current.look)  # Nobody is let in before a model is there.
         current.start()
         yield
         current.stop()
 
     app = FastAPI(title="ltgnn_pyg", version=__version__, lifespan=lifespan)
     app.add_middleware(Door, current=current, metrics=metrics, api_key=api_key)
-    app.include_router(list_routes(live))
+    app.include_router(list_routes(live, num_threads or os.cpu_count() or 1))
     app.include_router(data_routes(live))
     page = DEMO.read_bytes()
 
@@ -87,12 +85,5 @@ def application(
             message = f"Expected another method than {shown(request.method)} here"
         body = {"error": message}
         return JSONResponse(body, error.status_code, error.headers)
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        why = first["msg"].replace("Input should be", "should be")
-        text = f"Expected another '{first['loc'][-1]}' (got {shown(first['input'])}): "
-        return JSONResponse({"error": f"{text}it {why}"}, 400)
 
     return app

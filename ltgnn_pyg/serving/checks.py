@@ -5,15 +5,18 @@ import math
 import re
 import time
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import HTTPException, Request
+from starlette.datastructures import QueryParams
 
 from ltgnn_pyg.serving.feedback_store import Feedback
 from ltgnn_pyg.serving.snapshot import Snapshot
 
 MAX_BODY = 2**20  #: Bytes.
 MAX_ID = 256  #: Characters.
+MAX_N, MAX_OFFSET = 1000, 10_000  #: Of a list.
+INTEGER = re.compile("[0-9]{1,13}")
 BAD = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # Controls, half characters.
 
 
@@ -50,14 +53,65 @@ def check_id(name: str, value: object) -> str:
     return value
 
 
-def check_names(request: Request, names: frozenset[str]) -> None:
-    """Refuses parameters that would have no effect."""
-    for name in request.query_params:
+class Page(NamedTuple):
+    """Which part of a list is asked for."""
+
+    n: int
+    offset: int
+    relevance: float
+
+
+def check_page(request: Request, *names: str) -> Page:
+    """The parameters of a list; others, which would have no effect, are refused.
+
+    Args:
+        request (Request): The request.
+        *names (str): What it may bring beside :obj:`n` and :obj:`offset`.
+    """
+    given = check_names(request, "n", "offset", *names)
+    return Page(
+        _integer("n", given.get("n", "10"), 1, MAX_N),
+        _integer("offset", given.get("offset", "0"), 0, MAX_OFFSET),
+        _share("lambda", given.get("lambda", "1")),
+    )
+
+
+def check_cursor(request: Request) -> tuple[int, int]:
+    """How many users or items are asked for, and from where on."""
+    given = check_names(request, "n", "cursor")
+    cursor = given.get("cursor") or "0"
+    number = _integer("n", given.get("n", "10"), 1, MAX_N)
+    return number, _integer("cursor", cursor, 0, 2**40)
+
+
+def check_names(request: Request, *names: str) -> QueryParams:
+    """The parameters of a request, if it has no others than these."""
+    given = request.query_params
+    for name in given:
         if name not in names:
-            raise refuse(
-                f"Expected the parameters {', '.join(sorted(names))} (got "
-                f"{shown(name)}); leave it out"
-            )
+            may = f"the parameters {', '.join(names)}" if names else "no parameter"
+            raise refuse(f"Expected {may} (got {shown(name)}); leave it out")
+    return given
+
+
+def _integer(name: str, text: str, low: int, high: int) -> int:
+    value = int(text) if INTEGER.fullmatch(text) else -1
+    if not low <= value <= high:
+        raise refuse(
+            f"Expected '{name}' as a whole number from {low} to {high} (got "
+            f"{shown(text)})"
+        )
+    return value
+
+
+def _share(name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0.0 <= value <= 1.0:
+        raise refuse(f"Expected '{name}' as a number from 0 to 1 (got {shown(text)})")
+    return value
 
 
 async def read_json(request: Request) -> Any:

@@ -1,12 +1,12 @@
 """The paths that take feedback in, and name users and items."""
 
-from typing import Annotated, Any
-
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Request, Response
 
+from ltgnn_pyg.run_folder import Ids
 from ltgnn_pyg.serving.checks import (
+    check_cursor,
     check_id,
     check_names,
     parse_feedback,
@@ -15,10 +15,9 @@ from ltgnn_pyg.serving.checks import (
     shown,
     snapshot_of,
 )
-from ltgnn_pyg.serving.list_routes import FEEDBACK, N, body_of
+from ltgnn_pyg.serving.document import CURSOR, FEEDBACK, HIDDEN, N, describe
+from ltgnn_pyg.serving.list_routes import in_json
 from ltgnn_pyg.serving.live import Live
-
-Cursor = Annotated[str, Query(pattern=r"^[0-9]{0,12}$", description="Where to go on")]
 
 
 def data_routes(live: Live) -> APIRouter:
@@ -31,86 +30,70 @@ def data_routes(live: Live) -> APIRouter:
     # Who waits for the disk does not keep others from ranking.
     writers = CapacityLimiter(4)
 
-    async def insert(request: Request, overwrite: bool) -> dict[str, int]:
-        check_names(request, frozenset())
+    @router.post("/feedback", summary="Adds feedback; what is there already stays",
+                 openapi_extra=describe(body=FEEDBACK))  # fmt: skip
+    async def insert_feedback(request: Request) -> Response:
+        return await insert(request, overwrite=False)
+
+    @router.put("/feedback", summary="Adds feedback, over what is there already",
+                openapi_extra=describe(body=FEEDBACK))  # fmt: skip
+    async def overwrite_feedback(request: Request) -> Response:
+        return await insert(request, overwrite=True)
+
+    async def insert(request: Request, overwrite: bool) -> Response:
+        check_names(request)
         rows = parse_feedback(await read_json(request))
         count = await run_sync(live.store.insert, rows, overwrite, limiter=writers)
-        return {"RowAffected": count}
+        return in_json({"RowAffected": count})
 
-    @router.post(
-        "/feedback",
-        summary="Adds feedback; what is there already stays",
-        openapi_extra=body_of(FEEDBACK),
-    )
-    async def insert_feedback(request: Request) -> dict[str, int]:
-        return await insert(request, False)
+    @router.get("/users", summary="The users of the model",
+                openapi_extra=describe(N, CURSOR))  # fmt: skip
+    async def get_users(request: Request) -> Response:
+        names, after = page(snapshot_of(request).user_ids, *check_cursor(request))
+        return in_json({"Cursor": after, "Users": [{"UserId": raw} for raw in names]})
 
-    @router.put(
-        "/feedback",
-        summary="Adds feedback; what is there already is overwritten",
-        openapi_extra=body_of(FEEDBACK),
-    )
-    async def overwrite_feedback(request: Request) -> dict[str, int]:
-        return await insert(request, True)
-
-    @router.get("/users", summary="The users of the model")
-    def get_users(request: Request, n: N = 10, cursor: Cursor = "") -> dict[str, Any]:
-        check_names(request, frozenset({"n", "cursor"}))
-        names, after = page(snapshot_of(request).user_ids, n, cursor)
-        return {"Cursor": after, "Users": [{"UserId": raw} for raw in names]}
-
-    @router.get("/items", summary="The items of the model")
-    def get_items(request: Request, n: N = 10, cursor: Cursor = "") -> dict[str, Any]:
-        check_names(request, frozenset({"n", "cursor"}))
-        names, after = page(snapshot_of(request).item_ids, n, cursor)
+    @router.get("/items", summary="The items of the model",
+                openapi_extra=describe(N, CURSOR))  # fmt: skip
+    async def get_items(request: Request) -> Response:
+        names, after = page(snapshot_of(request).item_ids, *check_cursor(request))
         live.follow_hidden()
         items = [{"ItemId": raw, "IsHidden": raw in live.hidden} for raw in names]
-        return {"Cursor": after, "Items": items}
+        return in_json({"Cursor": after, "Items": items})
 
-    @router.get("/item/{item_id:path}", summary="An item")
-    def get_item(
-        request: Request, item: Annotated[str, Path(alias="item_id")]
-    ) -> dict[str, Any]:
-        check_known(request, item)
+    @router.get("/item/{item_id:path}", summary="An item",
+                openapi_extra=describe(path="item_id"))  # fmt: skip
+    async def get_item(request: Request) -> Response:
+        check_names(request)
+        item = known_item(request)
         live.follow_hidden()
-        return {"ItemId": item, "IsHidden": item in live.hidden}
+        return in_json({"ItemId": item, "IsHidden": item in live.hidden})
 
-    schema = {"type": "object", "properties": {"IsHidden": {"type": "boolean"}}}
-
-    @router.patch(
-        "/item/{item_id:path}",
-        summary="Hides an item from all lists, or brings it back",
-        openapi_extra=body_of(schema),
-    )
-    async def patch_item(
-        request: Request, item: Annotated[str, Path(alias="item_id")]
-    ) -> dict[str, int]:
-        body = await read_json(request)
+    @router.patch("/item/{item_id:path}", summary="Hides an item, or brings it back",
+                  openapi_extra=describe(path="item_id", body=HIDDEN))  # fmt: skip
+    async def patch_item(request: Request) -> Response:
+        check_names(request)
+        body, item = await read_json(request), known_item(request)
         if not isinstance(body, dict) or set(body) != {"IsHidden"}:
+            raise refuse(f"Expected an object with 'IsHidden' only (got {shown(body)})")
+        is_hidden = body["IsHidden"]
+        if not isinstance(is_hidden, bool):
             raise refuse(
-                f"Expected an object with 'IsHidden' alone (got {shown(body)})"
+                f"Expected 'IsHidden' as true or false (got {shown(is_hidden)})"
             )
-        if not isinstance(body["IsHidden"], bool):
-            got = shown(body["IsHidden"])
-            raise refuse(f"Expected 'IsHidden' as true or false (got {got})")
+        await run_sync(live.store.hide, item, is_hidden, limiter=writers)
+        return in_json({"RowAffected": 1})
 
-        def hide() -> None:
-            check_known(request, item)
-            live.store.hide(item, body["IsHidden"])
-
-        await run_sync(hide, limiter=writers)
-        return {"RowAffected": 1}
-
-    def check_known(request: Request, item: str) -> None:
-        if not live.is_known(check_id("item_id", item), snapshot_of(request)):
+    def known_item(request: Request) -> str:
+        item = check_id("item_id", request.path_params["item_id"])
+        if not live.is_known(item, snapshot_of(request)):
             raise refuse(f"Expected a known item (got {shown(item)})", 404)
+        return item
 
     return router
 
 
-def page(ids: Any, n: int, cursor: str) -> tuple[list[str], str]:
+def page(ids: Ids, n: int, start: int) -> tuple[list[str], str]:
     """Some ids, and where the next ones start; empty after the last."""
-    start = int(cursor or 0)
     stop = min(start + n, len(ids))
     names = [ids[i] for i in range(start, stop)]
     return names, str(stop) if stop < len(ids) else ""

@@ -86,10 +86,11 @@ class Snapshot:
         *Cost:* O(D) an item.
         """
         items = torch.tensor([0, liked.numel()]), liked
-        degree = 0 if user is None else self.seen(user).numel()
-        if degree == 0:
+        if user is None:
             return self.fold_in(items)[0]
-        return self.fold_in(items, torch.tensor([user]), torch.tensor([degree]))[0]
+        seen = self.seen(user)
+        rows = torch.tensor([0, seen.numel()]), seen
+        return self.fold_in(items, torch.tensor([user]), rows)[0]
 
     def search(self, query: Tensor, k: int, exclude: Tensor) -> tuple[Tensor, Tensor]:
         """The best items for the vector of a user, without some.

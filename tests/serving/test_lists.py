@@ -67,7 +67,8 @@ def test_feedback_changes_the_next_list(client, run):
     degree = torch.bincount(run.split.train.item, minlength=NUM_ITEMS).float()
     fold_in = FoldIn(run.vectors, degree, alpha=0.1)
     one = torch.tensor([0])
-    row = fold_in((torch.tensor([0, 2]), liked), one, torch.tensor([4]))
+    seen = torch.tensor([0, 4]), run.seen[1][:4]
+    row = fold_in((torch.tensor([0, 2]), liked), one, seen)
     scores = run.vectors.item @ row[0] + run.vectors.item_bias
     expected = [item_id(i) for i in scores.argsort(descending=True).tolist()]
     assert second.json() == [i for i in expected if i in second.json()]
