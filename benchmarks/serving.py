@@ -4,18 +4,19 @@
 
 Starts the server in processes of its own on this machine, and asks it by
 `benchmarks/load.py`, which takes part of the same processor. The interactions are those
-of the set, the vectors random ones of length 1: times do not depend on how good they are;
---run serves a trained run instead. Each line has the time of the bare ranking beside it
-(`bare_ms`): the median of the server's own call for one user's list, in one thread and
-with nothing around it.
+of the set, the vectors random ones of length 1: times do not depend on how good they
+are; --run serves a trained run instead. `bare_ms` is what a list takes without a
+server: the median of `top_k` for one user, in one thread with nothing beside it;
+`search_ms` the same of the server's own search.
 
 * load: for each number of workers and clients.
 * refresh: 8 clients, while new versions are published.
 * crash: 8 clients, a tenth of whose requests are feedback, while the server and its
   workers are killed by SIGKILL at once, and started again at once. Requests that lose
   their connection, or are refused one, are sent again until they are answered, as any
-  client must; `failed` are those that got another answer than 200 or none, `retried` those
-  that were sent more than once, `lost` acknowledged feedback that is not in the store.
+  client must; `failed` are those that got another answer than 200 or none, `retried`
+  those that were sent more than once, `lost` acknowledged feedback that is not in the
+  store, `down_s` the longest time without an answer.
 """
 
 import argparse
@@ -27,16 +28,18 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from sets import HELP, load_split
 from torch.nn.functional import normalize
 
-from ltgnn_pyg.retrieval import Vectors
+from ltgnn_pyg.retrieval import Vectors, top_k
 from ltgnn_pyg.run_folder import RunFolder
 from ltgnn_pyg.serving import publish
 from ltgnn_pyg.serving.feedback_store import FeedbackStore
@@ -60,7 +63,7 @@ import sys
 from ltgnn_pyg.serving import serve
 serve(sys.argv[1], port=int(sys.argv[2]), workers=int(sys.argv[3]))
 """
-FEW = 8  # Clients while things happen.
+FEW, NUM = 8, 500  # Clients while things happen; users of the bare ranking.
 
 
 def make_run(folder: Path) -> Path:
@@ -75,17 +78,27 @@ def make_run(folder: Path) -> Path:
     return RunFolder.write(folder, vectors, split, {"model": {"alpha": 0.1}}).path
 
 
-def bare_ms(snapshot: Snapshot) -> float:
-    """The median milliseconds of a user's list, of nothing but its ranking."""
-    generator = torch.Generator().manual_seed(0)
-    num = snapshot.vectors.num_users
+def median_ms(make: Callable[[int], Any]) -> float:
+    """The median milliseconds of a call for each of some users."""
     times = []
-    for user in torch.randint(num, (500,), generator=generator).tolist():
-        row, seen = snapshot.vectors.user[user], snapshot.seen(user)
+    for user in range(NUM):
         start = time.perf_counter()
-        snapshot.search(row, 10, seen)
+        make(user)
         times.append(time.perf_counter() - start)
-    return round(1000 * median(times[50:]), 3)
+    return round(1000 * median(times[NUM // 10 :]), 3)
+
+
+def bare(snapshot: Snapshot) -> dict[str, float]:
+    """What a list takes without a server."""
+    rows, seen = snapshot.vectors, [snapshot.seen(user) for user in range(NUM)]
+    some = Vectors(rows.user[:NUM], rows.item, rows.item_bias)
+    num = torch.tensor([0, *(len(items) for items in seen)])
+    exclude = num.cumsum(0), torch.cat(seen)
+    users = torch.arange(NUM).split(1)
+    return {
+        "bare_ms": median_ms(lambda u: top_k(some, 10, user=users[u], exclude=exclude)),
+        "search_ms": median_ms(lambda u: snapshot.search(some.user[u], 10, seen[u])),
+    }
 
 
 class Server:
@@ -122,7 +135,7 @@ class Server:
 
 
 @contextmanager
-def serving(path: Path, workers: int):  # noqa: ANN201
+def serving(path: Path, workers: int) -> Iterator[Server]:
     """A server that is gone in the end."""
     server = Server(path, workers)
     try:
@@ -144,7 +157,9 @@ def result(process: subprocess.Popen) -> dict:
     out, _ = process.communicate()
     if process.returncode:
         raise SystemExit("Expected clients that end well; see above")
-    return json.loads(out)
+    seen = json.loads(out)
+    wrong = seen["failed"]
+    return {**seen, "failed": len(wrong), "answers": sorted(set(wrong))}
 
 
 def write(line: dict) -> None:
@@ -166,8 +181,8 @@ with TemporaryDirectory() as temporary:
     some = torch.randint(snapshot.vectors.num_users, (5000,), generator=generator)
     users.write_text("\n".join(snapshot.user_ids[u] for u in some.tolist()))
     about = {
-        "benchmark": "serving", "dataset": str(args.run and "run" or args.dataset),
-        "num_users": snapshot.vectors.num_users, "num_items": snapshot.vectors.num_items,
+        "benchmark": "serving", "dataset": "run" if args.run else args.dataset,
+        "num_users": len(snapshot.user_ids), "num_items": len(snapshot.item_ids),
         "embedding_dim": snapshot.vectors.dim, "threads": args.threads,
         "cores": os.cpu_count(),
     }  # fmt: skip
@@ -176,9 +191,9 @@ with TemporaryDirectory() as temporary:
         with serving(store, workers) as server:
             result(clients(server, users, FEW, 1.0))  # Warms up.
             for num in args.clients:
-                about["bare_ms"] = bare_ms(snapshot)  # With nothing beside it.
+                about |= bare(snapshot)  # With nothing beside it.
                 seen = result(clients(server, users, num, args.seconds))
-                seen = {k: v for k, v in seen.items() if k not in ("acknowledged",)}
+                del seen["acknowledged"]
                 write({**about, "section": "load", "workers": workers, **seen})
 
             process = clients(server, users, FEW, args.seconds)
@@ -200,6 +215,8 @@ with TemporaryDirectory() as temporary:
             seen = result(process)
             kept = {item for _, item, _ in FeedbackStore(store).since(0)}
             named = [item for _, item in seen.pop("acknowledged")]
-            line = {"section": "crash", "workers": workers, "acknowledged": len(named),
-                    "lost": len(set(named) - kept)}  # fmt: skip
+            line = {
+                "section": "crash", "workers": workers, "acknowledged": len(named),
+                "lost": len(set(named) - kept), "down_s": seen["longest_gap_s"],
+            }  # fmt: skip
             write({**about, **line, **seen})

@@ -21,8 +21,8 @@ class FoldIn:
 
     is the row of :math:`(1 - \alpha) \hat{A} Z + \alpha X`, the fixed point of
     `"Predict then Propagate" <https://arxiv.org/abs/1810.05997>`_, over the graph with
-    the new edges; the other rows of :math:`Z` are held fixed and :math:`\mathbf{x}_u` is
-    scaled as :math:`\mathbf{z}_u`. A new user has the second term alone.
+    the new edges; the other rows of :math:`Z` are held fixed and :math:`\mathbf{x}_u`
+    is scaled as :math:`\mathbf{z}_u`. A new user has the second term alone.
 
     Rows of objectives that score by cosine have the length 1: what they had before is
     not known any more. There :math:`\mathbf{z}_u` is given the length of its own row
@@ -103,8 +103,8 @@ class FoldIn:
             return self._finish(self._propagate(items, 1.0, 0.0))
         if user.numel() != num or seen[0].numel() != num + 1:
             raise ValueError(
-                f"Expected as many users in 'user' and 'seen' as in 'items', {num} (got "
-                f"{user.numel()} and {seen[0].numel() - 1}); pass a row for each"
+                f"Expected as many users in 'user' and 'seen' as in 'items', {num} "
+                f"(got {user.numel()} and {seen[0].numel() - 1}); pass a row for each"
             )
         degree = seen[0].diff().to(self.degree)
         kept = (degree / (degree + items[0].diff()).clamp(min=1.0)).sqrt()

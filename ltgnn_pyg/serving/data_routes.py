@@ -30,13 +30,19 @@ def data_routes(live: Live) -> APIRouter:
     # Who waits for the disk does not keep others from ranking.
     writers = CapacityLimiter(4)
 
-    @router.post("/feedback", summary="Adds feedback; what is there already stays",
-                 openapi_extra=describe(body=FEEDBACK))  # fmt: skip
+    @router.post(
+        "/feedback",
+        summary="Adds feedback; what is there already stays",
+        openapi_extra=describe(body=FEEDBACK),
+    )
     async def insert_feedback(request: Request) -> Response:
         return await insert(request, overwrite=False)
 
-    @router.put("/feedback", summary="Adds feedback, over what is there already",
-                openapi_extra=describe(body=FEEDBACK))  # fmt: skip
+    @router.put(
+        "/feedback",
+        summary="Adds feedback, over what is there already",
+        openapi_extra=describe(body=FEEDBACK),
+    )
     async def overwrite_feedback(request: Request) -> Response:
         return await insert(request, overwrite=True)
 
@@ -46,30 +52,38 @@ def data_routes(live: Live) -> APIRouter:
         count = await run_sync(live.store.insert, rows, overwrite, limiter=writers)
         return in_json({"RowAffected": count})
 
-    @router.get("/users", summary="The users of the model",
-                openapi_extra=describe(N, CURSOR))  # fmt: skip
+    @router.get(
+        "/users", summary="The users of the model", openapi_extra=describe(N, CURSOR)
+    )
     async def get_users(request: Request) -> Response:
         names, after = page(snapshot_of(request).user_ids, *check_cursor(request))
         return in_json({"Cursor": after, "Users": [{"UserId": raw} for raw in names]})
 
-    @router.get("/items", summary="The items of the model",
-                openapi_extra=describe(N, CURSOR))  # fmt: skip
+    @router.get(
+        "/items", summary="The items of the model", openapi_extra=describe(N, CURSOR)
+    )
     async def get_items(request: Request) -> Response:
         names, after = page(snapshot_of(request).item_ids, *check_cursor(request))
         live.follow_hidden()
         items = [{"ItemId": raw, "IsHidden": raw in live.hidden} for raw in names]
         return in_json({"Cursor": after, "Items": items})
 
-    @router.get("/item/{item_id:path}", summary="An item",
-                openapi_extra=describe(path="item_id"))  # fmt: skip
+    @router.get(
+        "/item/{item_id:path}",
+        summary="An item",
+        openapi_extra=describe(path="item_id"),
+    )
     async def get_item(request: Request) -> Response:
         check_names(request)
         item = known_item(request)
         live.follow_hidden()
         return in_json({"ItemId": item, "IsHidden": item in live.hidden})
 
-    @router.patch("/item/{item_id:path}", summary="Hides an item, or brings it back",
-                  openapi_extra=describe(path="item_id", body=HIDDEN))  # fmt: skip
+    @router.patch(
+        "/item/{item_id:path}",
+        summary="Hides an item, or brings it back",
+        openapi_extra=describe(path="item_id", body=HIDDEN),
+    )
     async def patch_item(request: Request) -> Response:
         check_names(request)
         body, item = await read_json(request), known_item(request)

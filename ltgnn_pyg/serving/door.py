@@ -6,6 +6,8 @@ import logging
 from time import perf_counter
 from typing import Any
 
+from starlette.requests import ClientDisconnect
+
 from ltgnn_pyg.serving.current import Current
 from ltgnn_pyg.serving.metrics import Metrics
 
@@ -32,6 +34,7 @@ class Door:
         self.key = None if api_key is None else api_key.encode()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answers a request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -55,6 +58,8 @@ class Door:
                 await self.app(scope, receive, answer)
             else:
                 await _say(answer, 401, "Expected the key in 'X-API-Key'")
+        except ClientDisconnect:  # Nobody is left to be told.
+            status = 499
         except Exception:
             log.exception("An error in answering %s", ascii(path))
             if status:  # Half an answer cannot be mended.

@@ -46,8 +46,11 @@ def list_routes(live: Live, num_threads: int) -> APIRouter:
             return make()
         return await run_sync(make, limiter=limiter)
 
-    @router.get("/recommend/{user_id:path}", summary="A list for a user",
-                openapi_extra=describe(*PAGE, LAMBDA, VERSION, path="user_id"))  # fmt: skip
+    @router.get(
+        "/recommend/{user_id:path}",
+        summary="A list for a user",
+        openapi_extra=describe(*PAGE, LAMBDA, VERSION, path="user_id"),
+    )
     async def get_recommend(request: Request) -> Response:
         snapshot, page = snapshot_of(request), check_page(request, "lambda")
         user = check_id("user_id", request.path_params["user_id"])
@@ -55,29 +58,45 @@ def list_routes(live: Live, num_threads: int) -> APIRouter:
         feedback = live.store.of_user(user)
 
         def make() -> Response:
-            stop = page.offset + page.n
-            options = {"user": user, "feedback": feedback, "relevance": page.relevance}
-            entries = recommend(snapshot, live, stop, **options)
+            entries = recommend(
+                snapshot,
+                live,
+                page.offset + page.n,
+                user=user,
+                feedback=feedback,
+                relevance=page.relevance,
+            )
             return answer(entries[page.offset :], scores)
 
         return await ranked(make)
 
-    @router.post("/session/recommend", summary="A list from feedback that is not kept",
-                 openapi_extra=describe(*PAGE, LAMBDA, body=FEEDBACK))  # fmt: skip
+    @router.post(
+        "/session/recommend",
+        summary="A list from feedback that is not kept",
+        openapi_extra=describe(*PAGE, LAMBDA, body=FEEDBACK),
+    )
     async def session_recommend(request: Request) -> Response:
         snapshot, page = snapshot_of(request), check_page(request, "lambda")
         rows = parse_feedback(await read_json(request), with_user=False)
         feedback = [(row.type, row.item) for row in rows]
 
         def make() -> Response:
-            stop = page.offset + page.n
-            options = {"feedback": feedback, "relevance": page.relevance}
-            return answer(recommend(snapshot, live, stop, **options)[page.offset :])
+            entries = recommend(
+                snapshot,
+                live,
+                page.offset + page.n,
+                feedback=feedback,
+                relevance=page.relevance,
+            )
+            return answer(entries[page.offset :])
 
         return await ranked(make)
 
-    @router.get("/item-to-item/{name}/{item_id:path}", summary="Similar items",
-                openapi_extra=describe(*PAGE, path="item_id", name=NEIGHBORS))  # fmt: skip
+    @router.get(
+        "/item-to-item/{name}/{item_id:path}",
+        summary="Similar items",
+        openapi_extra=describe(*PAGE, path="item_id", name=NEIGHBORS),
+    )
     async def item_to_item(request: Request) -> Response:
         snapshot, page = snapshot_of(request), check_page(request)
         check_list(request, NEIGHBORS)
@@ -94,8 +113,11 @@ def list_routes(live: Live, num_threads: int) -> APIRouter:
 
         return await ranked(make)
 
-    @router.get("/user-to-user/{name}/{user_id:path}", summary="Similar users",
-                openapi_extra=describe(*PAGE, path="user_id", name=NEIGHBORS))  # fmt: skip
+    @router.get(
+        "/user-to-user/{name}/{user_id:path}",
+        summary="Similar users",
+        openapi_extra=describe(*PAGE, path="user_id", name=NEIGHBORS),
+    )
     async def user_to_user(request: Request) -> Response:
         snapshot, page = snapshot_of(request), check_page(request)
         check_list(request, NEIGHBORS)
@@ -111,13 +133,17 @@ def list_routes(live: Live, num_threads: int) -> APIRouter:
 
         return await ranked(make)
 
-    @router.get("/latest", summary="Items first taken last",
-                openapi_extra=describe(*PAGE))  # fmt: skip
+    @router.get(
+        "/latest", summary="Items first taken last", openapi_extra=describe(*PAGE)
+    )
     async def latest(request: Request) -> Response:
         return await not_personal(request, live.latest, "latest")
 
-    @router.get("/non-personalized/{name}", summary="Items taken most often of late",
-                openapi_extra=describe(*PAGE, name=POPULAR))  # fmt: skip
+    @router.get(
+        "/non-personalized/{name}",
+        summary="Items taken most often of late",
+        openapi_extra=describe(*PAGE, name=POPULAR),
+    )
     async def popular(request: Request) -> Response:
         check_list(request, POPULAR)
         return await not_personal(request, live.popular, POPULAR)
@@ -134,8 +160,11 @@ def list_routes(live: Live, num_threads: int) -> APIRouter:
 
         return await ranked(make)
 
-    @router.post("/similarity", summary="The cosines of items: how diverse a list is",
-                 openapi_extra=describe(body=NAMES))  # fmt: skip
+    @router.post(
+        "/similarity",
+        summary="The cosines of items: how diverse a list is",
+        openapi_extra=describe(body=NAMES),
+    )
     async def similarity(request: Request) -> Response:
         snapshot = snapshot_of(request)
         check_names(request)

@@ -2,6 +2,7 @@
 
 import os
 from bisect import bisect_left
+from mmap import mmap
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -28,27 +29,25 @@ class Metrics:
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         self.folder = Path(mkdtemp(prefix="ltgnn_") if folder is None else folder)
-        path = self.folder / f"{os.getpid()}.f64"
-        size = (len(ROUTES), WIDTH)
-        mode = "r+" if path.exists() else "w+"
-        self.rows = np.memmap(path, np.float64, mode, shape=size)
+        size = len(ROUTES) * WIDTH * 8
+        with open(self.folder / f"{os.getpid()}.f64", "ab+") as file:
+            file.truncate(size)  # Zeros, or what a process of this number counted.
+            self.numbers = memoryview(mmap(file.fileno(), size)).cast("d")
 
     def count(self, path: str, status: int, seconds: float) -> None:
         """Counts one answer."""
         name = path[5:].split("/", 1)[0] if path.startswith("/api/") else path[1:7]
         route = ROUTES.index(name) if name in ROUTES else len(ROUTES) - 1
-        row = self.rows[route]
-        row[status // 100 - 2] += 1.0
-        row[len(STATUSES) + bisect_left(BOUNDS, seconds)] += 1.0
-        row[-1] += seconds
+        numbers, row = self.numbers, route * WIDTH
+        numbers[row + status // 100 - 2] += 1.0
+        numbers[row + len(STATUSES) + bisect_left(BOUNDS, seconds)] += 1.0
+        numbers[row + WIDTH - 1] += seconds
 
     def total(self) -> np.ndarray:
-        """The numbers of all workers."""
-        files = self.folder.glob("*.f64")
-        return sum(
-            (np.fromfile(f).reshape(len(ROUTES), WIDTH) for f in files),
-            np.zeros((len(ROUTES), WIDTH)),
-        )
+        """The numbers of all workers, a row for each route."""
+        files = [np.fromfile(path) for path in self.folder.glob("*.f64")]
+        total: np.ndarray = np.sum(files, axis=0).reshape(len(ROUTES), WIDTH)
+        return total
 
     def text(self, version: str, num_feedback: int) -> str:
         """The numbers in Prometheus' form."""

@@ -1,6 +1,6 @@
 """From a user, or what somebody has just liked, to a list that is never short."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -59,11 +59,11 @@ def recommend(
     if feedback:
         known = {raw: snapshot.item_index(raw) for _, raw in feedback}
         touched = torch.cat([seen, _long(i for i in known.values() if i is not None)])
-        old = set(seen.tolist())
-        liked = {known[raw] for type_, raw in feedback if type_ not in NEUTRAL}
-        liked = [i for i in liked if i is not None and i not in old]
-        if liked:
-            query, source = snapshot.folded(_long(liked), index), "fold-in"
+        old = {None, *seen.tolist()}
+        liked = {known[raw]: None for kind, raw in feedback if kind not in NEUTRAL}
+        fresh = [i for i in liked if i not in old]
+        if fresh:
+            query, source = snapshot.folded(_long(fresh), index), "fold-in"
     if query is None and index is not None and seen.numel() > 0:
         query = snapshot.vectors.user[index]
     exclude = torch.cat([touched, live.hidden_items(snapshot)])
@@ -114,5 +114,5 @@ def mmr(item: Tensor, score: Tensor, k: int, relevance: float) -> Tensor:
     return _long(order)
 
 
-def _long(values: object) -> Tensor:
-    return torch.tensor(list(values), dtype=torch.long)  # type: ignore[call-overload]
+def _long(values: Iterable[int | None]) -> Tensor:
+    return torch.tensor(list(values), dtype=torch.long)

@@ -41,9 +41,9 @@ def serve(
         serve("run")  # Then open http://127.0.0.1:8000
 
     The paths are those of `Gorse <https://gorse.io>`_, a list at
-    :obj:`/api/recommend/{user-id}?n=10`; :obj:`/docs` shows all of them, :obj:`/` is a
-    page to try them by. Feedback posted to :obj:`/api/feedback` is on the disk before it
-    is acknowledged, and changes the next list. A model that
+    :obj:`/api/recommend/{user_id}?n=10`; :obj:`/docs` shows all of them, :obj:`/` is a
+    page to try them by. Feedback posted to :obj:`/api/feedback` is on the disk before
+    it is acknowledged, and changes the next list. A model that
     :func:`~ltgnn_pyg.serving.publish` adds to the folder is taken up while requests go
     on.
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ltgnn_pyg.retrieval import FoldIn, Scorer, Vectors, top_k
+from ltgnn_pyg.retrieval import FoldIn
 from ltgnn_pyg.run_folder import WEIGHTS, RunFolder
 from ltgnn_pyg.serving.tables import ensure_tables, open_tables
 from ltgnn_pyg.serving.versions import check, checksum
@@ -49,7 +49,7 @@ class Snapshot:
 
     @classmethod
     def of_version(cls, folder: Path) -> "Snapshot":
-        """Opens a version that :func:`~ltgnn_pyg.serving.publish` wrote, if it is whole.
+        """Opens what :func:`~ltgnn_pyg.serving.publish` wrote, if it is whole.
 
         Raises:
             ValueError: If it is not.
@@ -105,11 +105,9 @@ class Snapshot:
 
         *Cost:* O(I D).
         """
-        ptr = torch.tensor([0, exclude.numel()])
-        query = _Query(query.unsqueeze(0), self.vectors)
-        score, item = top_k(query, k, exclude=(ptr, exclude))
-        found = item[0] >= 0
-        return score[0][found], item[0][found]
+        item, bias = self.vectors.item, self.vectors.item_bias
+        score = item.mv(query) if bias is None else torch.addmv(bias, item, query)
+        return _best(score, k, exclude)
 
     def similar(
         self, side: str, query: Tensor, k: int, exclude: Tensor
@@ -124,13 +122,9 @@ class Snapshot:
 
         *Cost:* O(U D) or O(I D).
         """
-        rows = getattr(self.vectors, side)
+        rows = self.vectors.user if side == "user" else self.vectors.item
         norm = (self._norms[side] * query.norm()).clamp(min=1e-12)
-        cosine = (rows @ query) / norm
-        cosine[exclude] = -torch.inf
-        score, index = cosine.topk(min(k, cosine.numel()))
-        found = score > -torch.inf
-        return score[found], index[found]
+        return _best(rows.mv(query) / norm, k, exclude)
 
     def cosine(self, items: list[int | None]) -> list[list[float | None]]:
         """The cosines between some items, :obj:`None` for those it does not know.
@@ -148,30 +142,9 @@ class Snapshot:
         ]  # fmt: skip
 
 
-class _Query(Scorer):
-    """The vector of a user who has no row in the tables."""
-
-    def __init__(self, user: Tensor, vectors: Vectors) -> None:
-        self.user, self.vectors = user, vectors
-
-    @property
-    def num_users(self) -> int:
-        return self.user.size(0)
-
-    @property
-    def num_items(self) -> int:
-        return self.vectors.num_items
-
-    @property
-    def device(self) -> torch.device:
-        return self.user.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.vectors.dtype
-
-    def score(self, user: Tensor, out: Tensor | None = None) -> Tensor:
-        row, item, bias = self.user[user], self.vectors.item, self.vectors.item_bias
-        if bias is None:
-            return torch.mm(row, item.t(), out=out)
-        return torch.addmm(bias, row, item.t(), out=out)
+def _best(score: Tensor, k: int, exclude: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest scores and where they are, but for some."""
+    score[exclude] = -torch.inf
+    value, index = score.topk(min(k, score.numel()))
+    found = value > -torch.inf
+    return value[found], index[found]

@@ -28,8 +28,8 @@ def publish(run: str | os.PathLike[str], store: str | os.PathLike[str]) -> str:
     The files of the run are copied to a new folder, :obj:`models/000002`, with their
     checksums. When they are on the disk, the file :obj:`models/CURRENT` is replaced by
     one that names it: a crash at any moment leaves the one version or the other. The
-    version before stays, to go back to by a :obj:`CURRENT` that names it; older ones are
-    removed.
+    version before stays, to go back to by a :obj:`CURRENT` that names it; older ones
+    are removed.
 
     Args:
         run (str): The folder of a finished run, see
@@ -145,8 +145,8 @@ def check(folder: Path) -> None:
         ) from error
     if wrong:
         raise ValueError(
-            f"Expected the files of '{folder.name}' as they were published (got another "
-            f"{', '.join(wrong)}); publish it anew"
+            f"Expected the files of '{folder.name}' as they were published (got "
+            f"another {', '.join(wrong)}); publish it anew"
         )
 
 

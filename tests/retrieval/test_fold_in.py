@@ -2,8 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ltgnn_pyg.nn.conv import exact_coefficients
 from ltgnn_pyg.adjacency import normalized_adj
+from ltgnn_pyg.nn.conv import exact_coefficients
 from ltgnn_pyg.polynomial import polynomial
 from ltgnn_pyg.retrieval import FoldIn, Vectors
 from tests.dense import dense_adj

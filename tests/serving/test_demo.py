@@ -40,6 +40,8 @@ class Browser:
             os.close(fd)
         os.close(read)
         os.close(write)
+        self.watchdog = threading.Timer(60, self.process.kill)
+        self.watchdog.start()
         self.number, self.events, self.session = 0, [], None
         self.rest = b""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
@@ -83,6 +85,7 @@ class Browser:
         raise AssertionError(expression)
 
     def close(self):
+        self.watchdog.cancel()
         self.process.kill()
         self.process.wait()
         os.close(self.into)
@@ -100,7 +103,8 @@ def address(tmp_path):
     thread.start()
     while not server.started:
         time.sleep(0.01)
-    yield "http://127.0.0.1:%d" % server.servers[0].sockets[0].getsockname()[1]
+    _, port = server.servers[0].sockets[0].getsockname()
+    yield f"http://127.0.0.1:{port}"
     server.should_exit = True
     thread.join()
 

@@ -48,7 +48,8 @@ def test_ids(client, user):
 @pytest.mark.parametrize("path", [
     "/api/item-to-item/neighbors/unheard", "/api/user-to-user/neighbors/unheard",
     "/api/item-to-item/other/i1", "/api/non-personalized/other", "/api/item/unheard",
-    "/nothing", "/api/recommend/a%0Ab", "/api/recommend/", "/api/../etc/passwd", "/static/x",
+    "/nothing", "/api/recommend/a%0Ab", "/api/recommend/", "/api/../etc/passwd",
+    "/static/x",
 ])  # fmt: skip
 def test_what_is_not_there(client, path):
     answer = client.get(path)
