@@ -1,7 +1,7 @@
 """Where a method is ahead: for users and items of few interactions, or of many?
 
-    python benchmarks/tail.py --root data --dataset gowalla --setting here \
-        --models popularity ease mf lightgcn ltgnn --json benchmarks/results/models.jsonl
+    python benchmarks/tail.py --root data --dataset gowalla \
+        --models popularity ease mf lightgcn ltgnn --json results/models.jsonl
 
 prints, of lines that models.py has made, recall@20 by fifths of the users and of the
 items, ordered by their number of known interactions: of the users, a fifth each; of the
@@ -88,7 +88,8 @@ def main() -> None:
         )  # fmt: skip
         if same and line["model"] in args.models:
             found[line["model"]] = line
-    if missing := set(args.models) - set(found):
+    missing = sorted(set(args.models) - set(found))
+    if missing:
         raise SystemExit(
             f"Expected a line of {sorted(missing)} in {args.json} (got none)"
         )

@@ -1,0 +1,144 @@
+"""Asks a server on this machine for lists, by several clients at once.
+
+    python benchmarks/load.py --port 8000 --users users.txt --clients 8 --seconds 5
+
+Clients come 20 ms after each other, each over a connection that it keeps; when all are
+there, the time starts. Each asks anew as soon as it has its answer. What they saw is
+printed as one line of JSON. With --posts some requests are feedback. A request whose
+connection ends or is refused is sent again, every 20 ms and for a minute at most; it
+counts as retried, with its time from the first try, and as failed if it never gets an
+answer or gets one other than 200. Nothing but the standard library, so that it takes
+little of the machine that it measures.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import time
+from itertools import pairwise
+from pathlib import Path
+from urllib.parse import quote
+
+parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+parser.add_argument("--port", type=int, required=True)
+parser.add_argument("--users", type=Path, required=True, help="ids, one a line")
+parser.add_argument("--clients", type=int, default=8)
+parser.add_argument("--seconds", type=float, default=5.0)
+parser.add_argument("--posts", type=float, default=0.0, help="share of feedback")
+parser.add_argument("--seed", type=int, default=0)
+PATIENCE, APART = 60.0, 0.02  # Seconds.
+LENGTH, VERSION = b"\r\ncontent-length: ", b"\r\nx-model-version: "
+
+
+class Link(asyncio.Protocol):
+    """A connection that carries one request at a time."""
+
+    def connection_made(self, transport):
+        """Keeps it."""
+        self.transport, self.answer, self.data = transport, None, b""
+
+    def ask(self, request):
+        """Sends a request; its answer is to come."""
+        self.answer = asyncio.get_running_loop().create_future()
+        if self.transport.is_closing():
+            self.answer.set_exception(ConnectionResetError())
+        else:
+            self.transport.write(request)
+        return self.answer
+
+    def data_received(self, data):
+        """Looks whether the answer is there."""
+        self.data += data
+        end = self.data.find(b"\r\n\r\n")
+        if end < 0:
+            return
+        size = int(field(self.data, LENGTH))
+        if len(self.data) >= end + 4 + size:
+            head, self.data = self.data[:end], b""
+            self.answer.set_result(head)
+
+    def connection_lost(self, error):
+        """Tells who waits."""
+        if self.answer is not None and not self.answer.done():
+            self.answer.set_exception(ConnectionResetError())
+
+
+def field(head, name):
+    """The value of a header."""
+    start = head.index(name) + len(name)
+    end = head.find(b"\r", start)
+    return head[start:] if end < 0 else head[start:end]
+
+
+async def client(number, args, users, start, seen):
+    """Asks until the time is over."""
+    loop, link = asyncio.get_running_loop(), None
+    begin = start + APART * args.clients
+    await asyncio.sleep(APART * number)
+    draw, turn = random.Random(args.seed * 1000 + number), 0
+    while time.perf_counter() < begin + args.seconds:
+        user, turn = draw.choice(users), turn + 1
+        posted = draw.random() < args.posts
+        if posted:
+            item = f"new-{args.seed}-{number}-{turn}"
+            row = {"FeedbackType": "like", "UserId": user, "ItemId": item}
+            body = json.dumps([row])
+            request = (
+                f"POST /api/feedback HTTP/1.1\r\nHost: x\r\nContent-Type: "
+                f"application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+            ).encode()
+        else:
+            path = f"/api/recommend/{quote(user)}?n=10"
+            request = f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+        start, tries, head = time.perf_counter(), 0, b""
+        while time.perf_counter() - start < PATIENCE:
+            tries += 1
+            try:
+                if link is None:
+                    _, link = await loop.create_connection(Link, "127.0.0.1", args.port)
+                head = await link.ask(request)
+                break
+            except OSError:
+                head, link = b"", None
+                await asyncio.sleep(0.02)
+        done = time.perf_counter()
+        good = head.startswith(b"HTTP/1.1 200 ")
+        seen["retried"] += tries > 1
+        if not good:
+            answer = head[: head.find(b"\r")].decode(errors="replace")
+            seen["failed"].append(answer or "none")
+            continue
+        if posted:
+            seen["acknowledged"].append([user, item])
+        if start >= begin:
+            seen["times"].append(done - start)
+            seen["ends"].append(done)
+            version = field(head, VERSION).decode()
+            seen["versions"][version] = seen["versions"].get(version, 0) + 1
+    if link is not None:
+        link.transport.close()
+
+
+async def main(args):
+    """All clients, and what they saw."""
+    users = args.users.read_text().splitlines()
+    seen = {"times": [], "ends": [], "versions": {}, "acknowledged": []}
+    seen |= {"failed": [], "retried": 0}
+    start = time.perf_counter()
+    clients = (client(n, args, users, start, seen) for n in range(args.clients))
+    await asyncio.gather(*clients)
+    seconds = time.perf_counter() - start - APART * args.clients
+    times, ends = sorted(seen.pop("times")), sorted(seen.pop("ends"))
+    place = [int(share * (len(times) - 1)) for share in (0.5, 0.99, 1.0)]
+    p50, p99, most = (round(1000 * times[at], 3) for at in place)
+    gaps = (b - a for a, b in pairwise(ends))
+    return {
+        "clients": args.clients, "requests": len(times), "p50_ms": p50, "p99_ms": p99,
+        "max_ms": most, "rps": round(len(times) / seconds, 1),
+        "longest_gap_s": round(max(gaps, default=0.0), 3), **seen,
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    print(json.dumps(asyncio.run(main(parser.parse_args()))))

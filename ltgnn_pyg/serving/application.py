@@ -1,0 +1,89 @@
+"""The application: what is shared by its paths, and how it refuses."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from anyio.to_thread import run_sync
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from starlette.exceptions import HTTPException
+
+from ltgnn_pyg.serving.checks import shown, snapshot_of
+from ltgnn_pyg.serving.current import Current
+from ltgnn_pyg.serving.data_routes import data_routes
+from ltgnn_pyg.serving.door import Door
+from ltgnn_pyg.serving.feedback_store import FeedbackStore
+from ltgnn_pyg.serving.list_routes import list_routes
+from ltgnn_pyg.serving.live import Live
+from ltgnn_pyg.serving.metrics import Metrics
+from ltgnn_pyg.serving.versions import is_store
+from ltgnn_pyg.version import __version__
+
+DEMO = Path(__file__).with_name("demo.html")
+
+
+def application(
+    path: str | os.PathLike[str],
+    api_key: str | None = None,
+    metrics_folder: str | os.PathLike[str] | None = None,
+    num_threads: int | None = None,
+) -> FastAPI:
+    """See :func:`~ltgnn_pyg.serving.create_app`.
+
+    Args:
+        path (str): The folder of a run, or of versions.
+        api_key (str, optional): What requests must bring. (default: :obj:`None`)
+        metrics_folder (str, optional): Where the workers of one server count together.
+            If :obj:`None`, this one counts alone. (default: :obj:`None`)
+        num_threads (int, optional): How many lists are made at a time; more wait in a
+            row. If :obj:`None`, as many as there are cores. (default: :obj:`None`)
+    """
+    is_store(Path(path))
+    live = Live(FeedbackStore(path))
+    current, metrics = Current(path, live), Metrics(metrics_folder)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await run_sync(current.look)  # Nobody is let in before a model is there.
+        current.start()
+        yield
+        current.stop()
+
+    app = FastAPI(title="ltgnn_pyg", version=__version__, lifespan=lifespan)
+    app.add_middleware(Door, current=current, metrics=metrics, api_key=api_key)
+    app.include_router(list_routes(live, num_threads or os.cpu_count() or 1))
+    app.include_router(data_routes(live))
+    page = DEMO.read_bytes()
+
+    @app.get("/", include_in_schema=False)
+    async def demo() -> Response:
+        return HTMLResponse(page)
+
+    @app.get("/health/live", tags=["health"], summary="Whether the server runs")
+    async def is_live() -> dict[str, bool]:
+        return {"Live": True}
+
+    @app.get("/health/ready", tags=["health"], summary="Whether a model is loaded")
+    async def is_ready(request: Request) -> dict[str, bool]:
+        snapshot_of(request)
+        return {"Ready": True}
+
+    @app.get("/metrics", tags=["health"], summary="Figures for Prometheus")
+    async def get_metrics(request: Request) -> Response:
+        snapshot = request.scope["snapshot"]
+        version = "none" if snapshot is None else snapshot.version
+        return PlainTextResponse(metrics.text(version, live.num_feedback))
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> Response:
+        message = error.detail
+        if error.status_code == 404 and message == "Not Found":
+            message = f"Expected a path of /docs (got {shown(request.url.path)})"
+        if error.status_code == 405:
+            message = f"Expected another method than {shown(request.method)} here"
+        body = {"error": message}
+        return JSONResponse(body, error.status_code, error.headers)
+
+    return app

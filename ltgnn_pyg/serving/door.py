@@ -1,0 +1,86 @@
+"""What every request passes on its way in and every answer on its way out."""
+
+import hmac
+import json
+import logging
+from time import perf_counter
+from typing import Any
+
+from starlette.requests import ClientDisconnect
+
+from ltgnn_pyg.serving.current import Current
+from ltgnn_pyg.serving.metrics import Metrics
+
+FREE = frozenset({"/", "/health/live", "/health/ready"})  #: Without a key.
+log = logging.getLogger("ltgnn_pyg.serving")
+
+
+class Door:
+    """Asks for the key, hands each request the version it is answered from, names that
+    on the answer, counts it, and turns what nobody caught into a sentence.
+
+    Args:
+        app (callable): The ASGI application behind it.
+        current (Current): The version that is served.
+        metrics (Metrics): Where answers are counted.
+        api_key (str, optional): The key, in header :obj:`X-API-Key`.
+            (default: :obj:`None`)
+    """
+
+    def __init__(
+        self, app: Any, current: Current, metrics: Metrics, api_key: str | None = None
+    ) -> None:
+        self.app, self.current, self.metrics = app, current, metrics
+        self.key = None if api_key is None else api_key.encode()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answers a request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        start, status = perf_counter(), 0
+        snapshot = scope["snapshot"] = self.current.snapshot
+        version = b"none" if snapshot is None else snapshot.version.encode()
+
+        async def answer(message: Any) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    (b"x-model-version", version),
+                ]
+            await send(message)
+
+        path = scope["path"]
+        try:
+            if self._may_pass(path, scope["headers"]):
+                await self.app(scope, receive, answer)
+            else:
+                await _say(answer, 401, "Expected the key in 'X-API-Key'")
+        except ClientDisconnect:  # Nobody is left to be told.
+            status = 499
+        except Exception:
+            log.exception("An error in answering %s", ascii(path))
+            if status:  # Half an answer cannot be mended.
+                raise
+            await _say(answer, 500, "Something went wrong here; the log says what")
+        finally:
+            self.metrics.count(path, status or 500, perf_counter() - start)
+
+    def _may_pass(self, path: str, headers: list[tuple[bytes, bytes]]) -> bool:
+        if self.key is None or path in FREE:
+            return True
+        given = next((v for k, v in headers if k == b"x-api-key"), b"")
+        return hmac.compare_digest(given, self.key)
+
+
+async def _say(send: Any, status: int, message: str) -> None:
+    body = json.dumps({"error": message}).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    start = {"type": "http.response.start", "status": status, "headers": headers}
+    await send(start)
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,67 @@
+"""A small trained model, and a client of what serves it."""
+
+import time
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("fastapi")
+pytest.importorskip("httpx")
+
+from ltgnn_pyg.datasets import Interactions, Split
+from ltgnn_pyg.retrieval import Vectors
+from ltgnn_pyg.run_folder import RunFolder
+from ltgnn_pyg.serving import create_app
+
+NUM_USERS, NUM_ITEMS = 12, 30
+
+
+def item_id(index):
+    """Ids that a path must carry whole."""
+    return "ä/ 7?" if index == 7 else f"i{index}"
+
+
+def make_run(folder, seed=0, unit=True):
+    """A run whose user u has taken items u, u + 1, ..., but the last user none."""
+    generator = torch.Generator().manual_seed(seed)
+    user = torch.arange(NUM_USERS - 1).repeat_interleave(4)
+    item = (user + torch.arange(4).repeat(NUM_USERS - 1)) % NUM_ITEMS
+    times = torch.arange(user.numel()).double() + 100.0
+    names = {
+        "user_ids": np.array([f"u{u}" for u in range(NUM_USERS)], dtype=object),
+        "item_ids": np.array([item_id(i) for i in range(NUM_ITEMS)], dtype=object),
+    }
+    whole = Interactions(user, item, NUM_USERS, NUM_ITEMS, time=times, **names)
+    split = Split(whole, whole[:0], whole[:0], order="time")
+    rows = torch.randn(NUM_USERS + NUM_ITEMS, 8, generator=generator)
+    if unit:
+        rows = torch.nn.functional.normalize(rows, dim=1)
+    bias = 0.1 * torch.randn(NUM_ITEMS, generator=generator)
+    vectors = Vectors.from_embedding(rows, NUM_USERS, bias)
+    return RunFolder.write(folder, vectors, split, {"model": {"alpha": 0.1}})
+
+
+@pytest.fixture
+def run(tmp_path):
+    return make_run(tmp_path / "run")
+
+
+@contextmanager
+def client_of(path, **kwargs):
+    """A client of an application whose model is loaded."""
+    from fastapi.testclient import TestClient
+
+    with TestClient(create_app(path, **kwargs)) as client:
+        for _ in range(500):
+            if client.get("/health/ready").status_code == 200:
+                break
+            time.sleep(0.01)
+        yield client
+
+
+@pytest.fixture
+def client(run):
+    with client_of(run.path) as client:
+        yield client
