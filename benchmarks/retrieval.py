@@ -6,12 +6,15 @@ would take in their place.
 Vectors are those of LTGNN after two epochs: unit vectors, and the logarithm of
 popularity as a bias. With `--vectors spectral` they are singular vectors times the root
 of the degree, whose norms differ by a factor of 25. With `--vectors mixture` they are
-drawn, about a thousand directions, and their norms, of a log-normal law (percentiles 1,
-50 and 99 of about .02, .1 and .5), say nothing about their directions: the hardest case
-for lists, as the best items lie in many of them. Of Gowalla's items there are 40,981, and
-as many are drawn; larger sets are grown of them: an item lies somewhere between one of
-them and one of its ten neighbours, and a little aside, with the norm and the bias of one
-of the two.
+drawn, about a thousand directions, and their norms, of a log-normal law (percentiles
+1, 50 and 99 of about .02, .1 and .5), say nothing about their directions: the hardest
+case for lists, as the best items lie in many of them. Of Gowalla's items there are
+40,981, and as many are drawn.
+
+Larger sets are grown of them: an item lies somewhere between one of them and one of its
+ten neighbours, and a little aside, with the norm and the bias of one of the two. Items
+of a grown set have closer neighbours than those they come from, so that lists find more
+of the best: read its recall as that of a catalogue with many items alike.
 
 Recall@100 is against exact search. Queries are users, one at a time and 64 together,
 after one turn to warm up. Peers: the product and `topk` of torch, faiss `Flat`, its
