@@ -363,6 +363,17 @@ def test_models_goes_on_where_it_stopped(tmp_path, folder):
         assert low <= row["ndcg@20"]["difference"] <= high
 
 
+@pytest.mark.slow
+def test_retrieval_of_drawn_vectors(rows):
+    pytest.importorskip("faiss")
+    few = ["--sizes", "41k", 2000, "--nprobe", 10_000, "--queries", 64, "--ones", 1]
+    few += ["--vectors", "mixture", "--indexes", "exact", "ivf"]
+    (out,) = rows("retrieval.py", *few)
+    assert [row["items"] for row in out["sizes"]] == [40_981] * 2 + [2000] * 2
+    assert all(row["recall@100"] > 0.999 for row in out["sizes"])
+    assert out["dataset"] is None and not out["bias"] and out["norms"][2] > 0.3
+
+
 def test_ranks_equal_evaluate(monkeypatch):
     """Two routes to the figures, and quintiles that add up."""
     monkeypatch.syspath_prepend(BENCHMARKS)

@@ -54,8 +54,10 @@ class Index:
     Added and changed items are scored one by one beside the lists. When they are more
     than 2 % of all, the call that changes them sorts all items into lists anew.
     Searches from other threads go on meanwhile, on what was there before.
-    Graphs (HNSW) are no kind: with inner products they lose the tail of a list
-    (``benchmarks/retrieval.py``).
+    How much an approximate kind finds depends on the vectors: much where close items
+    have norms and biases alike, as trained ones have, little where norms say nothing
+    about directions. Measure it (``benchmarks/retrieval.py``), and raise
+    :obj:`nprobe` or take :obj:`"exact"`.
 
     Made by :meth:`build` or :meth:`load`.
     """

@@ -6,7 +6,7 @@ from torch import Tensor
 from ltgnn_pyg.retrieval.inverted_lists import InvertedLists
 from ltgnn_pyg.retrieval.item_block import ItemBlock, Pairs
 
-NPROBE = 64  #: The lists a search looks into: .99 of the best 100 of a million.
+NPROBE = 64  #: The lists a search looks into.
 SLACK = 100  #: The items that int8 scores offer beyond those asked for.
 CHUNK_BYTES = 2**28  #: Of the vectors that are scored anew together.
 DEEP = 0.01  #: The share of items beyond which exact search finds them sooner.
