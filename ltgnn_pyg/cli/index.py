@@ -13,9 +13,8 @@ import torch
 
 from ltgnn_pyg.cli import machine
 from ltgnn_pyg.cli.output import add_json_flag, show
+from ltgnn_pyg.retrieval.index import KINDS, Index
 from ltgnn_pyg.run_folder import RunFolder
-
-KINDS = ("exact", "sq8", "ivf", "hnsw")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,8 +30,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Builds and saves."""
-    from ltgnn_pyg.retrieval.index import Index
-
     device = machine.set_machine(vars(args))
     torch.manual_seed(args.seed)
     folder = RunFolder.open(args.folder)
