@@ -421,6 +421,23 @@ def test_plan_holds_within_a_fifth():
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(find_spec("uvicorn") is None, reason="needs uvicorn")
+def test_serving(folder, tmp_path):
+    """Clients of `load.py` lose nothing over a refresh and a crash."""
+    path = tmp_path / "out.jsonl"
+    few = ["--seconds", 2, "--clients", 2, "--workers", 1, "--json", path]
+    run("benchmarks/serving.py", "--dataset", folder, *few)
+    load, refresh, crash = map(json.loads, path.read_text().splitlines())
+    assert load["clients"] == 2 and load["requests"] > 0 and load["bare_ms"] > 0
+    assert 0 < load["p50_ms"] <= load["p99_ms"] <= load["max_ms"]
+    assert load["failed"] == refresh["failed"] == crash["failed"] == 0
+    assert len(refresh["versions"]) > 1 and set(refresh["versions"]) <= {
+        "000001", *refresh["published"]
+    }  # fmt: skip
+    assert crash["acknowledged"] > 0 and crash["lost"] == 0 and crash["retried"] > 0
+
+
+@pytest.mark.slow
 def test_bandwidth(tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import threading
 from ipaddress import ip_address
 from multiprocessing import parent_process
@@ -38,7 +39,8 @@ def serve(
 
     .. code-block:: python
 
-        serve("run")  # Then open http://127.0.0.1:8000
+        if __name__ == "__main__":  # Workers import the script again.
+            serve("run", workers=2)  # Then open http://127.0.0.1:8000
 
     The paths are those of `Gorse <https://gorse.io>`_, a list at
     :obj:`/api/recommend/{user_id}?n=10`; :obj:`/docs` shows all of them, :obj:`/` is a
@@ -59,7 +61,8 @@ def serve(
             (default: :obj:`None`)
 
     Raises:
-        ValueError: If there is nothing to serve, or an argument is out of its range.
+        ValueError: If there is nothing to serve, an argument is out of its range, or
+            the port is taken.
         ImportError: If FastAPI or uvicorn are not there.
 
     *Cost:* A list takes O(I D).
@@ -75,23 +78,45 @@ def serve(
         ensure_tables(RunFolder.open(path))  # Once, for all workers.
     if api_key is None and not _is_loopback(host):
         log.warning("Anybody who can reach '%s' can read and write; set a key", host)
-    with TemporaryDirectory(prefix="ltgnn_serve_") as folder:
+    with bind(host, port) as listener, TemporaryDirectory(prefix="ltgnn_") as folder:
         threads = max((os.cpu_count() or 1) // workers, 1)
         values = (os.fspath(path), api_key, folder, str(threads))
         for name, value in zip(SETTINGS, values, strict=True):
-            if value is None:
-                os.environ.pop(PREFIX + name, None)
-            else:
+            os.environ.pop(PREFIX + name, None)
+            if value is not None:
                 os.environ[PREFIX + name] = value
         uvicorn.run(
             "ltgnn_pyg.serving.serve:app_of_worker",
             factory=True,
-            host=host,
-            port=port,
+            fd=listener.fileno(),
             workers=workers,
             log_level="warning",
             access_log=False,
         )
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket to listen at.
+
+    The connections it accepts send at once: an answer goes out in two writes, and the
+    second would wait 40 ms for the first to be acknowledged.
+
+    Raises:
+        ValueError: If the address is taken, or is none of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ValueError(
+            f"Expected an address to listen at (got '{host}' and port {port}: "
+            f"{error.strerror}); choose another"
+        ) from error
+    return listener
 
 
 def app_of_worker() -> "FastAPI":

@@ -136,6 +136,17 @@ def test_workers_follow_their_server(monkeypatch):
     assert killed == [(os.getpid(), signal.SIGTERM)]
 
 
+def test_a_taken_port_is_named(tmp_path):
+    run = make_run(tmp_path / "run")
+    with serve_module.bind("127.0.0.1", 0) as listener:
+        option = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert option  # Answers do not wait for each other.
+        listener.listen()
+        port = listener.getsockname()[1]
+        with pytest.raises(ValueError, match=f"port {port}"):
+            serve(run.path, port=port)
+
+
 def test_arguments_are_checked(tmp_path):
     run = make_run(tmp_path / "run")
     for wrong in ({"workers": 0}, {"port": 0}, {"port": 65_536}):
