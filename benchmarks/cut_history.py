@@ -12,7 +12,8 @@ from ltgnn_pyg.datasets import Interactions
 from ltgnn_pyg.retrieval import FoldIn, Vectors
 
 LENGTHS = (1, 2, 5)  #: How many are known.
-NUM_USERS = 3000  #: At most, of those with as many and a held-out item.
+NUM_KNOWN = 5  #: Users have so many at least, and a held-out item.
+NUM_USERS = 3000  #: At most.
 
 
 def cut_history(
@@ -25,7 +26,7 @@ def cut_history(
     generator = torch.Generator().manual_seed(0)
     count = torch.bincount(known.user, minlength=known.num_users)
     user = test.user.unique()
-    user = user[count[user] >= max(LENGTHS)]
+    user = user[count[user] >= NUM_KNOWN]
     user = (
         user[torch.randperm(len(user), generator=generator)[:NUM_USERS]].sort().values
     )

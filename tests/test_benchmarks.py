@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from ltgnn_pyg import Vectors
 from ltgnn_pyg.datasets import split_ratio, synthetic_interactions
 from ltgnn_pyg.evaluation import evaluate
+from ltgnn_pyg.filters import GFCF
 from tests.dense import dense_adj
 from tests.scripts import ROOT, run, write_lightgcn
 
@@ -361,6 +362,18 @@ def test_models_goes_on_where_it_stopped(tmp_path, folder):
         )
         low, high = row["ndcg@20"]["interval"]
         assert low <= row["ndcg@20"]["difference"] <= high
+    tail = ["--dataset", folder, "--models", "gfcf", "mf", "lightgcn", "--json", out]
+    run("benchmarks/tail.py", *tail)
+    text = out.with_name("tail.jsonl").read_text()
+    for row, line in zip(map(json.loads, text.splitlines()),
+                         [lines[0], lines[1], lines[3]], strict=True):  # fmt: skip
+        assert row["model"] == line["model"]
+        for name in ("recall@20", "ndcg@20"):
+            assert row[name] == pytest.approx(line[name], abs=1e-5)
+        assert row["cut_history"] == line["cut_history"]
+        assert row["cut_history"].keys() == {"1", "2", "5"}
+        for name in ("recall_by_user", "ndcg_by_user", "recall_by_item"):
+            assert len(row[name]) == 5
 
 
 @pytest.mark.slow
@@ -372,6 +385,27 @@ def test_retrieval_of_drawn_vectors(rows):
     assert [row["items"] for row in out["sizes"]] == [40_981] * 2 + [2000] * 2
     assert all(row["recall@100"] > 0.999 for row in out["sizes"])
     assert out["dataset"] is None and not out["bias"] and out["norms"][2] > 0.3
+
+
+def test_a_history_cut_at_its_end_is_the_history(monkeypatch):
+    """A filter scores rows that hold all that is known as it scores the users."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import cut_history
+    from ranks import rank_pairs
+
+    data = synthetic_interactions(60, 50, 900)
+    order = torch.randperm(len(data))
+    known, test = data[order[:600]], data[order[600:]]
+    monkeypatch.setattr(cut_history, "LENGTHS", (1, 10**6))
+    count = torch.bincount(known.user, minlength=60)
+    test = test[count[test.user] >= cut_history.NUM_KNOWN]
+    scorer = GFCF(known)
+    out = cut_history.cut_history(scorer, known, test)
+    pairs = test.edge_label_index, known.edge_label_index
+    ranks = rank_pairs(scorer, *pairs)
+    assert out["1000000"]["recall@20"] == pytest.approx(float(ranks.recall().mean()))
+    assert out["1000000"]["ndcg@20"] == pytest.approx(float(ranks.ndcg().mean()))
+    assert out["1"] != out["1000000"]
 
 
 def test_ranks_equal_evaluate(monkeypatch):
@@ -451,7 +485,8 @@ def test_bandwidth(tmp_path):
 def test_every_benchmark_is_run_here():
     text = (
         ROOT / "tests/test_benchmarks.py"
-    ).read_text()  # No scripts: sets.py, untrained.py, ranks.py, recipes.py.
+    ).read_text()  # No scripts: sets.py, untrained.py, ranks.py, recipes.py,
+    # cut_history.py.
     assert not {p.name for p in BENCHMARKS.glob("*.py") if p.name not in text}
 
 
