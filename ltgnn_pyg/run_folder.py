@@ -25,6 +25,7 @@ from ltgnn_pyg.retrieval import Vectors
 
 CONFIG, IDS = "config.json", "ids.parquet"
 WEIGHTS, INTERACTIONS = "model.safetensors", "interactions.parquet"
+INDEX = "index"  #: Of :class:`~ltgnn_pyg.retrieval.Index`, if one was built.
 PARTS = ("train", "val", "test")
 
 

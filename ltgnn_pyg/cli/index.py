@@ -2,7 +2,7 @@
 
     ltgnn index run --kind sq8
 
-It lies in RUN/index.
+It lies in RUN/index, and the server looks into it.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import torch
 from ltgnn_pyg.cli import machine
 from ltgnn_pyg.cli.output import add_json_flag, show
 from ltgnn_pyg.retrieval.index import KINDS, Index
-from ltgnn_pyg.run_folder import RunFolder
+from ltgnn_pyg.run_folder import INDEX, RunFolder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
     folder = RunFolder.open(args.folder)
     start = time.perf_counter()
     index = Index.build(folder.vectors.to(device), kind=args.kind)
-    path = folder.path / "index"
+    path = folder.path / INDEX
     index.save(path)
     seconds = time.perf_counter() - start
     result = {

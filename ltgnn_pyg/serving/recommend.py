@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
+from ltgnn_pyg.retrieval.rerank import Candidates, mmr
 from ltgnn_pyg.serving.feedback_store import NEUTRAL
 from ltgnn_pyg.serving.live import Live
 from ltgnn_pyg.serving.snapshot import Snapshot
@@ -69,12 +69,13 @@ def recommend(
     exclude = torch.cat([touched, live.hidden_items(snapshot)])
     entries: list[Entry] = []
     if query is not None:
-        if relevance < 1.0:
-            score, item = snapshot.search(query, max(k, CANDIDATES), exclude)
-            order = mmr(snapshot.vectors.item[item], score, k, relevance)
-            score, item = score[order], item[order]
-        else:
-            score, item = snapshot.search(query, k, exclude)
+        num = k if relevance == 1.0 else max(k, CANDIDATES)
+        score, item = snapshot.search(query, num, exclude)
+        if relevance < 1.0 and item.numel() > 0:
+            found = Candidates(_long([0]), score.unsqueeze(0), item.unsqueeze(0))
+            found = mmr(found, snapshot.vectors.item, k=k, lam=relevance)
+            score, item = found.score[0], found.item[0]
+            score, item = score[item >= 0], item[item >= 0]
         entries = [
             Entry(snapshot.item_ids[i], s, source)
             for i, s in zip(item.tolist(), score.tolist(), strict=True)
@@ -85,33 +86,6 @@ def recommend(
         more = live.popular(snapshot, k - len(entries), exclude, names)
         entries += [Entry(item, score, "popular") for item, score in more]
     return entries
-
-
-def mmr(item: Tensor, score: Tensor, k: int, relevance: float) -> Tensor:
-    r"""Orders candidates by maximal marginal relevance: the next is
-
-    .. math::
-        \mathrm{arg\,max}_i \; \lambda \bar{s}_i - (1 - \lambda) \max_{j \in S}
-        \cos(\mathbf{z}_i, \mathbf{z}_j)
-
-    with scores :math:`\bar{s}` from 0 to 1.
-
-    *Cost:* O(k C D) of C candidates.
-    """
-    if score.numel() == 0:
-        return _long([])
-    unit = normalize(item, dim=1)
-    score = (score - score.min()) / (score.max() - score.min()).clamp(min=1e-12)
-    near, left = torch.zeros_like(score), torch.ones_like(score, dtype=torch.bool)
-    order = []
-    for _ in range(min(k, score.numel())):
-        gain = relevance * score - (1.0 - relevance) * near
-        best = int(gain.masked_fill(~left, -torch.inf).argmax())
-        order.append(best)
-        left[best] = False
-        cosine = unit @ unit[best]
-        near = cosine if len(order) == 1 else torch.maximum(near, cosine)
-    return _long(order)
 
 
 def _long(values: Iterable[int | None]) -> Tensor:

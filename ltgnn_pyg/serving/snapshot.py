@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ltgnn_pyg.retrieval import FoldIn
-from ltgnn_pyg.run_folder import WEIGHTS, RunFolder
+from ltgnn_pyg.retrieval import FoldIn, Index
+from ltgnn_pyg.run_folder import INDEX, WEIGHTS, RunFolder
 from ltgnn_pyg.serving.tables import ensure_tables, open_tables
 from ltgnn_pyg.serving.versions import check, checksum
 
@@ -41,8 +41,10 @@ class Snapshot:
         self.item_degree, self.popularity = tables["item_degree"], tables["popularity"]
         self.first_time = tables.get("first_time")
         self._norms = {"user": tables["user_norm"], "item": tables["item_norm"]}
-        alpha = run.config.get("model", {}).get("alpha", 0.0)
+        alpha = run.config.get("model", {}).get("settings", {}).get("alpha", 0.0)
         self.fold_in = FoldIn(self.vectors, self.item_degree, alpha=alpha)
+        index = run.path / INDEX
+        self.index = Index.load(index) if index.exists() else None
         self.user_ids, self.item_ids = run.user_ids, run.item_ids
         self.user_index = lru_cache(NUM_IDS)(self.user_ids.index)
         self.item_index = lru_cache(NUM_IDS)(self.item_ids.index)
@@ -103,8 +105,14 @@ class Snapshot:
         Returns:
             Scores and items, fewer than :obj:`k` if there are no more.
 
-        *Cost:* O(I D).
+        *Cost:* O(I D), less with an index that :obj:`ltgnn index` built.
         """
+        if self.index is not None:
+            rowptr = torch.tensor([0, exclude.numel()])
+            row = query.unsqueeze(0)
+            scores, items = self.index.search(row, k, (rowptr, exclude))
+            found = items[0] >= 0
+            return scores[0][found], items[0][found]
         item, bias = self.vectors.item, self.vectors.item_bias
         score = item.mv(query) if bias is None else torch.addmv(bias, item, query)
         return _best(score, k, exclude)

@@ -7,7 +7,14 @@ import re
 import shutil
 from pathlib import Path
 
-from ltgnn_pyg.run_folder import CONFIG, IDS, INTERACTIONS, WEIGHTS, RunFolder
+from ltgnn_pyg.run_folder import (
+    CONFIG,
+    IDS,
+    INDEX,
+    INTERACTIONS,
+    WEIGHTS,
+    RunFolder,
+)
 from ltgnn_pyg.serving.tables import TABLES, write_tables
 
 CURRENT, CHECKSUMS = "CURRENT", "checksums.json"
@@ -50,10 +57,11 @@ def publish(run: str | os.PathLike[str], store: str | os.PathLike[str]) -> str:
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()
     try:
-        for name in SERVED:
+        names = [*SERVED, *([INDEX] if (source / INDEX).exists() else [])]
+        for name in names:
             shutil.copyfile(source / name, beside / name)
         write_tables(RunFolder.open(beside))
-        sums = {name: checksum(beside / name) for name in (*SERVED, TABLES)}
+        sums = {name: checksum(beside / name) for name in (*names, TABLES)}
         (beside / CHECKSUMS).write_text(json.dumps(sums, indent=1) + "\n")
         for path in (*beside.iterdir(), beside):
             sync(path)

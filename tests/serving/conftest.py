@@ -40,7 +40,9 @@ def make_run(folder, seed=0, unit=True):
         rows = torch.nn.functional.normalize(rows, dim=1)
     bias = 0.1 * torch.randn(NUM_ITEMS, generator=generator)
     vectors = Vectors.from_embedding(rows, NUM_USERS, bias)
-    return RunFolder.write(folder, vectors, split, {"model": {"alpha": 0.1}})
+    return RunFolder.write(
+        folder, vectors, split, {"model": {"settings": {"alpha": 0.1}}}
+    )
 
 
 @pytest.fixture

@@ -1,12 +1,20 @@
 """Lists over HTTP are those of the library, and never short."""
 
+import shutil
 from urllib.parse import quote
 
 import pytest
 import torch
 
-from ltgnn_pyg.retrieval import FoldIn, Vectors, similar_items, similar_users, top_k
-from ltgnn_pyg.serving.recommend import mmr
+from ltgnn_pyg.retrieval import (
+    FoldIn,
+    Index,
+    Vectors,
+    similar_items,
+    similar_users,
+    top_k,
+)
+from ltgnn_pyg.serving import publish
 from tests.serving.conftest import NUM_ITEMS, NUM_USERS, client_of, item_id, make_run
 
 V2 = {"X-API-Version": "2"}
@@ -161,21 +169,21 @@ def test_diverse_lists(client, run):
     torch.testing.assert_close(got, expected)
 
 
-def test_mmr_equals_its_definition():
-    item, score = torch.randn(12, 4), torch.randn(12)
-    unit = torch.nn.functional.normalize(item, dim=1)
-    scaled = (score - score.min()) / (score.max() - score.min())
-    for relevance in (0.0, 0.4, 1.0):
-        chosen = []
-        while len(chosen) < 7:
-            gain = [
-                -1e9 if i in chosen else
-                relevance * float(scaled[i]) - (1 - relevance) *
-                max((float(unit[i] @ unit[j]) for j in chosen), default=0.0)
-                for i in range(12)
-            ]  # fmt: skip
-            chosen.append(max(range(12), key=gain.__getitem__))
-        assert mmr(item, score, 7, relevance).tolist() == chosen
+@pytest.mark.parametrize("kind", ["exact", "ivf"])
+def test_an_index_gives_the_same_lists(client, run, tmp_path, kind):
+    """On so few items it looks into all of its lists."""
+    if kind == "ivf":
+        pytest.importorskip("faiss")
+    other = shutil.copytree(run.path, tmp_path / "other")
+    Index.build(run.vectors, kind).save(other / "index")
+    publish(other, tmp_path / "store")
+    paths = [
+        f"/api/recommend/u{u}?n=9&lambda={lam}" for u in (0, 3) for lam in (1, 0.5)
+    ]
+    expected = [client.get(path).json() for path in paths]
+    for place in (other, tmp_path / "store"):
+        with client_of(place) as indexed:
+            assert [indexed.get(path).json() for path in paths] == expected
 
 
 def test_pages_of_users_and_items(client):
