@@ -471,6 +471,82 @@ def diversity(rows: list[Row]) -> str:
     return "\n".join(out)
 
 
+def models(rows: list[Row]) -> str:
+    """Every model of the family: how good its lists are, and after how long."""
+    out = []
+    for dataset, lines in group(rows, "dataset").items():
+        name = Path(dataset).stem
+        with figure(f"models_{name}", "seconds of training", "recall@20") as ax:
+            for device, of_device in group(lines, "device").items():
+                ax.scatter(
+                    column(of_device, "train_seconds"),
+                    column(of_device, "recall@20"),
+                    s=12,
+                    label=device,
+                )
+            for row in lines:
+                at = row["train_seconds"], row["recall@20"]
+                label = row["model"] + (f" {dim}" if (dim := row["embedding_dim"]) != 64
+                                        else "")  # fmt: skip
+                ax.annotate(label, at, fontsize=6, xytext=(3, 2),
+                            textcoords="offset points")  # fmt: skip
+        columns = {
+            "Model": "{model}",
+            "Setting": "{setting}",
+            "Columns": "{embedding_dim}",
+            "Recall@20": "{recall@20:.4f}",
+            "NDCG@20": "{ndcg@20:.4f}",
+            "NDCG@10": "{ndcg@10:.4f}",
+            "Coverage@20": "{coverage@20:.3f}",
+            "Gini@20": "{gini:.3f}",
+            "Epochs": "{epochs}",
+            "Seconds": "{train_seconds:.0f}",
+            "Device": "{device}",
+            "Budget": "{budget}",
+        }
+        lines.sort(key=lambda row: -row["ndcg@20"])
+        out.append(table(f"The family, {name}", lines, columns))
+    return "\n".join(out)
+
+
+def tail(rows: list[Row]) -> str:
+    """For whom, and for which items, a method is ahead."""
+    out = []
+    for dataset, lines in group(rows, "dataset").items():
+        name = Path(dataset).stem
+        sides = {"user": "users by interactions", "item": "items by interactions"}
+        with figure(f"tail_{name}", "", "recall@20 over MF's", 2) as axes:
+            (mf,) = [row for row in lines if row["model"] == "mf"]
+            for ax, (side, label) in zip(axes, sides.items(), strict=True):
+                key, most = f"recall_by_{side}", mf[f"most_of_{side}"]
+                for row in lines:
+                    if row["model"] not in ("mf", "popularity"):
+                        ratio = [one / max(other, 1e-9) for one, other in
+                                 zip(row[key], mf[key], strict=True)]  # fmt: skip
+                        ax.plot(range(5), ratio, "o-", label=row["model"])
+                ax.axhline(1.0, color="k", lw=0.5)
+                ax.set(xlabel=label, xticks=range(5), ylim=(0.7, 1.3))
+                ax.set_xticklabels([f"≤ {number}" for number in most], fontsize=7)
+        for row in lines:
+            row["users"], row["items"], row["cut"] = (
+                " / ".join(f"{value:.4f}" for value in values)
+                for values in (
+                    row["recall_by_user"],
+                    row["recall_by_item"],
+                    [cut["recall@20"] for cut in (row["cut_history"] or {}).values()],
+                )
+            )
+        columns = {
+            "Model": "{model}",
+            "Recall@20": "{recall@20:.4f}",
+            "By users, few to many": "{users}",
+            "By items, few to many": "{items}",
+            "1, 2, 5 known": "{cut}",
+        }
+        out.append(table(f"Where methods are ahead, {name}", lines, columns))
+    return "\n".join(out)
+
+
 TRAINED = {"Recall@20": "{recall@20:.4f}", "Seconds": "{train_seconds}"}
 large = [{**row, "set": (row["source"], row["asked"], row["budget"])}
          for row in read("scale_quality") if "recall@20" in row]  # fmt: skip
@@ -485,6 +561,11 @@ QUESTIONS = (
     (quality, [r for r in read("quality") if "versions" in r and "recall@20" in r]),
     (ways, last(read("steps"), "dataset")),
     (expansion, last(read("expansion"), "dataset", "way", "factor", "travel")),
+    (
+        models,
+        last(read("models"), "dataset", "model", "setting", "embedding_dim", "device"),
+    ),
+    (tail, last(read("tail"), "dataset", "model")),
     (diversity, last(read("diversity"), "dataset", "method", "weight")),
     (retrieval, last(read("retrieval"), "dataset", "vectors", "asked")),
     (gradient, last(read("gradient"), "dataset", "gradient", "epoch")),
