@@ -75,7 +75,9 @@ def make_run(folder: Path) -> Path:
     degree = torch.bincount(split.train.item, minlength=size[1])
     bias = 0.12 * degree.clamp(min=1).log()
     vectors = Vectors.from_embedding(normalize(rows), size[0], bias)
-    return RunFolder.write(folder, vectors, split, {"model": {"alpha": 0.1}}).path
+    return RunFolder.write(
+        folder, vectors, split, {"model": {"settings": {"alpha": 0.1}}}
+    ).path
 
 
 def median_ms(make: Callable[[int], Any]) -> float:
@@ -90,8 +92,10 @@ def median_ms(make: Callable[[int], Any]) -> float:
 
 def bare(snapshot: Snapshot) -> dict[str, float]:
     """What a list takes without a server."""
-    rows, seen = snapshot.vectors, [snapshot.seen(user) for user in range(NUM)]
-    some = Vectors(rows.user[:NUM], rows.item, rows.item_bias)
+    rows = snapshot.vectors
+    asked = [user % rows.num_users for user in range(NUM)]
+    seen = [snapshot.seen(user) for user in asked]
+    some = Vectors(rows.user[asked], rows.item, rows.item_bias)
     num = torch.tensor([0, *(len(items) for items in seen)])
     exclude = num.cumsum(0), torch.cat(seen)
     users = torch.arange(NUM).split(1)
