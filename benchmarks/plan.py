@@ -85,7 +85,8 @@ libraries = ltgnn["libraries_mb"]
 print("\nThe whole of `fit`, libraries included:\n")
 line("interactions", "memory (MB)", "predicted", "")
 line(*["---"] * 4)
-whole = [r for r in read("scale_quality") if r["method"] == "ltgnn"][-1:]
+whole = [r for r in read("scale_quality") if r["method"] == "ltgnn"]
+whole = sorted(whole, key=lambda r: r["interactions"])[-1:]  # The largest.
 for row in whole:
     nodes, size = row["users"] + row["items"], row["interactions"]
     told_mb = libraries + megabytes(nodes, size, TABLES + FIT)
