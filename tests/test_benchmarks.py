@@ -224,6 +224,7 @@ def test_export(rows, tmp_path):
     assert 300 * 72 + 200 * 68 < ways["int8"]["file_bytes"] < 100_000
 
 
+@pytest.mark.slow
 def test_reading(tmp_path):
     out = tmp_path / "out.json"
     run("benchmarks/reading.py", "--num-interactions", 10_000, "--json", out)
@@ -232,6 +233,7 @@ def test_reading(tmp_path):
         assert {"seconds", "peak_rss_mb", "file_mb"} <= out[form].keys()
 
 
+@pytest.mark.slow
 def test_reading_under_a_limit(tmp_path):
     pytest.importorskip("duckdb")
     out = tmp_path / "out.json"
@@ -279,6 +281,7 @@ def test_evaluation(tmp_path, folder):
     assert {"product_gflops", "peak_gflops", "threads", "embedding_dim"} <= out.keys()
 
 
+@pytest.mark.slow
 def test_product_is_recorded_and_plotted(tmp_path, folder):
     pytest.importorskip("matplotlib")
     here = tmp_path / "benchmarks"
@@ -335,6 +338,7 @@ def test_product_is_recorded_and_plotted(tmp_path, folder):
         assert (here / f"results/{name}.svg").exists()
 
 
+@pytest.mark.slow
 def test_models_goes_on_where_it_stopped(tmp_path, folder):
     """A filter and two trained models, and how sure their differences are."""
     out = tmp_path / "out.jsonl"

@@ -105,6 +105,7 @@ def test_amazon_large_is_made_of_a_real_set_and_resumes(tmp_path, root):
     assert "holds a run" in out
 
 
+@pytest.mark.slow
 def test_amazon_large_draws_where_there_is_no_set(tmp_path):
     few = ["--methods", "ltgnn", "--loader", "steps", "--max-minutes", 0.001]
     process = start(*TINY, "--root", tmp_path, *few)
@@ -113,6 +114,7 @@ def test_amazon_large_draws_where_there_is_no_set(tmp_path):
     assert "NO SET" in error and "SYNTHETIC" in error and "LTGNN epoch  1" in out
 
 
+@pytest.mark.slow
 def test_amazon_large_has_als_beside_it(tmp_path, root):
     script = [*TINY, "--root", root, "--methods", "mf", "als", "--max-minutes", 0.01]
     process = start(*script, "--json", tmp_path / "out.json")
@@ -124,6 +126,7 @@ def test_amazon_large_has_als_beside_it(tmp_path, root):
     assert all(0 < row["recall@20"] < 1 for row in methods.values())
 
 
+@pytest.mark.slow
 def test_amazon_large_reads_reviews(tmp_path):
     data = synthetic_interactions(300, 200, 6000)
     rows = zip(data.user.tolist(), data.item.tolist(), strict=True)
