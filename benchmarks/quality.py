@@ -22,17 +22,29 @@ from sets import load_split
 from untrained import spectral
 
 from ltgnn_pyg import LTGNN, VRNeighborLoader, fit
-from ltgnn_pyg.datasets import Interactions, Split, recency_weight
+from ltgnn_pyg.datasets import Interactions, recency_weight
 from ltgnn_pyg.evaluation import evaluate
 from ltgnn_pyg.filters import Popularity
-from ltgnn_pyg.nn import BPRLoss, DistillationLoss, LightGCN, MatrixFactorization
+from ltgnn_pyg.nn import (
+    BPRLoss,
+    GuidedSoftmaxLoss,
+    LightGCN,
+    MatrixFactorization,
+)
 from ltgnn_pyg.version import __version__
 
 METRICS = {"k": (5, 10, 20), "metrics": ("recall", "ndcg")}
 
 
-def default(split, **kwargs):
-    """LTGNN as it is."""
+def default(split, width=64, weight_temperature=1.0, **kwargs):
+    """LTGNN guided by a filter."""
+    num_items = split.train.num_items
+    loss_fn = GuidedSoftmaxLoss(num_items, weight_temperature=weight_temperature)
+    return trained(LTGNN(*size(split), width, loss_fn=loss_fn), split, **kwargs)
+
+
+def softmax(split, **kwargs):
+    """LTGNN as it is, by softmax alone."""
     return trained(LTGNN(*size(split)), split, **kwargs)
 
 
@@ -58,49 +70,21 @@ def mf(split, **kwargs):
     return trained(MatrixFactorization(*size(split)), split, **kwargs)
 
 
-def taught(split, width, share, **kwargs):
-    """LTGNN that learns from a wider one, which is trained on the same parts."""
-
-    def teacher(part, **settings):
-        wide = LTGNN(*size(split), width)
-        report = trained(wide, part, **settings)
-        edge_index = report.interactions.to_data().edge_index
-        with torch.no_grad():
-            return wide.get_embedding(edge_index), report
-
-    def student(rows):
-        return LTGNN(*size(split), loss_fn=DistillationLoss(rows, share))
-
-    both = Split(
-        Interactions.cat(split.train, split.val), split.val[:0], split.test, split.order
-    )
-    rows, first = teacher(split, refit=False)
-    second = trained(student(rows), split, refit=False, **kwargs)
-    rows, third = teacher(both, max_epochs=first.epochs)
-    report = trained(student(rows), both, max_epochs=second.epochs, **kwargs)
-    report.train_seconds += third.train_seconds
-    report.seconds += sum(each.seconds for each in (first, second, third))
-    report.validation, report.reason = second.validation, second.reason
-    report.curve = second.curve + report.curve
-    return report
-
-
 RECIPES = {
     "default": default,
+    "wide": partial(default, width=256),
+    "softmax": softmax,
     "steps": steps,
     "bpr": bpr,
     "lightgcn": lightgcn,
     "mf": mf,
-    "gowalla": partial(taught, width=128, share=0.7),
-    "yelp2018": partial(taught, width=256, share=0.8),
+    "yelp2018": partial(default, weight_temperature=0.5),
 }
 RECENT = {"edge_weight": recency_weight}  # Scored by the order of interactions, too.
 RECIPES |= {
     "recent": partial(default, **RECENT),
     "lightgcn-recent": partial(lightgcn, **RECENT),
     "mf-recent": partial(mf, **RECENT),
-    "gowalla-recent": partial(RECIPES["gowalla"], **RECENT),
-    "yelp2018-recent": partial(RECIPES["yelp2018"], **RECENT),
 }
 TRAINING_FREE = {"popularity": Popularity, "svd": spectral}
 

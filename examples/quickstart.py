@@ -27,6 +27,7 @@ from ltgnn_pyg.datasets import (
 )
 from ltgnn_pyg.evaluation import evaluate
 from ltgnn_pyg.filters import Popularity
+from ltgnn_pyg.nn import GuidedSoftmaxLoss
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("--dataset", default="synthetic", help="synthetic, gowalla, "
@@ -73,7 +74,8 @@ def log(row, step):
           flush=True)  # fmt: skip
 
 
-model = LTGNN(train.num_users, train.num_items)
+guided = GuidedSoftmaxLoss(train.num_items)  # By a filter of the whole graph.
+model = LTGNN(train.num_users, train.num_items, loss_fn=guided)
 report = fit(model, split, max_epochs=args.epochs, folder=args.folder,
              resume=args.resume, log=log)  # fmt: skip
 print(report)

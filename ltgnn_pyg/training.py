@@ -368,9 +368,10 @@ class _Training:
         self.data = data.to(model.embedding.weight.device)
         make_loader: Any = loader or default_loader
         self.loader = make_loader(self.data, model)
-        if init is not None and isinstance(model, Recommender):
+        if isinstance(model, Recommender):
             adj_t = normalized_adj(self.data.edge_index, num_nodes=model.num_nodes)
-            model.init_table(init, adj_t)
+            if init is not None:
+                model.init_table(init, adj_t)
         if optimizer is None:
             self.optimizer = _default_optimizer(model.parameters(), self.loader)
         else:
@@ -382,6 +383,8 @@ class _Training:
             # Of as many epochs, however many updates an epoch has.
             decay = average ** (UPDATES / min(UPDATES, len(self.loader)))
             self.averaged = AveragedModel(model, multi_avg_fn=moving_average(decay))
+        if isinstance(model, Recommender):  # The copy has no use for what this learns.
+            model.loss_fn.prepare(adj_t, model.num_users)
 
     def epoch(self, title: str) -> tuple[float, float]:
         """Trains for an epoch; returns the mean loss and the seconds."""

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ltgnn_pyg.cli.settings import Setting, given, settings_of
@@ -11,6 +12,7 @@ from ltgnn_pyg.nn import (
     LTGNN,
     NGCF,
     SGL,
+    GuidedSoftmaxLoss,
     LightGCN,
     LightGCNPlusPlus,
     LightGODE,
@@ -46,6 +48,9 @@ def settings_of_model(name: str) -> dict[str, Setting]:
     found = settings_of(MODELS[name])
     if name not in OWN_OBJECTIVE:
         found["temperature"] = settings_of(SoftmaxLoss)["temperature"]
+        weight = settings_of(GuidedSoftmaxLoss)["guide_weight"]
+        text = "What a filter of the whole graph has to say, 0.5 for half"
+        found["guide_weight"] = replace(weight, default=0.0, text=text)
     return found
 
 
@@ -95,9 +100,13 @@ def build_model(
 ) -> Recommender:
     """Makes the model that flags describe."""
     cls = MODELS[flags["model"]]
-    own = given(flags, settings_of(cls))
-    if "temperature" in flags:
-        own["loss_fn"] = SoftmaxLoss(flags["temperature"])
+    own, of_loss = given(flags, settings_of(cls)), given(flags, ("temperature",))
+    if flags.get("guide_weight", 0.0) != 0.0:
+        of_loss["guide_weight"] = flags["guide_weight"]
+        k = min(20, num_items)
+        own["loss_fn"] = GuidedSoftmaxLoss(num_items, k, **of_loss)
+    elif of_loss:
+        own["loss_fn"] = SoftmaxLoss(**of_loss)
     return cls(num_users, num_items, **own)
 
 

@@ -5,10 +5,10 @@ from ltgnn_pyg.filters.cheby_cf import ChebyCF
 from ltgnn_pyg.filters.ease import EASE
 from ltgnn_pyg.filters.filter import Filter
 from ltgnn_pyg.filters.gf_cf import GFCF
-from ltgnn_pyg.filters.gram import Gram
 from ltgnn_pyg.filters.item_knn import ItemKNN
 from ltgnn_pyg.filters.popularity import Popularity
 from ltgnn_pyg.filters.sparse_ease import SparseEASE
+from ltgnn_pyg.gram import Gram
 
 __all__ = [
     "BSPM",

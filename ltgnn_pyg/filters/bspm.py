@@ -6,8 +6,8 @@ from torch import Tensor
 
 from ltgnn_pyg.datasets.interactions import Interactions
 from ltgnn_pyg.filters.filter import Filter, by_columns
-from ltgnn_pyg.filters.gram import Gram
 from ltgnn_pyg.filters.low_pass import LowPass
+from ltgnn_pyg.gram import Gram
 from ltgnn_pyg.retrieval import Vectors
 
 

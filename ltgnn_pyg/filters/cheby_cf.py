@@ -1,11 +1,12 @@
 import numpy as np
+import torch
 from torch import Tensor
 
 from ltgnn_pyg.adjacency import csr
 from ltgnn_pyg.datasets.interactions import Interactions
 from ltgnn_pyg.filters.filter import Filter, by_columns
-from ltgnn_pyg.filters.gram import Gram
 from ltgnn_pyg.filters.low_pass import LowPass
+from ltgnn_pyg.gram import Gram
 from ltgnn_pyg.retrieval import Vectors
 
 
@@ -30,7 +31,8 @@ class ChebyCF(Filter):
             (default: :obj:`1.5`)
         rank (int, optional): The number of singular vectors. (default: :obj:`512`)
         alpha (float, optional): The weight of the low-pass filter :math:`\alpha`; with
-            0, no singular vectors are calculated. (default: :obj:`0.2`)
+            0, no singular vectors are calculated, and there are no :meth:`vectors` but
+            empty ones. (default: :obj:`0.2`)
         beta (float, optional): The power of the degrees :math:`\beta`.
             (default: :obj:`0.4`)
 
@@ -58,14 +60,29 @@ class ChebyCF(Filter):
                 f"Expected 'K' of at least 1 and 'phi' of at least 0 (got {K} and "
                 f"{phi})"
             )
+        self.alpha = alpha
         self.coefficients = plateau(K, phi)
         self.gram = Gram(self.rows)
         self.scale = self.gram.degree.clamp(min=1.0).pow(beta)
         self.low_pass = LowPass.ideal(self.gram, rank, beta, alpha)
 
     def vectors(self) -> Vectors:
-        """The low-pass part of the scores as vectors of :obj:`rank` columns."""
-        return self.low_pass.vectors(self.rows)
+        r"""The scores as vectors of :obj:`rank` columns: what the filter keeps of the
+        leading eigenvectors :math:`V`, :math:`\mathbf{x} V (p(\Lambda) + \alpha)
+        V^{\top} D_I^{\beta}` with :math:`p` the polynomial.
+
+        *Cost:* O(E rank).
+        """
+        low_pass = self.low_pass.vectors(self.rows)
+        if self.alpha == 0.0:
+            return low_pass
+        vector = self.low_pass.left * self.scale.view(-1, 1)
+        value = self.gram.product(vector).mul_(vector).sum(0)
+        angle = value.mul(-2.0).add_(1.0).clamp_(-1.0, 1.0).acos_()
+        kept = torch.full_like(value, self.alpha)
+        for k, c in enumerate(self.coefficients):
+            kept += c * torch.cos(k * angle)
+        return Vectors(low_pass.user * (kept / self.alpha), low_pass.item)
 
     def _filter(self, rows: Tensor, out: Tensor) -> Tensor:
         col = rows.col_indices()

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ltgnn_pyg.adjacency import aggregate
-from ltgnn_pyg.filters.gram import Gram
+from ltgnn_pyg.gram import Gram
 from ltgnn_pyg.retrieval import Vectors
 
 

@@ -4,7 +4,7 @@ import pytest
 
 import ltgnn_pyg.nn
 from ltgnn_pyg.cli.models import MODELS, build_model, settings_of_model
-from ltgnn_pyg.nn import Recommender, SoftmaxLoss
+from ltgnn_pyg.nn import GuidedSoftmaxLoss, Recommender, SoftmaxLoss
 from ltgnn_pyg.run_folder import RunFolder
 
 
@@ -24,6 +24,15 @@ def test_every_model_is_that_of_the_library(name):
     model = build_model({"model": name, "embedding_dim": 8, **given}, 9, 7)
     assert model.embedding_dim == 8
     assert not given or model.loss_fn.temperature == 0.3
+
+
+def test_a_filter_guides_the_softmax():
+    flags = {"model": "ltgnn", "guide_weight": 0.4, "temperature": 0.3}
+    loss_fn = build_model(flags, 9, 7).loss_fn
+    assert repr(loss_fn) == repr(GuidedSoftmaxLoss(7, 7, 0.3, guide_weight=0.4))
+    assert type(build_model({**flags, "guide_weight": 0.0}, 9, 7).loss_fn) is (
+        SoftmaxLoss
+    )
 
 
 @pytest.mark.parametrize("name", MODELS)

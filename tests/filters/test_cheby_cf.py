@@ -48,5 +48,13 @@ def test_equals_its_equation(interactions, rows, settings):
     everyone = torch.arange(rows.size(0))
     found = scorer.score(everyone).double()
     torch.testing.assert_close(found, y * scale + low_pass, atol=1e-5, rtol=1e-5)
+    # The vectors are the filter's image of the leading eigenvectors, no more.
+    kept = dense.low_pass(rows, rank, beta)  # A projection, up to the scale.
+    expected = y @ (scale.view(-1, 1) * kept) + low_pass
     found = scorer.vectors().score(everyone).double()
-    torch.testing.assert_close(found, low_pass, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_without_low_pass_there_are_no_vectors(interactions, rows):
+    vectors = ChebyCF(interactions, alpha=0.0).vectors()
+    assert vectors.dim == 0 and vectors.num_items == rows.size(1)

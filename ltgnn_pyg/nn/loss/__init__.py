@@ -11,7 +11,8 @@ each distinct node once. The batch says what is compared:
 * :obj:`log_q` :obj:`[num_seeds]`, optional: the logarithm of how likely each node is
   drawn as a negative, where not all are alike.
 
-What an objective leaves out of the score of an item, it says itself:
+What an objective is to know of the whole graph it learns before training:
+:meth:`Objective.prepare`. What it leaves out of the score of an item, it says itself:
 :meth:`Objective.item_bias`.
 """
 
@@ -22,6 +23,7 @@ from ltgnn_pyg.nn.loss.cosine_contrastive_loss import CosineContrastiveLoss
 from ltgnn_pyg.nn.loss.direct_au_loss import DirectAULoss
 from ltgnn_pyg.nn.loss.distillation_loss import DistillationLoss
 from ltgnn_pyg.nn.loss.egcf_loss import EGCFLoss
+from ltgnn_pyg.nn.loss.guided_softmax_loss import GuidedSoftmaxLoss
 from ltgnn_pyg.nn.loss.hard_negatives import HardNegatives
 from ltgnn_pyg.nn.loss.info_nce import info_nce
 from ltgnn_pyg.nn.loss.margin_loss import MarginLoss
@@ -45,6 +47,7 @@ __all__ = [
     "DirectAULoss",
     "DistillationLoss",
     "EGCFLoss",
+    "GuidedSoftmaxLoss",
     "HardNegatives",
     "MarginLoss",
     "Objective",

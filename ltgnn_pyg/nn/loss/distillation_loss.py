@@ -89,9 +89,15 @@ class DistillationLoss(Objective):
                 "teacher on the same users and items"
             ) from error
         index = batch.src_index, batch.dst_pos_index
-        student, teacher = self._sides(z, index), self._sides(in_full(rows), index)
+        src, dst = self._sides(in_full(rows), index)
+
+        def expected(pairs: slice) -> Tensor:
+            score = src[pairs] @ dst[pairs].t()
+            return score.sub_(score.amax(1, keepdim=True)).exp_()
+
+        student = self._sides(z, index)
         return in_batch_softmax(
-            *student, batch.dst_pos_index, None, teacher, self.teacher_weight
+            *student, batch.dst_pos_index, None, expected, self.teacher_weight
         )
 
     def item_bias(self, degree: Tensor) -> Tensor:

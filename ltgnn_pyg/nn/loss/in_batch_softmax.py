@@ -12,6 +12,7 @@ from ltgnn_pyg.nn.loss.objective import in_full
 CHUNK = 1024  #: Pairs whose scores are held at once.
 FEW = 128  #: With a surrogate, of many steps: a cache should hold what they need.
 LARGEST = 40.0  #: Scores whose exponentials add up in `float32`.
+SMALLEST = 1e-30  #: What a teacher expects of all items together, at least.
 
 
 @torch.compiler.disable
@@ -20,7 +21,7 @@ def in_batch_softmax(
     dst: Tensor,
     item: Tensor,
     bound: float | None = None,
-    teacher: tuple[Tensor, Tensor] | None = None,
+    teacher: Callable[[slice], Tensor] | None = None,
     teacher_weight: float = 0.0,
     surrogate: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None,
     weigh: Callable[[Tensor, Tensor], Tensor] | None = None,
@@ -33,9 +34,9 @@ def in_batch_softmax(
         t_{bi} = (1 - \lambda) \, \delta_{i i_b} + \lambda \, p^{T}_b(i)
 
     over the batch's items, the pair's own once: :math:`s_{bi} = \mathbf{u}_b^{\top}
-    \mathbf{v}_i`, and :math:`p^{T}_b` the softmax of a teacher's scores. The gradient
-    is computed along with the loss, so no more than the scores of :obj:`CHUNK` pairs
-    are ever held.
+    \mathbf{v}_i`, and :math:`p^{T}_b` what a teacher expects. The gradient is computed
+    along with the loss, so no more than the scores of :obj:`CHUNK` pairs are ever held,
+    and a teacher is asked about the items of those alone: a sample of the batch's.
 
     Args:
         src (torch.Tensor): :math:`\mathbf{u}`, the users' rows over the temperature
@@ -45,8 +46,9 @@ def in_batch_softmax(
         bound (float, optional): What no score, or :math:`f` below, exceeds in size,
             such as the inverse temperature for cosines. Scores of a small one need no
             maximum first, and may be rounded. (default: :obj:`None`)
-        teacher (tuple, optional): The teacher's two sides, likewise, which get no
-            gradient. (default: :obj:`None`)
+        teacher (callable, optional): Returns, of a slice of pairs, what their users
+            expect of their items :obj:`[num, num]`, at least 0 and to be written to:
+            :math:`p^{T}` but for the sums of its rows. (default: :obj:`None`)
         teacher_weight (float, optional): :math:`\lambda`. (default: :obj:`0.0`)
         surrogate (callable, optional): Returns :math:`f(d)` and :math:`f'(d)` of the
             differences :math:`d = s_{bj} - s_{b i_b}`; :math:`f` then stands for
@@ -76,7 +78,7 @@ class _InBatchSoftmax(torch.autograd.Function):
         dst: Tensor,
         item: Tensor,
         bound: float | None,
-        teacher: tuple[Tensor, Tensor] | None,
+        teacher: Callable[[slice], Tensor] | None,
         teacher_weight: float,
         surrogate: Callable[[Tensor], tuple[Tensor, Tensor]] | None,
         weigh: Callable[[Tensor, Tensor], Tensor] | None,
@@ -91,19 +93,22 @@ class _InBatchSoftmax(torch.autograd.Function):
         all_own = (src * dst).sum(1)
         loss = all_own.new_zeros(())
         grad_src, grad_dst = torch.empty_like(src), torch.zeros_like(dst)
-        column = torch.arange(src.size(0), device=src.device)
+        size = CHUNK if surrogate is None else FEW
         # How many columns are a pair's own item a GPU would have to wait for.
         groups = None if src.is_cuda else _groups(item)
-        for rows in column.split(CHUNK if surrogate is None else FEW):
+        for start in range(0, src.size(0), size):
+            block = slice(start, min(start + size, src.size(0)))
+            rows = torch.arange(block.start, block.stop, device=src.device)
             own, score = all_own[rows], low_src[rows] @ low_dst.t()
-            target, slope = None, None
+            target, slope, each = None, None, 0.0
             if teacher is not None:
-                others = item[rows].unsqueeze(1) == item
-                others[column[: rows.numel()], rows] = False
-                target = teacher[0][rows] @ teacher[1].t()
-                target = target.masked_fill_(others, float("-inf")).softmax(1)
-                target *= teacher_weight
-                loss -= (target * score).sum()
+                target = teacher(block)
+                diagonal = target.diagonal().clone()
+                target.masked_fill_(item[rows].unsqueeze(1) == item[rows], 0.0)
+                target.diagonal().copy_(diagonal)
+                all_of_it = target.sum(1, keepdim=True).clamp_(min=SMALLEST)
+                target *= teacher_weight / all_of_it
+                each = -(target * score[:, block]).sum(1)
             if surrogate is not None:
                 score, slope = surrogate(score.to(own.dtype).sub_(own.unsqueeze(1)))
                 own = torch.zeros_like(own)
@@ -119,13 +124,12 @@ class _InBatchSoftmax(torch.autograd.Function):
             weight = score.exp_()
             own_weight = (own - top).exp_()
             total = weight.sum(1).to(own.dtype) + own_weight
-            each = total.log() + top - (1.0 - teacher_weight) * own
+            each = each + total.log() + top - (1.0 - teacher_weight) * own
             # The probability of each item, less the target.
             scale, part = total.reciprocal(), own_weight / total
             part -= 1.0 - teacher_weight
             if target is not None:
-                weight = weight.mul_(scale.unsqueeze(1)).sub_(target)
-                scale = torch.ones_like(scale)
+                weight[:, block] -= (target * total.unsqueeze(1)).to(weight.dtype)
             if slope is not None:
                 weight = weight.mul_(slope)
                 part = -scale * weight.sum(1)

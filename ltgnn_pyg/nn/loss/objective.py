@@ -29,6 +29,17 @@ class Objective(Module, ABC):
                 :mod:`ltgnn_pyg.nn.loss`.
         """
 
+    def prepare(self, adj_t: Tensor, num_users: int) -> None:
+        r"""Learns beforehand what an objective is to know of the graph that is trained
+        on; most know of nothing but the batch. :func:`~ltgnn_pyg.fit` calls it before
+        the first epoch, a loop of your own does so itself.
+
+        Args:
+            adj_t (torch.Tensor): :math:`\hat{A}` as sparse CSR, such as
+                :func:`~ltgnn_pyg.normalized_adj` returns.
+            num_users (int): The number of users, its first nodes.
+        """
+
     def item_bias(self, degree: Tensor) -> Tensor | None:
         r"""Returns what the embeddings leave out of the score of an item.
 

@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -65,6 +66,8 @@ class SoftmaxAtKLoss(RankingLoss):
     :math:`k \rho` of the negatives.
     """
 
+    teacher_weight: float = 0.0  #: None, but for what guides it.
+
     def __init__(
         self,
         num_items: int,
@@ -105,6 +108,8 @@ class SoftmaxAtKLoss(RankingLoss):
             dst,
             batch.dst_pos_index,
             bound,
+            self._teacher(z, batch),
+            self.teacher_weight,
             weigh=lambda pos, score: self._weights(pos, score, score.size(1) - 1),
         )
 
@@ -119,6 +124,10 @@ class SoftmaxAtKLoss(RankingLoss):
             f"num_items={self.num_items}, k={self.k}, "
             f"weight_temperature={self.weight_temperature}, {super().extra_repr()}"
         )
+
+    def _teacher(self, z: Tensor, batch: Data) -> Callable[[slice], Tensor] | None:
+        """What is expected of a batch, see :func:`in_batch_softmax`: nothing."""
+        return None
 
     @torch.no_grad()
     def _weights(self, pos: Tensor, neg: Tensor, num: int) -> Tensor:

@@ -1,0 +1,133 @@
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch_geometric.data import Data
+
+from ltgnn_pyg.adjacency import csr, propagate
+from ltgnn_pyg.gram import Gram
+from ltgnn_pyg.nn.loss.in_batch_softmax import score_dtype
+from ltgnn_pyg.nn.loss.softmax_at_k_loss import SoftmaxAtKLoss
+
+POWER, LOW_PASS, BETA = 1.5, 0.2, 0.4  #: Those of ChebyCF.
+
+
+class GuidedSoftmaxLoss(SoftmaxAtKLoss):
+    r"""Softmax for the first places of a list,
+    :class:`~ltgnn_pyg.nn.SoftmaxAtKLoss`, guided by a graph filter: a part of what is
+    learned of a pair is what a filter of the whole graph, which needs no training,
+    expects of its user.
+
+    .. math::
+        L = - \frac{1}{B} \sum_b w_b \sum_i t_{bi} \ln \frac{\exp s_{u_b i}}
+        {\sum_j \exp s_{u_b j}}, \qquad
+        t_{bi} = (1 - \lambda) \, \delta_{i i_b} + \lambda \,
+        \frac{f_{u_b i}}{\sum_j f_{u_b j}}
+
+    over the items of the batch, those of the target :math:`f` over at most 1,024 of
+    them. The filter is that of `"Graph Spectral Filtering with Chebyshev Interpolation
+    for Recommendation" <https://arxiv.org/abs/2505.00552>`_
+    (:class:`~ltgnn_pyg.filters.ChebyCF`), as far as the leading :obj:`rank`
+    eigenvectors :math:`V` of :math:`\tilde{R}^{\top} \tilde{R}` see it, of the
+    eigenvalues :math:`\lambda`:
+
+    .. math::
+        f_{ui} = \frac{1}{d_i} \Big( \mathbf{r}_u D_I^{-\beta} V \, \mathrm{diag}
+        \big( g(1 - 2 \lambda) + \tfrac{1}{5} \big) V^{\top} D_I^{\beta} \Big)_i^+,
+        \qquad g(e) = \tfrac{1}{2} - \tfrac{1}{2} \mathrm{sgn}(e) \, |e|^{3/2},
+        \quad \beta = 0.4
+
+    The batch holds an item as often as it is popular, hence the degree :math:`d_i`. To
+    learn from what another model expects is the distillation of `"Distilling the
+    Knowledge in a Neural Network" <https://arxiv.org/abs/1503.02531>`_.
+
+    Args:
+        num_items (int): The number of items :math:`I`.
+        k (int, optional): The length of the list. (default: :obj:`20`)
+        temperature (float, optional): :math:`\tau`. (default: :obj:`0.12`)
+        weight_temperature (float, optional): :math:`\tau_w`. (default: :obj:`1.0`)
+        guide_weight (float, optional): :math:`\lambda` in :math:`[0, 1]`.
+            (default: :obj:`0.5`)
+        rank (int, optional): The number of singular vectors. (default: :obj:`1024`)
+
+    Raises:
+        ValueError: If an argument is out of its range, the objective is not prepared,
+            or nodes come that it is not prepared for.
+
+    *Cost:* Singular vectors once, see :meth:`~ltgnn_pyg.filters.Gram.leading`; 2 N rank
+    bytes; O(num_pairs x (num_pairs x dim + 1024 x rank)) time.
+    """
+
+    def __init__(
+        self,
+        num_items: int,
+        k: int = 20,
+        temperature: float = 0.12,
+        weight_temperature: float = 1.0,
+        guide_weight: float = 0.5,
+        rank: int = 1024,
+    ) -> None:
+        super().__init__(num_items, k, temperature, weight_temperature)
+        if not 0.0 <= guide_weight <= 1.0 or rank < 1:
+            raise ValueError(
+                "Expected 'guide_weight' in [0, 1] and a positive 'rank' (got "
+                f"{guide_weight} and {rank})"
+            )
+        self.guide_weight = self.teacher_weight = guide_weight
+        self.rank = rank
+        self._guide: Tensor | None = None  # No state: it is made of what is trained on.
+
+    @torch.no_grad()
+    def prepare(self, adj_t: Tensor, num_users: int) -> None:
+        """Filters the graph that is trained on, see :meth:`Objective.prepare`."""
+        if adj_t.size(0) != num_users + self.num_items:
+            raise ValueError(
+                f"Expected a graph of {num_users} users and {self.num_items} items "
+                f"(got {adj_t.size(0)} nodes); pass 'num_items' as it has them"
+            )
+        rowptr = adj_t.crow_indices()[: num_users + 1]
+        col = adj_t.col_indices()[: int(rowptr[-1])] - num_users
+        ones = torch.ones(col.numel(), device=col.device)
+        gram = Gram(csr(rowptr, col, ones, self.num_items))
+        vector = gram.leading(min(self.rank, self.num_items))
+        e = 1.0 - 2.0 * gram.product(vector).mul_(vector).sum(0).clamp_(0.0, 1.0)
+        kept = 0.5 - 0.5 * e.sign() * e.abs().pow(POWER) + LOW_PASS
+        degree = gram.degree.clamp(min=1.0).unsqueeze(1)
+        # A user's row may be of any length, as the target is of one in all.
+        user = propagate(gram.half, vector * degree.pow(0.5 - BETA)) * kept
+        item = vector * degree.pow(BETA - 1.0)
+        self._guide = torch.cat([user, item]).to(torch.bfloat16)
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        return (
+            f"guide_weight={self.guide_weight}, rank={self.rank}, "
+            f"{super().extra_repr()}"
+        )
+
+    def _teacher(self, z: Tensor, batch: Data) -> Callable[[slice], Tensor]:
+        """What the filter expects."""
+        if self._guide is None:
+            raise ValueError(
+                "Expected an objective that knows the graph (got none); call "
+                "'loss_fn.prepare(adj_t, num_users)' before the first batch, as 'fit' "
+                "does in one process; in several, take 'SoftmaxAtKLoss'"
+            )
+        self._guide = self._guide.to(z.device)
+        index = batch.n_id[torch.stack([batch.src_index, batch.dst_pos_index])]
+        wide = torch.promote_types(z.dtype, torch.float32)
+        dtype = score_dtype(z.to(wide))
+
+        def expected(pairs: slice) -> Tensor:
+            assert self._guide is not None
+            try:
+                src, dst = F.embedding(index[:, pairs], self._guide).to(dtype)
+            except IndexError as error:
+                raise ValueError(
+                    f"Expected nodes below {self._guide.size(0)}, as it is prepared "
+                    f"for (got {int(index.max())}); prepare it with the whole graph"
+                ) from error
+            return (src @ dst.t()).to(wide).relu_()
+
+        return expected
