@@ -53,7 +53,7 @@ class GuidedSoftmaxLoss(SoftmaxAtKLoss):
 
     Raises:
         ValueError: If an argument is out of its range, the objective is not prepared,
-            or nodes come that it is not prepared for.
+            or for another graph.
 
     *Cost:* Singular vectors once, see :meth:`~ltgnn_pyg.filters.Gram.leading`; 2 N rank
     bytes; O(num_pairs x (num_pairs x dim + 1024 x rank)) time.
@@ -88,6 +88,11 @@ class GuidedSoftmaxLoss(SoftmaxAtKLoss):
             )
         rowptr = adj_t.crow_indices()[: num_users + 1]
         col = adj_t.col_indices()[: int(rowptr[-1])] - num_users
+        if bool((col < 0).any()):
+            raise ValueError(
+                "Expected a graph whose edges lead from users to items and back (got "
+                "one between users); prepare it with a matrix without self-loops"
+            )
         ones = torch.ones(col.numel(), device=col.device)
         gram = Gram(csr(rowptr, col, ones, self.num_items))
         vector = gram.leading(min(self.rank, self.num_items))

@@ -100,7 +100,8 @@ class _InBatchSoftmax(torch.autograd.Function):
             block = slice(start, min(start + size, src.size(0)))
             rows = torch.arange(block.start, block.stop, device=src.device)
             own, score = all_own[rows], low_src[rows] @ low_dst.t()
-            target, slope, each = None, None, 0.0
+            target, slope = None, None
+            each: Any = 0.0  # The loss of each pair.
             if teacher is not None:
                 target = teacher(block)
                 diagonal = target.diagonal().clone()

@@ -166,6 +166,10 @@ def test_refuses(interactions, z):
         GuidedSoftmaxLoss(NUM_ITEMS, rank=0)
     with pytest.raises(ValueError, match="30 users and 21 items"):
         prepare(GuidedSoftmaxLoss(NUM_ITEMS + 1), interactions)
+    loop = torch.arange(NUM_USERS + NUM_ITEMS)
+    adj_t = normalized_adj(torch.stack([loop, loop]), num_nodes=len(loop))
+    with pytest.raises(ValueError, match="without self-loops"):
+        GuidedSoftmaxLoss(NUM_ITEMS, 3).prepare(adj_t, NUM_USERS)
     loss = GuidedSoftmaxLoss(NUM_ITEMS, 3)
     prepare(loss, interactions)
     n_id = torch.arange(len(z)) + 1
