@@ -17,8 +17,9 @@ class DistillationLoss(Objective):
         t_{bi} = (1 - \lambda) \, \delta_{i i_b} + \lambda \, p^{T}_b(i)
 
     with :math:`p^{T}_b` the same softmax, at the same temperature, of the teacher's
-    rows. It is :class:`~ltgnn_pyg.nn.loss.SoftmaxLoss` for :math:`\lambda = 0`, and as
-    there :meth:`item_bias` makes the popularity of items good.
+    rows, over at most 1,024 of the items. It is :class:`~ltgnn_pyg.nn.loss.SoftmaxLoss`
+    for :math:`\lambda = 0`, and as there :meth:`item_bias` makes the popularity of
+    items good.
 
     .. code-block:: python
 
@@ -41,8 +42,8 @@ class DistillationLoss(Objective):
             there are nodes, :obj:`teacher_weight` or :obj:`temperature` is out of its
             range, or a batch brings negatives.
 
-    *Cost:* O(num_pairs^2 x (dim + teacher_dim)) time, O(num_pairs x (dim +
-    teacher_dim + 1024)) memory; N x teacher_dim numbers.
+    *Cost:* O(num_pairs x (num_pairs x dim + 1024 x teacher_dim)) time, O(num_pairs x
+    (dim + teacher_dim + 1024)) memory; N x teacher_dim numbers.
     """
 
     teacher: Tensor

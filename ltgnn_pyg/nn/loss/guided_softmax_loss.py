@@ -49,14 +49,15 @@ class GuidedSoftmaxLoss(SoftmaxAtKLoss):
         weight_temperature (float, optional): :math:`\tau_w`. (default: :obj:`1.0`)
         guide_weight (float, optional): :math:`\lambda` in :math:`[0, 1]`.
             (default: :obj:`0.5`)
-        rank (int, optional): The number of singular vectors. (default: :obj:`1024`)
+        rank (int, optional): The number of eigenvectors. (default: :obj:`1024`)
 
     Raises:
         ValueError: If an argument is out of its range, the objective is not prepared,
             or for another graph.
 
-    *Cost:* Singular vectors once, see :meth:`~ltgnn_pyg.filters.Gram.leading`; 2 N rank
-    bytes; O(num_pairs x (num_pairs x dim + 1024 x rank)) time.
+    *Cost:* Eigenvectors once, see :meth:`~ltgnn_pyg.filters.Gram.leading`, with about
+    16 N rank bytes meanwhile and 2 N rank bytes from then on; O(num_pairs x (num_pairs
+    x dim + 1024 x rank)) time.
     """
 
     def __init__(
