@@ -8,6 +8,7 @@ from ltgnn_pyg.datasets import Interactions
 from ltgnn_pyg.filters import ChebyCF
 from ltgnn_pyg.nn.loss import EGCFLoss, GuidedSoftmaxLoss, SoftmaxAtKLoss
 from ltgnn_pyg.nn.loss.in_batch_softmax import CHUNK
+from tests import dense
 from tests.nn.test_loss import dense_in_batch_softmax, make_batch
 from tests.toy import blocks
 
@@ -17,7 +18,8 @@ NUM_USERS, NUM_ITEMS = 30, 20
 @pytest.fixture
 def interactions():
     generator = torch.Generator().manual_seed(3)
-    taken = torch.rand(NUM_USERS, NUM_ITEMS, generator=generator) > 0.7
+    popular = torch.linspace(0.05, 0.8, NUM_ITEMS)
+    taken = torch.rand(NUM_USERS, NUM_ITEMS, generator=generator) < popular
     return Interactions(*taken.nonzero().t(), NUM_USERS, NUM_ITEMS)
 
 
@@ -81,6 +83,25 @@ def test_from_its_equation(interactions, z, num, guide_weight):
     check(loss(z, batch), by_hand(z, src, pos, guide, loss), z)
     guide = expected_of(interactions)
     check(loss(z, batch), by_hand(z, src, pos, guide, loss), z, atol=1e-2, rtol=1e-2)
+
+
+def test_the_guide_is_the_filter(interactions):
+    """By all eigenvectors of the dense matrix, in double precision."""
+    loss = GuidedSoftmaxLoss(NUM_ITEMS, 3)
+    prepare(loss, interactions)
+    user, item = loss._guide.double().split([NUM_USERS, NUM_ITEMS])
+    found = (user @ item.t()).clamp(min=0.0)
+    rows = torch.zeros(NUM_USERS, NUM_ITEMS, dtype=torch.double)
+    rows[interactions.user, interactions.item] = 1.0
+    value, vector = torch.linalg.eigh(dense.gram(rows))
+    e = 1.0 - 2.0 * value
+    kept = 0.5 - 0.5 * e.sign() * e.abs() ** 1.5 + 0.2
+    degree = rows.sum(0)
+    expected = (rows / degree**0.4) @ (vector * kept) @ vector.t() * degree**0.4
+    expected = expected.clamp(min=0.0) / degree
+    total = found.sum(1, keepdim=True), expected.sum(1, keepdim=True)
+    found, expected = found / total[0], expected / total[1]
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-2)
 
 
 def test_a_filter_of_some_vectors_alone(interactions, z):
