@@ -118,6 +118,17 @@ class Gram:
         found[:, : x.size(1)] = x * (value > 1e-5)
         return found
 
+    def values(self, vector: Tensor) -> Tensor:
+        r"""Returns the eigenvalues :math:`\mathbf{v}^{\top} P \mathbf{v}` of
+        eigenvectors, in :math:`[0, 1]`; 0 for columns of zeros.
+
+        Args:
+            vector (torch.Tensor): The eigenvectors, as of :meth:`leading`.
+
+        *Cost:* A product.
+        """
+        return self.product(vector).mul_(vector).sum(0).clamp_(0.0, 1.0)
+
     def _amplify(self, x: Tensor, cut: float) -> Tensor:
         r"""Returns :math:`T_m(2P / c - I) X`: bounded by 1 on :math:`[0, c]`."""
         cut = min(max(cut, 1e-4), 0.5)

@@ -77,9 +77,8 @@ class ChebyCF(Filter):
         if self.alpha == 0.0:
             return low_pass
         vector = self.low_pass.left * self.scale.view(-1, 1)
-        value = self.gram.product(vector).mul_(vector).sum(0)
-        angle = value.mul(-2.0).add_(1.0).clamp_(-1.0, 1.0).acos_()
-        kept = torch.full_like(value, self.alpha)
+        angle = (1.0 - 2.0 * self.gram.values(vector)).acos_()
+        kept = torch.full_like(angle, self.alpha)
         for k, c in enumerate(self.coefficients):
             kept += c * torch.cos(k * angle)
         return Vectors(low_pass.user * (kept / self.alpha), low_pass.item)

@@ -1,5 +1,3 @@
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -7,7 +5,7 @@ from torch_geometric.data import Data
 
 from ltgnn_pyg.adjacency import csr, propagate
 from ltgnn_pyg.gram import Gram
-from ltgnn_pyg.nn.loss.in_batch_softmax import score_dtype
+from ltgnn_pyg.nn.loss.in_batch_softmax import Teacher, score_dtype
 from ltgnn_pyg.nn.loss.softmax_at_k_loss import SoftmaxAtKLoss
 
 POWER, LOW_PASS, BETA = 1.5, 0.2, 0.4  #: Those of ChebyCF.
@@ -75,7 +73,7 @@ class GuidedSoftmaxLoss(SoftmaxAtKLoss):
                 "Expected 'guide_weight' in [0, 1] and a positive 'rank' (got "
                 f"{guide_weight} and {rank})"
             )
-        self.guide_weight = self.teacher_weight = guide_weight
+        self.guide_weight = guide_weight
         self.rank = rank
         self._guide: Tensor | None = None  # No state: it is made of what is trained on.
 
@@ -97,7 +95,7 @@ class GuidedSoftmaxLoss(SoftmaxAtKLoss):
         ones = torch.ones(col.numel(), device=col.device)
         gram = Gram(csr(rowptr, col, ones, self.num_items))
         vector = gram.leading(min(self.rank, self.num_items))
-        e = 1.0 - 2.0 * gram.product(vector).mul_(vector).sum(0).clamp_(0.0, 1.0)
+        e = 1.0 - 2.0 * gram.values(vector)
         kept = 0.5 - 0.5 * e.sign() * e.abs().pow(POWER) + LOW_PASS
         degree = gram.degree.clamp(min=1.0).unsqueeze(1)
         # A user's row may be of any length, as the target is of one in all.
@@ -112,7 +110,7 @@ class GuidedSoftmaxLoss(SoftmaxAtKLoss):
             f"{super().extra_repr()}"
         )
 
-    def _teacher(self, z: Tensor, batch: Data) -> Callable[[slice], Tensor]:
+    def _teacher(self, z: Tensor, batch: Data) -> tuple[Teacher, float]:
         """What the filter expects."""
         if self._guide is None:
             raise ValueError(
@@ -120,20 +118,19 @@ class GuidedSoftmaxLoss(SoftmaxAtKLoss):
                 "'loss_fn.prepare(adj_t, num_users)' before the first batch, as 'fit' "
                 "does in one process; in several, take 'SoftmaxAtKLoss'"
             )
-        self._guide = self._guide.to(z.device)
+        guide = self._guide = self._guide.to(z.device)
         index = batch.n_id[torch.stack([batch.src_index, batch.dst_pos_index])]
         wide = torch.promote_types(z.dtype, torch.float32)
         dtype = score_dtype(z.to(wide))
 
         def expected(pairs: slice) -> Tensor:
-            assert self._guide is not None
             try:
-                src, dst = F.embedding(index[:, pairs], self._guide).to(dtype)
+                src, dst = F.embedding(index[:, pairs], guide).to(dtype)
             except IndexError as error:
                 raise ValueError(
-                    f"Expected nodes below {self._guide.size(0)}, as it is prepared "
-                    f"for (got {int(index.max())}); prepare it with the whole graph"
+                    f"Expected nodes below {guide.size(0)}, as it is prepared for (got "
+                    f"{int(index.max())}); prepare it with the whole graph"
                 ) from error
             return (src @ dst.t()).to(wide).relu_()
 
-        return expected
+        return expected, self.guide_weight

@@ -12,6 +12,7 @@ from ltgnn_pyg.nn.loss.objective import in_full
 CHUNK = 1024  #: Pairs whose scores are held at once.
 FEW = 128  #: With a surrogate, of many steps: a cache should hold what they need.
 LARGEST = 40.0  #: Scores whose exponentials add up in `float32`.
+Teacher = Callable[[slice], Tensor]  #: What the users of pairs expect of their items.
 SMALLEST = 1e-30  #: What a teacher expects of all items together, at least.
 
 
@@ -21,7 +22,7 @@ def in_batch_softmax(
     dst: Tensor,
     item: Tensor,
     bound: float | None = None,
-    teacher: Callable[[slice], Tensor] | None = None,
+    teacher: Teacher | None = None,
     teacher_weight: float = 0.0,
     surrogate: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None,
     weigh: Callable[[Tensor, Tensor], Tensor] | None = None,
@@ -78,7 +79,7 @@ class _InBatchSoftmax(torch.autograd.Function):
         dst: Tensor,
         item: Tensor,
         bound: float | None,
-        teacher: Callable[[slice], Tensor] | None,
+        teacher: Teacher | None,
         teacher_weight: float,
         surrogate: Callable[[Tensor], tuple[Tensor, Tensor]] | None,
         weigh: Callable[[Tensor, Tensor], Tensor] | None,
@@ -98,14 +99,13 @@ class _InBatchSoftmax(torch.autograd.Function):
         groups = None if src.is_cuda else _groups(item)
         for start in range(0, src.size(0), size):
             block = slice(start, min(start + size, src.size(0)))
-            rows = torch.arange(block.start, block.stop, device=src.device)
-            own, score = all_own[rows], low_src[rows] @ low_dst.t()
+            own, score = all_own[block], low_src[block] @ low_dst.t()
             target, slope = None, None
             each: Any = 0.0  # The loss of each pair.
             if teacher is not None:
                 target = teacher(block)
                 diagonal = target.diagonal().clone()
-                target.masked_fill_(item[rows].unsqueeze(1) == item[rows], 0.0)
+                target.masked_fill_(item[block].unsqueeze(1) == item[block], 0.0)
                 target.diagonal().copy_(diagonal)
                 all_of_it = target.sum(1, keepdim=True).clamp_(min=SMALLEST)
                 target *= teacher_weight / all_of_it
@@ -114,8 +114,9 @@ class _InBatchSoftmax(torch.autograd.Function):
                 score, slope = surrogate(score.to(own.dtype).sub_(own.unsqueeze(1)))
                 own = torch.zeros_like(own)
             if groups is None:
-                score.masked_fill_(item[rows].unsqueeze(1) == item, float("-inf"))
+                score.masked_fill_(item[block].unsqueeze(1) == item, float("-inf"))
             else:
+                rows = torch.arange(block.start, block.stop, device=src.device)
                 score.view(-1)[_own_columns(rows, *groups)] = float("-inf")
             pair_weight = None if weigh is None else weigh(own, score)
             top = torch.zeros_like(own)
@@ -140,9 +141,10 @@ class _InBatchSoftmax(torch.autograd.Function):
                 each = each * pair_weight
             loss += each.sum()
             scale, part = scale.unsqueeze(1), part.unsqueeze(1)
-            grad_src[rows] = scale * (weight @ low_dst).to(src.dtype) + part * dst[rows]
-            grad_dst += weight.t() @ (scale * src[rows]).to(low)
-            grad_dst[rows] += part * src[rows]
+            of_all = (weight @ low_dst).to(src.dtype)
+            grad_src[block] = scale * of_all + part * dst[block]
+            grad_dst += weight.t() @ (scale * src[block]).to(low)
+            grad_dst[block] += part * src[block]
         num = max(src.size(0), 1)
         ctx.save_for_backward(
             grad_src.div_(num).to(types[0]), grad_dst.div_(num).to(types[1])

@@ -1,12 +1,11 @@
 import math
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Data
 
-from ltgnn_pyg.nn.loss.in_batch_softmax import in_batch_softmax
+from ltgnn_pyg.nn.loss.in_batch_softmax import Teacher, in_batch_softmax
 from ltgnn_pyg.nn.loss.objective import gather
 from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss, cross_entropy
 
@@ -66,8 +65,6 @@ class SoftmaxAtKLoss(RankingLoss):
     :math:`k \rho` of the negatives.
     """
 
-    teacher_weight: float = 0.0  #: None, but for what guides it.
-
     def __init__(
         self,
         num_items: int,
@@ -108,8 +105,7 @@ class SoftmaxAtKLoss(RankingLoss):
             dst,
             batch.dst_pos_index,
             bound,
-            self._teacher(z, batch),
-            self.teacher_weight,
+            *self._teacher(z, batch),
             weigh=lambda pos, score: self._weights(pos, score, score.size(1) - 1),
         )
 
@@ -125,9 +121,9 @@ class SoftmaxAtKLoss(RankingLoss):
             f"weight_temperature={self.weight_temperature}, {super().extra_repr()}"
         )
 
-    def _teacher(self, z: Tensor, batch: Data) -> Callable[[slice], Tensor] | None:
-        """What is expected of a batch, see :func:`in_batch_softmax`: nothing."""
-        return None
+    def _teacher(self, z: Tensor, batch: Data) -> tuple[Teacher | None, float]:
+        """Who teaches, and how much, see :func:`in_batch_softmax`: nobody."""
+        return None, 0.0
 
     @torch.no_grad()
     def _weights(self, pos: Tensor, neg: Tensor, num: int) -> Tensor:
