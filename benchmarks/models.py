@@ -142,7 +142,7 @@ def train(name: str, setting: str, seed: int) -> dict[str, Any]:
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
     if name != "popularity":  # Which is as it is for everybody.
-        alpha = model.alpha if name == "ltgnn" else 0.0
+        alpha = model.alpha if name in ("ltgnn", "guided") else 0.0
         out["cut_history"] = cut_history(scorer, known, split.test, alpha)
     return out | {"ranks": ranks}
 

@@ -24,6 +24,7 @@ from ltgnn_pyg.nn import (
     BPRLoss,
     DirectAULoss,
     EGCFLoss,
+    GuidedSoftmaxLoss,
     LightGCN,
     LightGCNPlusPlus,
     LightGODE,
@@ -108,7 +109,13 @@ def here(cls: Callable[..., Recommender], **training: Any) -> Any:
     return make
 
 
-HERE = {
+def guided(split: Split, dim: int) -> Recipe:
+    """LTGNN as examples/quickstart.py trains it."""
+    sizes = split.train.num_users, split.train.num_items
+    return LTGNN(*sizes, dim, loss_fn=GuidedSoftmaxLoss(sizes[1])), {}
+
+
+HERE: dict[str, Callable[[Split, int], Recipe]] = {
     "mf": here(MatrixFactorization),
     "lightgcn": here(LightGCN),
     "lightgcn++": here(LightGCNPlusPlus),
@@ -119,9 +126,10 @@ HERE = {
     "simgcl": here(SimGCL),
     "xsimgcl": here(XSimGCL),
     "lightgode": here(LightGODE),
-    "egcf": here(EGCF),
+    "egcf": here(EGCF, loader=few_rounds),
     "pinsage": here(PinSage),
     "ltgnn": here(LTGNN),
+    "guided": guided,
 }
 ULTRAGCN = {
     "gowalla": published(UltraGCN, 512, 1e-4, UltraGCNLoss, {**SHARED, "amount": 1500}),

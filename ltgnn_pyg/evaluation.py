@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from operator import index as as_int
@@ -26,7 +27,7 @@ from ltgnn_pyg.metrics import (
     Personalization,
     Serendipity,
 )
-from ltgnn_pyg.retrieval import Scorer, top_k
+from ltgnn_pyg.retrieval import Blend, Scorer, top_k
 from ltgnn_pyg.retrieval.rerank import Candidates
 
 #: What needs the lists and the held-out pairs.
@@ -148,6 +149,71 @@ def evaluate(
         chunk_bytes=chunk_bytes,
     )
     return read(collection)
+
+
+def choose_blend(
+    first: Scorer,
+    others: Iterable[Scorer],
+    edge_label_index: Tensor,
+    *,
+    exclude_edge_index: Tensor | None = None,
+    k: int = 20,
+    metric: str = "recall",
+    weights: Sequence[float] = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0),
+    user: Tensor | None = None,
+    chunk_bytes: int = 2**28,
+) -> Blend:
+    r"""Finds which recommender to put beside another, and with what weight: the
+    :class:`~ltgnn_pyg.retrieval.Blend` that ranks a validation part best. If none is
+    better than :obj:`first` alone, the weight is 0.
+
+    .. code-block:: python
+
+        alone = fit(model, split, refit=False)  # Knows the training part only.
+        train, val = split.train.edge_label_index, split.val.edge_label_index
+        found = choose_blend(alone.vectors, [EASE(split.train)], val,
+                             exclude_edge_index=train)
+        report = fit(model, split)
+        scorer = Blend(report.vectors, EASE(report.interactions), found.weight)
+
+    Args:
+        first (Scorer): What is blended, *e.g.*, the vectors of a trained model.
+        others (Iterable[Scorer]): What to put beside it, tried in turn; none of them
+            may know the pairs of validation.
+        edge_label_index (torch.Tensor): The pairs of validation, see :func:`evaluate`.
+        exclude_edge_index (torch.Tensor, optional): The pairs that are not ranked, see
+            :func:`evaluate`. (default: :obj:`None`)
+        k (int, optional): The length of the lists. (default: :obj:`20`)
+        metric (str, optional): What is to be large, see :func:`evaluate`.
+            (default: :obj:`"recall"`)
+        weights (Sequence[float], optional): The weights to try. (default:
+            :obj:`(0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)`)
+        user (torch.Tensor, optional): The users to evaluate, *e.g.*, a sample. If
+            :obj:`None`, all. (default: :obj:`None`)
+        chunk_bytes (int, optional): See :func:`evaluate`. (default: :obj:`2**28`)
+
+    Raises:
+        ValueError: If there is no other or no weight to try, and as by
+            :class:`~ltgnn_pyg.retrieval.Blend` and :func:`evaluate`.
+
+    *Cost:* An evaluation for each other and weight.
+    """
+    best, found = -math.inf, None
+    for blend in (Blend(first, other, w) for other in others for w in sorted(weights)):
+        figures = evaluate(
+            blend,
+            edge_label_index,
+            exclude_edge_index=exclude_edge_index,
+            k=k,
+            metrics=[metric],
+            user=user,
+            chunk_bytes=chunk_bytes,
+        )
+        if figures[f"{metric}@{k}"] > best:
+            best, found = figures[f"{metric}@{k}"], blend
+    if found is None:
+        raise ValueError("Expected something to blend and 'weights' (got none)")
+    return found
 
 
 def measure(

@@ -1,5 +1,6 @@
 r"""Scores to ranked items."""
 
+from ltgnn_pyg.retrieval.blend import Blend
 from ltgnn_pyg.retrieval.fold_in import FoldIn
 from ltgnn_pyg.retrieval.index import Index
 from ltgnn_pyg.retrieval.scorer import Scorer
@@ -8,6 +9,7 @@ from ltgnn_pyg.retrieval.top_k import top_k
 from ltgnn_pyg.retrieval.vectors import Vectors
 
 __all__ = [
+    "Blend",
     "FoldIn",
     "Index",
     "Scorer",
