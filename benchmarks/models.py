@@ -5,11 +5,13 @@
 
 A line for each model, setting and seed. `published` is the model with the objective and
 the settings of its paper (see recipes.py), `here` the model as `fit` trains it without
-being told anything. Each runs in a process of its own, is chosen on a validation part
-cut from the training part and tested once. --budget is the seconds of training, of the
-choice and the final training together; a run that it stopped says so in `reason`. Lines
-that are in --json already are not made again. The ranks of all held-out items are kept
-beside it, and --compare tells from them how sure the differences are.
+being told anything, but for fewer rounds of slow encoders, and `guided`, which is LTGNN
+as examples/quickstart.py trains it. Each runs in a process of its own, is chosen on a
+validation part cut from the training part and tested once. --budget is the seconds of
+training, half of them for the choice, and the final training takes as many epochs; a
+run that it stopped says so in `reason`. Lines that are in --json already are not made
+again. The ranks of all held-out items are kept beside it, and --compare tells from them
+how sure the differences are.
 
 What papers print is in published.json, with its sources.
 """

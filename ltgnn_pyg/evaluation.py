@@ -164,17 +164,21 @@ def choose_blend(
     chunk_bytes: int = 2**28,
 ) -> Blend:
     r"""Finds which recommender to put beside another, and with what weight: the
-    :class:`~ltgnn_pyg.retrieval.Blend` that ranks a validation part best. If none is
-    better than :obj:`first` alone, the weight is 0.
+    :class:`~ltgnn_pyg.retrieval.Blend` that ranks a validation part best, with the
+    lower weight among equals.
 
     .. code-block:: python
 
         alone = fit(model, split, refit=False)  # Knows the training part only.
-        train, val = split.train.edge_label_index, split.val.edge_label_index
-        found = choose_blend(alone.vectors, [EASE(split.train)], val,
-                             exclude_edge_index=train)
-        report = fit(model, split)
-        scorer = Blend(report.vectors, EASE(report.interactions), found.weight)
+        found = choose_blend(alone.vectors, [EASE(split.train)],
+                             split.val.edge_label_index,
+                             exclude_edge_index=split.train.edge_label_index)
+
+        # A new model, for as many epochs, on both parts:
+        known = Interactions.cat(split.train, split.val)
+        both = Split(known, split.val[:0], split.test, split.order)
+        report = fit(make_model(), both, max_epochs=alone.epochs)
+        scorer = Blend(report.vectors, EASE(known), found.weight)
 
     Args:
         first (Scorer): What is blended, *e.g.*, the vectors of a trained model.
@@ -186,17 +190,22 @@ def choose_blend(
         k (int, optional): The length of the lists. (default: :obj:`20`)
         metric (str, optional): What is to be large, see :func:`evaluate`.
             (default: :obj:`"recall"`)
-        weights (Sequence[float], optional): The weights to try. (default:
+        weights (Sequence[float], optional): The weights to try; 0 is :obj:`first`
+            alone. (default:
             :obj:`(0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)`)
         user (torch.Tensor, optional): The users to evaluate, *e.g.*, a sample. If
             :obj:`None`, all. (default: :obj:`None`)
         chunk_bytes (int, optional): See :func:`evaluate`. (default: :obj:`2**28`)
 
+    Returns:
+        The blend; its :obj:`second` is the one of the others, as it was given.
+
     Raises:
         ValueError: If there is no other or no weight to try, and as by
             :class:`~ltgnn_pyg.retrieval.Blend` and :func:`evaluate`.
 
-    *Cost:* An evaluation for each other and weight.
+    *Cost:* An evaluation for each other and weight, which scores both: pass a sample
+    of users where a filter's scores cost much.
     """
     best, found = -math.inf, None
     for blend in (Blend(first, other, w) for other in others for w in sorted(weights)):

@@ -6,13 +6,13 @@ from ltgnn_pyg.retrieval.scorer import Scorer
 
 class Blend(Scorer):
     r"""Two recommenders as one: the weighted sum of their scores, each in units of its
-    standard deviation over the items of a user
+    standard deviation over all items, for each user
 
     .. math::
         s_{ui} = (1 - w) \, \frac{a_{ui} - \bar{a}_u}{\sigma(a_u)}
         + w \, \frac{b_{ui} - \bar{b}_u}{\sigma(b_u)}
 
-    the *CombSUM* of `"Combination of Multiple Searches"
+    a weighted *CombSUM* of `"Combination of Multiple Searches"
     <https://trec.nist.gov/pubs/trec2/papers/txt/23.txt>`_ with the standardised scores
     of `"Relevance Score Normalization for Metasearch"
     <https://doi.org/10.1145/502585.502657>`_. What a trained model and a filter of
@@ -35,10 +35,11 @@ class Blend(Scorer):
 
     Raises:
         ValueError: If :obj:`weight` is out of its range, or the two are not of as many
-            users and items, or not on one device.
+            users and items, or not on one device; when scoring, if a score is not
+            finite.
 
     *Cost:* That of the scores of both, and a few passes over them; a second table of
-    the scores of a chunk.
+    the scores of a chunk, a third one where the two are of different types.
     """
 
     def __init__(self, first: Scorer, second: Scorer, weight: float) -> None:
@@ -98,4 +99,9 @@ def standardize_(score: Tensor) -> Tensor:
     score -= score.mean(1, keepdim=True)
     deviation = torch.linalg.vector_norm(score, dim=1, keepdim=True)
     deviation /= score.size(1) ** 0.5
+    if not bool(deviation.isfinite().all()):
+        raise ValueError(
+            "Expected finite scores of both (got inf, NaN or too large ones); leave "
+            "items out by 'exclude', or scale the scores down"
+        )
     return score.div_(deviation.clamp_(min=torch.finfo(score.dtype).tiny))

@@ -15,6 +15,15 @@ def vectors(seed, num_users=9, num_items=31, dtype=torch.double):
     return Vectors(user.to(dtype), item.to(dtype), bias.to(dtype))
 
 
+class WithoutFirst(Vectors):
+    """Never wants the first item."""
+
+    def score(self, user, out=None):
+        score = super().score(user, out)
+        score[:, 0] = -torch.inf
+        return score
+
+
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("device", devices)
 def test_is_the_sum_of_standardised_scores(weight, device):
@@ -89,6 +98,10 @@ def test_errors():
             Blend(one, vectors(1), weight)
     with pytest.raises(ValueError, match="got 9 and 31, 9 and 30"):
         Blend(one, vectors(1, num_items=30), 0.5)
+    without = WithoutFirst(one.user, one.item, one.item_bias)
+    for pair in ((without, one), (one, without)):
+        with pytest.raises(ValueError, match="Expected finite scores of both"):
+            Blend(*pair, 0.0).score(torch.arange(9))
     pairs = torch.tensor([[0], [9]])
     with pytest.raises(ValueError, match="something to blend"):
         choose_blend(one, [], pairs)
