@@ -112,7 +112,7 @@ RECIPES = {
     "lightgcn": lightgcn,
     "mf": mf,
     "yelp2018": partial(default, weight_temperature=0.5),
-    "minute": partial(softmax, max_seconds=42.0),  # The final training: 60.
+    "minute": partial(softmax, max_seconds=42.0),  # At most 60 in the end.
     "blend": blend,
 }
 RECENT = {"edge_weight": recency_weight}  # Scored by the order of interactions, too.

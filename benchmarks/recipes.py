@@ -109,13 +109,12 @@ def here(cls: Callable[..., Recommender], **training: Any) -> Any:
     return make
 
 
-def guided(split: Split, dim: int) -> Recipe:
+def guided(num_users: int, num_items: int, dim: int) -> LTGNN:
     """LTGNN as examples/quickstart.py trains it."""
-    sizes = split.train.num_users, split.train.num_items
-    return LTGNN(*sizes, dim, loss_fn=GuidedSoftmaxLoss(sizes[1])), {}
+    return LTGNN(num_users, num_items, dim, loss_fn=GuidedSoftmaxLoss(num_items))
 
 
-HERE: dict[str, Callable[[Split, int], Recipe]] = {
+HERE = {
     "mf": here(MatrixFactorization),
     "lightgcn": here(LightGCN),
     "lightgcn++": here(LightGCNPlusPlus),
@@ -129,7 +128,7 @@ HERE: dict[str, Callable[[Split, int], Recipe]] = {
     "egcf": here(EGCF, loader=few_rounds),
     "pinsage": here(PinSage),
     "ltgnn": here(LTGNN),
-    "guided": guided,
+    "guided": here(guided),
 }
 ULTRAGCN = {
     "gowalla": published(UltraGCN, 512, 1e-4, UltraGCNLoss, {**SHARED, "amount": 1500}),

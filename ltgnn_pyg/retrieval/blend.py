@@ -86,7 +86,8 @@ class Blend(Scorer):
         if out is None:
             size = user.numel(), self.num_items
             out = torch.empty(size, dtype=self.dtype, device=self.device)
-        standardize_(out.copy_(self.first.score(user)))
+        room = out if self.first.dtype == out.dtype else None
+        standardize_(out.copy_(self.first.score(user, out=room)))
         other = standardize_(self.second.score(user).to(out.dtype))
         return out.lerp_(other, self.weight)
 

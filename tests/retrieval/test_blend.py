@@ -91,6 +91,24 @@ def test_the_best_weight_is_found_by_trying_all():
     assert choose_blend(one, others, pairs, k=3, **args).weight == 0.0
 
 
+def test_the_weight_is_that_of_the_users_and_the_pairs_given():
+    one, other = vectors(0), vectors(1)
+    first, second = (top_k(s, 6)[1] for s in (one, other))
+    # User 2 takes what the first lists, and user 5 what the second does.
+    pairs = torch.tensor([[2] * 3 + [5] * 3, [*first[2, :3] + 9, *second[5, :3] + 9]])
+    for user, weight in ((2, 0.0), (5, 1.0)):
+        args = {"k": 3, "weights": [1.0, 0.0], "user": torch.tensor([user])}
+        assert choose_blend(one, [other], pairs, **args).weight == weight
+    # What the first lists after what is known, and one thing that the second lists.
+    new = second[5][~torch.isin(second[5], first[5])][:1]
+    pairs = torch.stack([torch.full((4,), 5), 9 + torch.cat([first[5, 3:], new])])
+    seen = torch.stack([torch.full((3,), 5), 9 + first[5, :3]])
+    args = {"k": 3, "weights": [1.0, 0.0]}
+    found = choose_blend(one, [other], pairs, exclude_edge_index=seen, **args)
+    assert found.weight == 0.0
+    assert choose_blend(one, [other], pairs, **args).weight == 1.0
+
+
 def test_errors():
     one = vectors(0)
     for weight in (-0.1, 1.1, float("nan")):
