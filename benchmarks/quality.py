@@ -28,6 +28,7 @@ from ltgnn_pyg.evaluation import choose_blend, evaluate
 from ltgnn_pyg.filters import EASE, ChebyCF, Popularity
 from ltgnn_pyg.nn import (
     BPRLoss,
+    DistillationLoss,
     GuidedSoftmaxLoss,
     LightGCN,
     MatrixFactorization,
@@ -72,6 +73,31 @@ def mf(split, **kwargs):
     return trained(MatrixFactorization(*size(split)), split, **kwargs)
 
 
+def taught(split, width=64, weight_temperature=1.0):
+    """LTGNN that learns what a wide guided one expects of the same parts. Epochs, curve
+    and validation are its own, the seconds of training those of both.
+    """
+
+    def both(part, epochs=(args.epochs, args.epochs)):
+        first, last = ({"refit": False, "max_epochs": num} for num in epochs)
+        teacher = default(part, 256, weight_temperature, **first)
+        rows = torch.cat([teacher.vectors.user, teacher.vectors.item])
+        loss_fn = DistillationLoss(
+            split.train.num_items, rows, weight_temperature=weight_temperature
+        )
+        return teacher, trained(
+            LTGNN(*size(split), width, loss_fn=loss_fn), part, **last
+        )
+
+    start = time.perf_counter()
+    chosen = both(split)
+    if args.validation:
+        return chosen[1]
+    teacher, report = both(whole(split), [each.epochs for each in chosen])
+    train_seconds = teacher.train_seconds + report.train_seconds
+    return as_chosen(report, chosen[1], start, train_seconds=train_seconds)
+
+
 def blend(split):
     """The default beside the filter that helps it most, as much as it does. Curve and
     validation are of the model alone, those of both among the settings.
@@ -89,17 +115,26 @@ def blend(split):
     settings.append({"second": other.__name__, "weight": found.weight,
                      "validation": evaluate(found, **pairs)})  # fmt: skip
     print(settings[-1], flush=True)
+    report = default(whole(split), refit=False, max_epochs=alone.epochs)
+    vectors = Blend(report.vectors, other(report.interactions), found.weight)
+    return as_chosen(report, alone, start, vectors=vectors)
+
+
+def whole(split):
+    """Training and validation part as one to train on."""
     known = Interactions.cat(split.train, split.val)
-    none = split.val[:0]
-    rest = Split(known, none, split.test, split.order)
-    report = default(rest, refit=False, max_epochs=alone.epochs)
+    return Split(known, split.val[:0], split.test, split.order)
+
+
+def as_chosen(report, chosen, start, **changed):
+    """A report of a training anew, with what was seen when its epochs were chosen."""
     return replace(
         report,
-        reason=alone.reason,
-        validation=alone.validation,
-        curve=alone.curve,
-        vectors=Blend(report.vectors, other(known), found.weight),
+        reason=chosen.reason,
+        validation=chosen.validation,
+        curve=chosen.curve,
         seconds=time.perf_counter() - start,
+        **changed,
     )
 
 
@@ -112,6 +147,10 @@ RECIPES = {
     "lightgcn": lightgcn,
     "mf": mf,
     "yelp2018": partial(default, weight_temperature=0.5),
+    "yelp2018-wide": partial(default, width=256, weight_temperature=0.5),
+    "taught": taught,
+    "yelp2018-taught": partial(taught, weight_temperature=0.5),
+    "yelp2018-wide-taught": partial(taught, width=256, weight_temperature=0.5),
     "minute": partial(softmax, max_seconds=42.0),  # At most 60 in the end.
     "blend": blend,
 }

@@ -5,8 +5,9 @@ set is from their released code; where that chose the epoch on the test part, `f
 chooses on validation. PinSage has no released code, and LightGODE's is of other sets.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain, islice, repeat
 from typing import Any
 
 import torch
@@ -40,27 +41,45 @@ from ltgnn_pyg.nn import (
 from ltgnn_pyg.retrieval import Scorer
 
 Recipe = tuple[Recommender, dict[str, Any]]
-PLAIN: dict[str, Any] = {"average": 0.0, "patience": 10}  #: As papers train.
+PARTS = 10  #: An epoch of `fit` is that part of a pass, so a budget may end within one.
+#: As papers train; ten passes without a gain end it.
+PLAIN: dict[str, Any] = {"average": 0.0, "patience": 10 * PARTS}
 PAIRWISE = {"amount": 1, "reject_seen": True}
 SHARED = {"amount": 800, "shared": True}
 
 
-def by_batch(size: int, negatives: dict[str, Any] | None) -> Callable[..., PairLoader]:
+class Parts:
+    """A part of a loader's batches at a time, each iteration those that come next."""
+
+    def __init__(self, loader: PairLoader) -> None:
+        self.size = -(-len(loader) // PARTS)
+        self.batches = chain.from_iterable(repeat(loader))
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[Data]:
+        return islice(self.batches, self.size)
+
+
+def by_batch(size: int, negatives: dict[str, Any] | None) -> Callable[..., Parts]:
     """Batches of so many pairs, each a pass over the graph, as papers train."""
 
-    def loader(data: Data, model: Recommender) -> PairLoader:
+    def loader(data: Data, model: Recommender) -> Parts:
         pairs = data.edge_index[:, data.edge_index[0] < model.num_users]
         drawn = None
         if negatives is not None:
             sizes = model.num_users, model.num_items
             known = pairs if negatives.get("reject_seen") else None
             drawn = ItemNegativeSampling(*sizes, edge_index=known, **negatives)
-        return PairLoader(
-            data,
-            batch_size=size,
-            num_rounds=-(-pairs.size(1) // size),
-            leave_out=False,
-            neg_sampling=drawn,
+        return Parts(
+            PairLoader(
+                data,
+                batch_size=size,
+                num_rounds=-(-pairs.size(1) // size),
+                leave_out=False,
+                neg_sampling=drawn,
+            )
         )
 
     return loader

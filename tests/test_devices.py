@@ -41,7 +41,7 @@ OBJECTIVES = {
     "sl@k": (lambda: SoftmaxAtKLoss(32), {}),
     "psl": (PSLLoss, {}),
     "bilateral": (BilateralSoftmaxLoss, {}),
-    "teacher": (lambda: DistillationLoss(torch.randn(96, 5)), {}),
+    "teacher": (lambda: DistillationLoss(32, torch.randn(96, 5)), {}),
     "egcf": (EGCFLoss, {}),
     "direct_au": (DirectAULoss, {}),
     "bpr": (BPRLoss, DRAWN),

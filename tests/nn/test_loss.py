@@ -262,7 +262,7 @@ IN_BATCH = [
     MarginLoss(in_batch=True),
     CosineContrastiveLoss(in_batch=True),
     DirectAULoss(),
-    DistillationLoss(torch.randn(7, 5)),
+    DistillationLoss(100, torch.randn(7, 5)),
     HardNegatives(BCELoss(in_batch=True), 3),
     PSLLoss(),
     SoftmaxAtKLoss(100),
@@ -305,7 +305,9 @@ def test_narrow_types_are_computed_in_full(loss, dtype):
     assert float((z.grad.float() - full.grad).norm()) < bound
 
 
-@pytest.mark.parametrize("loss", [SoftmaxLoss(), DistillationLoss(torch.randn(7, 5))])
+@pytest.mark.parametrize(
+    "loss", [SoftmaxLoss(), DistillationLoss(100, torch.randn(7, 5))]
+)
 def test_softmax_under_autocast(z, loss):
     z = z.detach().float().requires_grad_()
     expected = loss(z, make_batch())
@@ -321,7 +323,7 @@ def test_softmax_under_autocast(z, loss):
 def test_same_to_the_bit_again(loss):
     z = torch.randn(300, 8, requires_grad=True)
     if isinstance(loss, DistillationLoss):
-        loss = DistillationLoss(torch.randn(300, 4))
+        loss = DistillationLoss(100, torch.randn(300, 4))
     src, pos = torch.randint(0, 150, (2000,)), torch.randint(150, 300, (2000,))
     batch = make_batch(src, pos, num_seeds=300)
     grads = [torch.autograd.grad(loss(z, batch), z)[0] for _ in range(2)]
@@ -369,7 +371,10 @@ def test_hard_negatives_are_corrected_like_others(z, log_q, corrected):
 
 
 @pytest.mark.parametrize("cosine", [True, False])
-def test_distillation(z, cosine):
+@pytest.mark.parametrize("weight_temperature", [0.3, math.inf])
+def test_distillation(z, cosine, weight_temperature):
+    args = {"temperature": 0.5, "weight_temperature": weight_temperature, "k": 40}
+    args |= {"teacher_weight": 0.7, "cosine": cosine}
     num_nodes = 11
     teacher = torch.randn(num_nodes, 5, dtype=torch.double)
     n_id = torch.tensor([4, 10, 2, 7, 0, 5, 3, 9])  # The last is no seed.
@@ -378,17 +383,23 @@ def test_distillation(z, cosine):
         pairs(teacher[n_id], "batch", cosine, 0.5),
         strict=True,
     )
-    terms = []
+    loss, terms, weights = DistillationLoss(100, teacher, **args), [], []
     for (_, pos, neg), (_, teacher_pos, teacher_neg) in both:
         target = torch.cat([teacher_pos.view(1), teacher_neg]).softmax(0)
         target = 0.7 * target + 0.3 * torch.eye(len(target), dtype=z.dtype)[0]
         terms.append(-(target * torch.cat([pos.view(1), neg]).log_softmax(0)).sum())
-    loss, batch = DistillationLoss(teacher, 0.7, 0.5, cosine), make_batch(n_id=n_id)
-    torch.testing.assert_close(loss(z, batch), torch.stack(terms).mean())
-    assert gradcheck(lambda z: loss(z, batch), z)
-    plain = DistillationLoss(teacher, 0.0, 0.5, cosine)
-    expected = SoftmaxLoss(0.5, cosine)(z, batch)
-    torch.testing.assert_close(plain(z, batch), expected)
+        others = neg.detach().unsqueeze(0)
+        weights.append(loss._weights(pos.detach().view(1), others, len(POS) - 1))
+    batch = make_batch(n_id=n_id)
+    expected = torch.stack(terms) @ torch.cat(weights) / len(terms)
+    torch.testing.assert_close(loss(z, batch), expected)
+    (grad,) = torch.autograd.grad(loss(z, batch), z)
+    torch.testing.assert_close(grad, torch.autograd.grad(expected, z)[0])
+    args["teacher_weight"] = 0.0
+    alone = DistillationLoss(100, teacher, **args)
+    del args["teacher_weight"]
+    expected = SoftmaxAtKLoss(100, **args)(z, batch)
+    torch.testing.assert_close(alone(z, batch), expected)
 
 
 def test_distillation_in_chunks():
@@ -402,20 +413,21 @@ def test_distillation_in_chunks():
     target += 0.4 * torch.eye(2500)
     score = dense_in_batch_softmax(z, src, pos, 0.5).log_softmax(1)
     expected = -(target * score.clamp(min=-1e30)).sum(1).mean()
-    loss = DistillationLoss(teacher, 0.6, 0.5, cosine=False)
-    loss = loss(z, make_batch(src, pos, num_seeds=50))
+    args = {"temperature": 0.5, "weight_temperature": math.inf, "cosine": False}
+    loss = DistillationLoss(100, teacher, teacher_weight=0.6, **args)
+    loss = 2.0 * loss(z, make_batch(src, pos, num_seeds=50))  # All weigh a half.
     torch.testing.assert_close(loss, expected)
     grads = (torch.autograd.grad(value, z)[0] for value in (loss, expected))
     torch.testing.assert_close(*grads)
 
 
 def test_a_teacher_of_the_same_rows_asks_for_nothing(z):
-    DistillationLoss(z, teacher_weight=1.0)(z, make_batch()).backward()
+    DistillationLoss(100, z, teacher_weight=1.0)(z, make_batch()).backward()
     torch.testing.assert_close(z.grad, torch.zeros_like(z))
 
 
 def test_the_teacher_is_no_part_of_the_state():
-    loss = DistillationLoss(torch.randn(7, 5))
+    loss = DistillationLoss(100, torch.randn(7, 5))
     assert not loss.state_dict() and not list(loss.parameters())
     assert loss.double().teacher.dtype == torch.double
     assert torch.equal(copy.deepcopy(loss).teacher, loss.teacher)
@@ -513,7 +525,7 @@ def test_item_bias():
         assert loss(False).item_bias(degree) is None
     of = {
         "bilateral": BilateralSoftmaxLoss(0.5, in_batch=True),
-        "teacher": DistillationLoss(torch.randn(7, 5), temperature=0.5),
+        "teacher": DistillationLoss(100, torch.randn(7, 5), temperature=0.5),
         "hard": HardNegatives(BPRLoss(temperature=0.5, in_batch=True), 2),
     }
     for loss in of.values():
@@ -554,7 +566,7 @@ def test_bad_arguments(z):
         with pytest.raises(ValueError, match="positive 'temperature'"):
             SoftmaxLoss(temperature)
         with pytest.raises(ValueError, match="positive 'temperature'"):
-            DistillationLoss(z, temperature=temperature)
+            DistillationLoss(100, z, temperature=temperature)
     with pytest.raises(ValueError, match="positive 'pos_temperature'"):
         BilateralSoftmaxLoss(pos_temperature=0.0)
     with pytest.raises(ValueError, match="'num_hard'"):
@@ -563,13 +575,13 @@ def test_bad_arguments(z):
         with pytest.raises(ValueError, match="'hardness'"):
             BPRLoss(hardness=hardness)
     with pytest.raises(ValueError, match="'teacher_weight'"):
-        DistillationLoss(z, teacher_weight=1.5)
+        DistillationLoss(100, z, teacher_weight=1.5)
     for teacher in (z[0], torch.ones(7, 3, dtype=torch.long)):
         with pytest.raises(ValueError, match="'teacher' as embeddings"):
-            DistillationLoss(teacher)
+            DistillationLoss(100, teacher)
     with pytest.raises(ValueError, match="a row of 'teacher' for each node"):
-        DistillationLoss(z[:5])(z, make_batch())
+        DistillationLoss(100, z[:5])(z, make_batch())
     with pytest.raises(ValueError, match="some of the items"):
-        HardNegatives(DistillationLoss(z), 1)
+        HardNegatives(DistillationLoss(100, z), 1)
     with pytest.raises(ValueError, match="compares positives with negatives"):
         HardNegatives(DirectAULoss(), 1)

@@ -3,7 +3,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Data
 
-from ltgnn_pyg.nn.loss.distillation_loss import DistillationLoss
 from ltgnn_pyg.nn.loss.objective import Objective, gather, in_full
 from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss
 from ltgnn_pyg.nn.loss.softmax_at_k_loss import SoftmaxAtKLoss
@@ -47,7 +46,7 @@ class HardNegatives(Objective):
         super().__init__()
         if num_hard < 0:
             raise ValueError(f"Expected 'num_hard' to be at least 0 (got {num_hard})")
-        if isinstance(loss_fn, DistillationLoss | SoftmaxAtKLoss):
+        if isinstance(loss_fn, SoftmaxAtKLoss):
             raise ValueError(
                 "Expected an objective that can do with some of the items (got "
                 f"'{type(loss_fn).__name__}', which needs all of the batch); pass "

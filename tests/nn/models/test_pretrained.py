@@ -130,7 +130,7 @@ class Mine(Objective):
 def test_what_json_cannot_hold_is_asked_for(tmp_path):
     data = blocks().train.to_data()
     size = data.num_users, data.num_items
-    teacher = DistillationLoss(torch.randn(data.num_nodes, 4))
+    teacher = DistillationLoss(data.num_items, torch.randn(data.num_nodes, 4))
     for loss_fn in (Mine(), teacher, EGCFLoss(Mine())):
         model = LTGNN(*size, 8, loss_fn=loss_fn)
         model.save_pretrained(tmp_path)
