@@ -85,9 +85,8 @@ def taught(split, width=64, weight_temperature=1.0):
         loss_fn = DistillationLoss(
             split.train.num_items, rows, weight_temperature=weight_temperature
         )
-        return teacher, trained(
-            LTGNN(*size(split), width, loss_fn=loss_fn), part, **last
-        )
+        model = LTGNN(*size(split), width, loss_fn=loss_fn)
+        return teacher, trained(model, part, **last)
 
     start = time.perf_counter()
     chosen = both(split)
