@@ -5,13 +5,14 @@ set is from their released code; where that chose the epoch on the test part, `f
 chooses on validation. PinSage has no released code, and LightGODE's is of other sets.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain, islice, repeat
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 from torch_geometric.data import Data
 
 from ltgnn_pyg import LTGNN, ItemNegativeSampling, PairLoader
@@ -95,6 +96,14 @@ def xavier(weight: Tensor, adj_t: Tensor, num_users: int) -> None:
     torch.nn.init.xavier_uniform_(weight)
 
 
+def dense_adam(parameters: Iterable[Parameter], lr: float) -> torch.optim.Adam:
+    """Adam that moves all rows in each step, also those without a gradient."""
+    parameters = list(parameters)
+    for parameter in parameters:
+        parameter.register_hook(lambda g: g.to_dense() if g.is_sparse else g)
+    return torch.optim.Adam(parameters, lr=lr)
+
+
 def published(
     cls: Callable[..., Recommender],
     batch_size: int,
@@ -111,7 +120,7 @@ def published(
         model = cls(*sizes, dim, loss_fn=loss_fn(), **settings)
         training = {
             "loader": by_batch(batch_size, negatives),
-            "optimizer": partial(torch.optim.Adam, lr=lr),
+            "optimizer": partial(dense_adam, lr=lr),
             "init": init,
         }
         return model, training | PLAIN
