@@ -96,11 +96,17 @@ def xavier(weight: Tensor, adj_t: Tensor, num_users: int) -> None:
     torch.nn.init.xavier_uniform_(weight)
 
 
+def in_full(parameter: Tensor) -> None:
+    """Makes a gradient of all rows of one of some."""
+    if parameter.grad is not None and parameter.grad.is_sparse:
+        parameter.grad = parameter.grad.to_dense()
+
+
 def dense_adam(parameters: Iterable[Parameter], lr: float) -> torch.optim.Adam:
     """Adam that moves all rows in each step, also those without a gradient."""
     parameters = list(parameters)
     for parameter in parameters:
-        parameter.register_hook(lambda g: g.to_dense() if g.is_sparse else g)
+        parameter.register_post_accumulate_grad_hook(in_full)
     return torch.optim.Adam(parameters, lr=lr)
 
 
