@@ -114,6 +114,8 @@ def blend(split):
     settings.append({"second": other.__name__, "weight": found.weight,
                      "validation": evaluate(found, **pairs)})  # fmt: skip
     print(settings[-1], flush=True)
+    if args.validation:
+        return alone
     report = default(whole(split), refit=False, max_epochs=alone.epochs)
     vectors = Blend(report.vectors, other(report.interactions), found.weight)
     return as_chosen(report, alone, start, vectors=vectors)

@@ -96,7 +96,7 @@ def xavier(weight: Tensor, adj_t: Tensor, num_users: int) -> None:
     torch.nn.init.xavier_uniform_(weight)
 
 
-def in_full(parameter: Tensor) -> None:
+def densify(parameter: Tensor) -> None:
     """Makes a gradient of all rows of one of some."""
     if parameter.grad is not None and parameter.grad.is_sparse:
         parameter.grad = parameter.grad.to_dense()
@@ -106,7 +106,7 @@ def dense_adam(parameters: Iterable[Parameter], lr: float) -> torch.optim.Adam:
     """Adam that moves all rows in each step, also those without a gradient."""
     parameters = list(parameters)
     for parameter in parameters:
-        parameter.register_post_accumulate_grad_hook(in_full)
+        parameter.register_post_accumulate_grad_hook(densify)
     return torch.optim.Adam(parameters, lr=lr)
 
 

@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 
 import pytest
@@ -146,7 +147,7 @@ def test_released(rows, folder):
     assert TRAINED <= out.keys() and 0 < out["recall@20"] < 1
 
 
-@pytest.mark.parametrize("recipe", ["default", "blend", "svd"])
+@pytest.mark.parametrize("recipe", ["default", "blend", "taught", "svd"])
 def test_quality(rows, folder, recipe):
     (out,) = rows("quality.py", "--dataset", folder, "--epochs", 1, "--recipe", recipe)
     training = {"reason", "validation", "curve"}  # What has none, has none of.
@@ -336,6 +337,23 @@ def test_product_is_recorded_and_plotted(tmp_path, folder):
     names = ("scaling", "ways_toy", "scale_quality_toy_9", "diversity_toy")
     for name in (*names, "retrieval_ltgnn_9"):
         assert (here / f"results/{name}.svg").exists()
+
+
+def test_papers_steps_move_all_rows(monkeypatch):
+    """Whether a model's gradients are sparse or not."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    dense_adam = import_module("recipes").dense_adam
+    start, rows = torch.randn(5, 3), []
+    for sparse in (True, False):
+        table = torch.nn.Embedding.from_pretrained(start, freeze=False, sparse=sparse)
+        adam = torch.optim.Adam if not sparse else dense_adam
+        optimizer = adam(table.parameters(), lr=0.1)
+        for index in ([0, 1, 1], [2], [0, 4]):
+            optimizer.zero_grad()
+            table(torch.tensor(index)).square().sum().backward()
+            optimizer.step()
+        rows.append(table.weight.detach())
+    assert torch.equal(*rows)
 
 
 @pytest.mark.slow

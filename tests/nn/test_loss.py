@@ -400,6 +400,10 @@ def test_distillation(z, cosine, weight_temperature):
     del args["teacher_weight"]
     expected = SoftmaxAtKLoss(100, **args)(z, batch)
     torch.testing.assert_close(alone(z, batch), expected)
+    if weight_temperature == math.inf:  # All weigh a half, whatever the rows.
+        assert gradcheck(lambda z: loss(z, batch), z)
+        expected = SoftmaxLoss(0.5, cosine)(z, batch)
+        torch.testing.assert_close(2.0 * alone(z, batch), expected)
 
 
 def test_distillation_in_chunks():
