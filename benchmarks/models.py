@@ -187,6 +187,7 @@ def main() -> None:
     wanted = jobs()
     lines = args.json.read_text().splitlines() if args.json.exists() else []
     done = {tuple(line[k] for k in KEY): line for line in map(json.loads, lines)}
+    failed: list[str] = []
     for job in wanted:
         key = tuple(job[k] for k in KEY)
         if key not in done:
@@ -194,12 +195,16 @@ def main() -> None:
             which = [job["model"], job["setting"], str(job["seed"])]
             command = [sys.executable, *sys.argv, "--child", *which]
             env = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}
-            made = subprocess.run(command, env=env, stdout=subprocess.PIPE, check=True)
+            made = subprocess.run(command, env=env, stdout=subprocess.PIPE)
+            if made.returncode:
+                failed.append(f"{job['model']}, {job['setting']}, seed {job['seed']}")
+                continue  # The others need not wait for its cure.
             text = made.stdout.decode().splitlines()[-1]
             done[key] = json.loads(text)
             with args.json.open("a") as file:
                 file.write(text + "\n")
-    rows = [done[tuple(job[k] for k in KEY)] for job in wanted]
+    keys = (tuple(job[k] for k in KEY) for job in wanted)
+    rows = [done[key] for key in keys if key in done]
     for row in sorted(rows, key=lambda row: -row["ndcg@20"]):
         printed = row["published"] or ["", ""]
         print(f"{row['model']:12} {row['setting']:10} {row['recall@20']:.4f} "
@@ -210,6 +215,8 @@ def main() -> None:
         text = "".join(json.dumps(row) + "\n" for row in found)
         args.json.with_suffix(".differences.jsonl").write_text(text)
         print(text, end="")
+    if failed:
+        raise SystemExit("Not made, for the errors above: " + "; ".join(failed))
 
 
 args = parser.parse_args()
