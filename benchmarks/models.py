@@ -8,10 +8,11 @@ the settings of its paper (see recipes.py), `here` the model as `fit` trains it 
 being told anything, but for fewer rounds of slow encoders, and `guided`, which is LTGNN
 as examples/quickstart.py trains it. Each runs in a process of its own, is chosen on a
 validation part cut from the training part and tested once. --budget is the seconds of
-training, half of them for the choice, and the final training takes as many epochs; a
-run that it stopped says so in `reason`. Lines that are in --json already are not made
-again. The ranks of all held-out items are kept beside it, and --compare tells from them
-how sure the differences are.
+training, half of them for the choice, which ends with the epoch in which they are over;
+the final training takes as many epochs, and `train_seconds` are those of both. A run
+that the budget stopped says so in `reason`. Lines that are in --json already are not
+made again. The ranks of all held-out items are kept beside it, and --compare tells from
+them how sure the differences are.
 
 What papers print is in published.json, with its sources.
 """
@@ -29,7 +30,7 @@ from typing import Any
 
 import torch
 from cut_history import cut_history
-from ranks import Ranks, compare, gini_of, rank_pairs
+from ranks import KEY, Ranks, compare, gini_of, rank_pairs
 from recipes import FILTERS, HERE, PARTS, build, has_published
 from record import about
 from sets import HELP, load_split
@@ -55,7 +56,6 @@ parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--device", default="cpu", help="of what is trained: cpu, cuda")
 parser.add_argument("--json", type=Path, required=True)
 parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
-KEY = ("dataset", "model", "setting", "seed", "budget", "embedding_dim", "device")
 
 
 def seconds(text: str) -> float:
@@ -69,8 +69,9 @@ def seconds(text: str) -> float:
 def job_of(name: str, setting: str, seed: int) -> dict[str, Any]:
     """What tells a line from others."""
     on = "cpu" if name in FILTERS else args.device
-    values = args.dataset, name, setting, seed, args.budget, args.embedding_dim, on
-    return dict(zip(KEY, values, strict=True))
+    what = args.dataset, args.order, name, setting
+    how = seed, args.budget, args.embedding_dim, on
+    return dict(zip(KEY, (*what, *how), strict=True))
 
 
 def jobs() -> list[dict[str, Any]]:
@@ -89,13 +90,6 @@ def jobs() -> list[dict[str, Any]]:
             for seed in args.seeds[:1] if name in FILTERS else args.seeds:
                 out.append(job_of(name, setting, seed))
     return out
-
-
-def ranks_path(job: dict[str, Any]) -> Path:
-    """Where the ranks of a line are kept."""
-    words = [Path(job["dataset"]).stem, job["model"], job["setting"], str(job["seed"])]
-    words += [job["budget"], str(job["embedding_dim"]), job["device"]]
-    return args.json.with_suffix(".ranks") / ("-".join(words) + ".npz")
 
 
 def spent(report: Report) -> float:
@@ -155,8 +149,7 @@ def child(name: str, setting: str, seed: str) -> None:
     job = job_of(name, setting, int(seed))
     out = train(name, setting, int(seed))
     ranks: Ranks = out.pop("ranks")
-    path = ranks_path(job)
-    ranks.save(path)
+    ranks.save(Ranks.path(args.json, job))
     published = FIGURES.get(args.dataset, {}).get(name)
     command = ["benchmarks/models.py", *sys.argv[1 : sys.argv.index("--child")]]
     line = {**about(command), **job, **out, "published": published}
@@ -171,10 +164,8 @@ def differences(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     first.sort(key=lambda line: -line["ndcg@20"])
     out = []
     for one, other in pairwise(first):
-        pair = []
-        for line in (one, other):
-            pair.append(Ranks.load(ranks_path(line)))
-        row = {"model": [one["model"], one["setting"]]}
+        pair = [Ranks.load(Ranks.path(args.json, line)) for line in (one, other)]
+        row = {"dataset": args.dataset, "model": [one["model"], one["setting"]]}
         row["over"] = [other["model"], other["setting"]]
         for metric in ("recall", "ndcg"):
             row[f"{metric}@20"] = compare(*(getattr(r, metric)() for r in pair))
@@ -212,9 +203,11 @@ def main() -> None:
               f"{row['train_seconds']:.0f} s  {row['reason']}")  # fmt: skip
     if args.compare:
         found = differences(rows)
-        text = "".join(json.dumps(row) + "\n" for row in found)
-        args.json.with_suffix(".differences.jsonl").write_text(text)
-        print(text, end="")
+        command = about(["benchmarks/models.py", *sys.argv[1:]])
+        with args.json.with_suffix(".differences.jsonl").open("a") as file:
+            for row in found:
+                print(json.dumps(row))
+                file.write(json.dumps({**command, **row}) + "\n")
     if failed:
         raise SystemExit("Not made, for the errors above: " + "; ".join(failed))
 

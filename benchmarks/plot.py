@@ -62,6 +62,12 @@ def group(rows: Iterable[Row], key: str) -> dict[Any, list[Row]]:
     return out
 
 
+def set_name(dataset: str) -> str:
+    """The name of a set: of a file, that of its folder."""
+    path = Path(dataset)
+    return path.parent.name if path.suffix and path.parent.name else path.stem
+
+
 def column(rows: Iterable[Row], key: str) -> list[Any]:
     """A value of each row."""
     return [row[key] for row in rows]
@@ -110,6 +116,7 @@ def speed(rows: list[Row]) -> str:
     """Seconds an epoch of each model."""
     columns = {
         "Dataset": "{dataset}",
+        "Neighbours": "{num_neighbors}",
         "LTGNN's step": "{ltgnn_epoch_s:.2f}",
         "LTGNN's rounds": "{ltgnn_rounds_epoch_s:.2f}",
         "MF": "{mf_epoch_s:.2f}",
@@ -227,7 +234,7 @@ def quality(rows: list[Row]) -> str:
             "Seeds": "{seeds}",
         }
         table_rows.sort(key=lambda row: -row["recall@20"])
-        name = Path(dataset).stem
+        name = set_name(dataset)
         title = f"Quality, {name}, held out by {order}"
         out.append(table(title, table_rows, columns))
         with figure(f"quality_{name}", "seconds of training", RECALL) as ax:
@@ -244,7 +251,7 @@ def ways(rows: list[Row]) -> str:
     names = {"inner": "inner steps", "rounds": "rounds", "vr": "the paper's step"}
     lines = []
     for row in rows:
-        name = Path(row["dataset"]).stem
+        name = set_name(row["dataset"])
         with figure(f"ways_{name}", "seconds of training", RECALL) as ax:
             for way, label in names.items():
                 if way not in row:  # Of version 0.2.
@@ -393,7 +400,7 @@ def expansion(rows: list[Row]) -> str:
     methods = ["popularity", "svd", "als", "mf", "ltgnn"]
     short = {"source": "", "kronecker": ", plain Kronecker", "expand": ""}
     for row in rows:
-        name = Path(row["dataset"]).stem
+        name = set_name(row["dataset"])
         row["set"] = name + (
             "" if row["way"] == "source" else f" x {row['factor']:.3g}"
         )
@@ -444,7 +451,7 @@ def diversity(rows: list[Row]) -> str:
     """What diversity costs, by each way to re-rank."""
     out, names = [], {"mmr": "MMR", "dpp": "DPP"}
     for dataset, lines in group(rows, "dataset").items():
-        name = Path(dataset).stem
+        name = set_name(dataset)
         (plain,) = [row for row in lines if row["method"] == "none"]
         with figure(f"diversity_{name}", "ILD@20", "recall@20", 2) as axes:
             for ax, key in zip(axes, ("ild@20", "coverage@20"), strict=True):
@@ -475,9 +482,12 @@ def models(rows: list[Row]) -> str:
     """Every model of the family: how good its lists are, and after how long."""
     out = []
     for dataset, lines in group(rows, "dataset").items():
-        name = Path(dataset).stem
+        name = set_name(dataset)
         for row in lines:
             row["printed"] = "{} / {}".format(*row["published"] or ["", ""]).strip(" /")
+            row["ended by"] = "the budget" if " s" in row["reason"] else "validation"
+            if row["epochs"] == 0:
+                row["ended by"] = ""
         with figure(f"models_{name}", "seconds of training", "recall@20") as ax:
             # As papers train is hours: in the table only.
             drawn = [r for r in lines if r["setting"] == "here" or r["epochs"] == 0]
@@ -505,8 +515,10 @@ def models(rows: list[Row]) -> str:
             "Gini@20": "{gini:.3f}",
             "Printed": "{printed}",
             "Epochs": "{epochs:g}",
-            "Seconds": "{train_seconds:.0f}",
+            "Choice ended by": "{ended by}",
+            "Choice and training (s)": "{train_seconds:.0f}",
             "Device": "{device}",
+            "Threads": "{threads}",
             "Budget": "{budget}",
         }
         lines.sort(key=lambda row: -row["ndcg@20"])
@@ -518,7 +530,7 @@ def tail(rows: list[Row]) -> str:
     """For whom, and for which items, a method is ahead."""
     out = []
     for dataset, lines in group(rows, "dataset").items():
-        name = Path(dataset).stem
+        name = set_name(dataset)
         sides = {"user": "users by interactions", "item": "items by interactions"}
         with figure(f"tail_{name}", "", "recall@20 over MF's", 2) as axes:
             (mf,) = [row for row in lines if row["model"] == "mf"]
@@ -558,7 +570,11 @@ large = [{**row, "set": (row["source"], row["asked"], row["budget"])}
 QUESTIONS = (
     (
         speed,
-        last((r for r in read("speed") if "best_lightgcn_epoch_s" in r), "dataset"),
+        last(
+            (r for r in read("speed") if "best_lightgcn_epoch_s" in r),
+            "dataset",
+            "num_neighbors",
+        ),
     ),
     (product, last(read("product"), "dataset")),
     (scaling, read("scaling")),

@@ -12,6 +12,9 @@ from ltgnn_pyg.metrics import gini
 from ltgnn_pyg.retrieval import top_k
 
 DRAWS = 10_000  #: Of a bootstrap.
+#: What tells a line of models.py from others.
+KEY = ("dataset", "order", "model", "setting", "seed", "budget", "embedding_dim",
+       "device")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,12 @@ class Ranks:
         """Reads what :meth:`save` wrote."""
         saved = {k: torch.from_numpy(v).long() for k, v in np.load(path).items()}
         return cls(**saved, lists=torch.empty(0, dtype=torch.long))
+
+    @staticmethod
+    def path(lines: Path, line: dict[str, Any]) -> Path:
+        """Where those of a line of models.py are kept, beside the file of all lines."""
+        words = (str(line[key]).replace("/", "_") for key in KEY)
+        return lines.with_suffix(".ranks") / ("-".join(words) + ".npz")
 
     def recall(self, k: int = 20, pairs: Tensor | None = None) -> Tensor:
         """The share of each user's held-out items, of some pairs if given, that is

@@ -1,6 +1,7 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import product
 from operator import index as as_int
 from typing import SupportsIndex
 
@@ -207,8 +208,11 @@ def choose_blend(
     *Cost:* An evaluation for each other and weight, which scores both: pass a sample
     of users where a filter's scores cost much.
     """
-    best, found = -math.inf, None
-    for blend in (Blend(first, other, w) for other in others for w in sorted(weights)):
+    k, best, found = as_int(k), -math.inf, None
+    for weight, other in product(sorted(weights), others):
+        if found is not None and weight == 0.0:
+            continue  # The first alone, whatever is beside it.
+        blend = Blend(first, other, weight)
         figures = evaluate(
             blend,
             edge_label_index,

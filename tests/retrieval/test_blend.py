@@ -91,6 +91,23 @@ def test_the_best_weight_is_found_by_trying_all():
     assert choose_blend(one, others, pairs, k=3, **args).weight == 0.0
 
 
+def test_the_lower_weight_among_equals():
+    """Of whichever other, and the first alone is evaluated once."""
+    one, other = vectors(0), vectors(1)
+    item = top_k(Blend(one, other, 0.3), 3)[1]
+    pairs = torch.stack([torch.arange(9).repeat_interleave(3), 9 + item.flatten()])
+    same = Blend(one, other, 0.3)  # Finds the same lists alone, at weight 1.
+    for others in ([same, other], [other, same]):
+        found = choose_blend(one, others, pairs, k=3, weights=[1.0, 0.3])
+        assert (found.second, found.weight) == (other, 0.3)
+    asked, score = [], Blend.score
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Blend, "score", lambda self, *a, **k: (
+            asked.append(self.weight), score(self, *a, **k))[1])  # fmt: skip
+        choose_blend(one, [vectors(2), other], pairs, k=3, weights=[0.0, 0.5])
+    assert asked == [0.0, 0.5, 0.5]
+
+
 def test_the_weight_is_that_of_the_users_and_the_pairs_given():
     one, other = vectors(0), vectors(1)
     first, second = (top_k(s, 6)[1] for s in (one, other))

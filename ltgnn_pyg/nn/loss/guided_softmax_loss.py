@@ -28,11 +28,11 @@ class GuidedSoftmaxLoss(SoftmaxAtKLoss):
     for Recommendation" <https://arxiv.org/abs/2505.00552>`_
     (:class:`~ltgnn_pyg.filters.ChebyCF`), as far as the leading :obj:`rank`
     eigenvectors :math:`V` of :math:`\tilde{R}^{\top} \tilde{R}` see it, of the
-    eigenvalues :math:`\lambda`:
+    eigenvalues :math:`\mu`:
 
     .. math::
         f_{ui} = \frac{1}{d_i} \Big( \mathbf{r}_u D_I^{-\beta} V \, \mathrm{diag}
-        \big( g(1 - 2 \lambda) + \tfrac{1}{5} \big) V^{\top} D_I^{\beta} \Big)_i^+,
+        \big( g(1 - 2 \mu) + \tfrac{1}{5} \big) V^{\top} D_I^{\beta} \Big)_i^+,
         \qquad g(e) = \tfrac{1}{2} - \tfrac{1}{2} \mathrm{sgn}(e) \, |e|^{3/2},
         \quad \beta = 0.4
 
