@@ -31,7 +31,7 @@ from typing import Any
 import torch
 from cut_history import cut_history
 from ranks import KEY, Ranks, compare, gini_of, rank_pairs
-from recipes import FILTERS, HERE, PARTS, build, has_published
+from recipes import FILTERS, HERE, PARTS, PUBLISHED, build
 from record import about
 from sets import HELP, load_split
 
@@ -85,7 +85,7 @@ def jobs() -> list[dict[str, Any]]:
         of_model = ["published"] if name in FILTERS else settings
         for setting in of_model:
             free = name in FILTERS or setting == "here"
-            if not free and not has_published(name, args.dataset):
+            if not free and args.dataset not in PUBLISHED.get(name, {}):
                 continue  # Its paper says no settings for such a set.
             for seed in args.seeds[:1] if name in FILTERS else args.seeds:
                 out.append(job_of(name, setting, seed))

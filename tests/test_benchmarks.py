@@ -356,6 +356,57 @@ def test_papers_steps_move_all_rows(monkeypatch):
     assert torch.equal(*rows)
 
 
+def test_published_settings(monkeypatch):
+    """What stands in the papers' code, of models and of how they start."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    recipes = import_module("recipes")
+    split = split_ratio(synthetic_interactions(300, 200, 4000))
+    layers = {"num_layers": 3, "weight_decay": 1e-4}
+    expected = {
+        ("lightgcn", "gowalla"): {**layers, "num_layers": 4, "std": 0.1},
+        ("lightgcn", "yelp2018"): {**layers, "num_layers": 4, "std": 0.1},
+        ("ngcf", "gowalla"): {**layers, "weight_decay": 1e-5, "dropout": 0.1},
+        ("ngcf", "yelp2018"): {**layers, "weight_decay": 1e-5, "dropout": 0.1},
+        ("dgcf", "gowalla"): {
+            "num_intents": 4, "num_layers": 1, "num_iterations": 2, "cor_weight": 0.01,
+            "weight_decay": 1e-3, "num_cor_nodes": 100,
+        },
+        ("dgcf", "yelp2018"): {"num_cor_nodes": 61, "weight_decay": 1e-3},
+        ("ultragcn", "gowalla"): {"item_weight": 5e-4, "gamma": 1e-4, "std": 1e-4},
+        ("ultragcn", "yelp2018"): {"item_weight": 5e-4, "gamma": 1e-4, "std": 1e-4},
+        ("sgl", "yelp2018"): {
+            **layers, "contrast_weight": 0.1, "contrast_temperature": 0.2,
+        },
+        ("simgcl", "yelp2018"): {
+            "num_layers": 3, "weight_decay": 0.0,
+            "contrast_weight": 0.5, "contrast_temperature": 0.2, "eps": 0.1,
+        },
+        ("xsimgcl", "yelp2018"): {
+            "num_layers": 3, "weight_decay": 0.0, "contrast_layer": 1,
+            "contrast_weight": 0.2, "contrast_temperature": 0.15, "eps": 0.2,
+        },
+        ("egcf", "yelp2018"): layers,
+        ("lightgode", "gowalla"): {"T": 3.0},
+    }  # fmt: skip
+    given = {(model, name) for model, of in recipes.PUBLISHED.items() for name in of}
+    assert given == expected.keys()
+    for (model, name), settings in expected.items():
+        made, training = recipes.build(model, "published", name, split, 64)
+        std = settings.pop("std", None)
+        assert {key: getattr(made, key) for key in settings} == settings
+        weight = made.embedding.weight
+        if std is None:  # Tables of users and of items of their own.
+            made.init_table(training["init"], None)
+            sizes = [made.num_users] if made.num_nodes == len(weight) else []
+            parts = weight.detach().tensor_split(sizes)
+            for part in parts:
+                width = (2.0 / (len(part) + 64)) ** 0.5
+                assert float(part.std()) == pytest.approx(width, rel=0.05)
+        else:
+            assert training["init"] is None
+            assert float(weight.detach().std()) == pytest.approx(std, rel=0.05)
+
+
 @pytest.mark.slow
 def test_models_goes_on_where_it_stopped(tmp_path, folder):
     """A filter and two trained models, and how sure their differences are."""

@@ -42,8 +42,8 @@ class BSPM(Filter):
             :math:`\mathbf{r} P`. (default: :obj:`False`)
 
     Raises:
-        ValueError: If :obj:`rank` is negative, or :obj:`order` or :obj:`num_steps`
-            is not positive.
+        ValueError: If :obj:`rank` or :obj:`T` is negative, :obj:`order` or
+            :obj:`num_steps` is not positive, or :obj:`beta` is not finite.
 
     *Cost:* Singular vectors once, see :meth:`~ltgnn_pyg.filters.Gram.leading`;
     O(n q E + I rank) a user scored.
@@ -61,10 +61,10 @@ class BSPM(Filter):
         average: bool = False,
     ) -> None:
         super().__init__(interactions)
-        if order < 1 or num_steps < 1:
+        if order < 1 or num_steps < 1 or not T >= 0.0:
             raise ValueError(
-                f"Expected 'order' and 'num_steps' of at least 1 (got {order} and "
-                f"{num_steps})"
+                "Expected 'order' and 'num_steps' of at least 1 and 'T' of at least 0 "
+                f"(got {order}, {num_steps} and {T})"
             )
         step = [(-T / num_steps) ** m / factorial(m) for m in range(order + 1)]
         sharpen, blur = Polynomial(step) ** num_steps, Polynomial([0.0, 1.0])

@@ -37,8 +37,8 @@ class ChebyCF(Filter):
             (default: :obj:`0.4`)
 
     Raises:
-        ValueError: If :obj:`rank` is negative, :obj:`K` is not positive or
-            :obj:`phi` is negative.
+        ValueError: If :obj:`rank` or :obj:`phi` is negative, :obj:`K` is not positive,
+            or :obj:`alpha` or :obj:`beta` is not finite.
 
     *Cost:* Singular vectors once, see :meth:`~ltgnn_pyg.filters.Gram.leading`;
     O(K E + I rank) a user scored.
@@ -55,7 +55,7 @@ class ChebyCF(Filter):
         beta: float = 0.4,
     ) -> None:
         super().__init__(interactions)
-        if K < 1 or phi < 0.0:
+        if K < 1 or not phi >= 0.0:
             raise ValueError(
                 f"Expected 'K' of at least 1 and 'phi' of at least 0 (got {K} and "
                 f"{phi})"

@@ -40,7 +40,7 @@ class EASE(Filter):
 
     def __init__(self, interactions: Interactions, *, l2: float = 200.0) -> None:
         super().__init__(interactions)
-        if l2 <= 0.0:
+        if not l2 > 0.0:
             raise ValueError(f"Expected a positive 'l2' (got {l2}); raise it")
         self.l2 = l2
         self.columns = adjoint(self.rows)

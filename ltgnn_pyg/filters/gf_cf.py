@@ -28,7 +28,7 @@ class GFCF(Filter):
             0, no singular vectors are calculated. (default: :obj:`0.3`)
 
     Raises:
-        ValueError: If :obj:`rank` is negative.
+        ValueError: If :obj:`rank` is negative, or :obj:`alpha` is not finite.
 
     *Cost:* Singular vectors once, see :meth:`~ltgnn_pyg.filters.Gram.leading`;
     O(E + I rank) a user scored.

@@ -48,7 +48,7 @@ class ItemKNN(Filter):
         chunk_bytes: int = 2**28,
     ) -> None:
         super().__init__(interactions)
-        if shrinkage < 0.0:
+        if not shrinkage >= 0.0:
             raise ValueError(
                 f"Expected 'shrinkage' of at least 0 (got {shrinkage}); it is added to "
                 "norms"

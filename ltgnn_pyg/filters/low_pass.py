@@ -1,3 +1,4 @@
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -28,8 +29,16 @@ class LowPass:
         r"""The ideal low-pass filter :math:`w D_I^{-\beta} V V^{\top} D_I^{\beta}` of
         the leading eigenvectors :math:`V` of a Gram matrix; none if :math:`w = 0`.
 
+        Raises:
+            ValueError: If :obj:`rank` is negative, or a number is not finite.
+
         *Cost:* That of :meth:`Gram.leading`.
         """
+        if rank < 0 or not (math.isfinite(beta) and math.isfinite(weight)):
+            raise ValueError(
+                "Expected 'rank' of at least 0, and a finite power and weight of the "
+                f"low-pass filter (got {rank}, {beta} and {weight})"
+            )
         vector = gram.leading(rank if weight != 0.0 else 0)
         scale = gram.degree.clamp(min=1.0).pow(beta).view(-1, 1)
         return cls(vector / scale, weight * vector * scale)

@@ -56,7 +56,7 @@ class SparseEASE(Filter):
         chunk_bytes: int = 2**28,
     ) -> None:
         super().__init__(interactions)
-        if l2 <= 0.0:
+        if not l2 > 0.0:
             raise ValueError(f"Expected a positive 'l2' (got {l2}); raise it")
         self.l2 = l2
         self.columns = adjoint(self.rows)

@@ -114,7 +114,7 @@ def test_nothing_known(cls):
 
 
 def test_errors(interactions):
-    scorer = Popularity(interactions)
+    scorer, nan = Popularity(interactions), float("nan")
     for rows in (torch.ones(2, 3), torch.ones(scorer.num_items)):
         with pytest.raises(ValueError, match="a column for each item"):
             scorer.filter_rows(rows)
@@ -129,6 +129,15 @@ def test_errors(interactions):
         (lambda: SparseEASE(interactions, k=0), "'k'"),
         (lambda: ItemKNN(interactions, k=0), "'k'"),
         (lambda: ItemKNN(interactions, shrinkage=-1.0), "'shrinkage'"),
+        (lambda: ItemKNN(interactions, shrinkage=nan), "'shrinkage'"),
+        (lambda: EASE(interactions, l2=nan), "'l2'"),
+        (lambda: SparseEASE(interactions, l2=nan), "'l2'"),
+        (lambda: GFCF(interactions, rank=-1, alpha=0.0), "'rank'"),
+        (lambda: GFCF(interactions, alpha=nan), "weight of the low-pass filter"),
+        (lambda: ChebyCF(interactions, phi=nan), "'phi'"),
+        (lambda: ChebyCF(interactions, beta=nan), "finite power"),
+        (lambda: BSPM(interactions, T=nan), "'T'"),
+        (lambda: BSPM(interactions, T=-2.0), "'T'"),
     ]:
         with pytest.raises(ValueError, match=match):
             make()

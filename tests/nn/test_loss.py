@@ -22,6 +22,7 @@ from ltgnn_pyg.nn.loss import (
     PSLLoss,
     SoftmaxAtKLoss,
     SoftmaxLoss,
+    UltraGCNLoss,
 )
 from ltgnn_pyg.nn.loss.in_batch_softmax import CHUNK
 
@@ -226,6 +227,19 @@ def test_bilateral_softmax(z, log_q, kind, corrected):
     check(loss, z, kind, torch.stack(terms).mean(), log_q if corrected else None)
 
 
+@pytest.mark.parametrize("shape", [(1, 5), (3, 5)])
+def test_bilateral_softmax_of_one_temperature_is_softmax(shape):
+    """Of users with a pair each, and without the positive in the denominator."""
+    z = torch.randn(12, 3, dtype=torch.double)
+    neg = torch.randint(6, 12, shape)
+    batch = make_batch(torch.arange(3), torch.tensor([6, 7, 8]), neg, num_seeds=12)
+    loss = BilateralSoftmaxLoss(0.5, pos_temperature=0.5, in_batch=False)
+    pos, neg = loss.scores(z, batch, batch.dst_neg_index)
+    softmax = (neg.exp().sum(1).log() - pos).mean()  # The sum form of its paper.
+    expected = 0.5 * (softmax - math.log(5))
+    torch.testing.assert_close(loss(z, batch), expected)
+
+
 def test_bilateral_softmax_without_negatives():
     z = torch.randn(4, 3, dtype=torch.double, requires_grad=True)
     src, pos = torch.tensor([0, 1]), torch.tensor([2, 2])  # All the same item.
@@ -360,6 +374,35 @@ def test_hard_negatives(z, kind, cosine):
     loss.num_hard = 0  # All of them.
     batch = make_batch(neg=NEGATIVES[kind])
     torch.testing.assert_close(loss(z, batch), objective(z, batch))
+
+
+def test_errors_of_arguments():
+    nan = float("nan")
+    for make in (
+        lambda: BCELoss(-1.0),
+        lambda: BCELoss(nan),
+        lambda: CosineContrastiveLoss(nan),
+        lambda: CosineContrastiveLoss(0.5, -3.0),
+        lambda: MarginLoss(nan),
+        lambda: DirectAULoss(-1.0),
+        lambda: DirectAULoss(nan),
+        lambda: HardNegatives(BCELoss(), -1),
+        lambda: HardNegatives(UltraGCNLoss(), 1),
+        lambda: HardNegatives(DirectAULoss(), 1),
+    ):
+        with pytest.raises(ValueError, match="Expected"):
+            make()
+
+
+def test_hard_negatives_prepare_their_objective():
+    given = []
+
+    class Asking(BCELoss):
+        def prepare(self, *what):
+            given.append(what)
+
+    HardNegatives(Asking(), 1).prepare(None, 3)
+    assert given == [(None, 3)]
 
 
 @pytest.mark.parametrize("corrected", [True, False])

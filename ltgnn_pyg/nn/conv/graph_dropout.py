@@ -29,8 +29,16 @@ def graph_dropout(
     Returns:
         A sparse CSR matrix of the same pattern.
 
+    Raises:
+        ValueError: If a probability is not in :math:`[0, 1)`.
+
     *Cost:* O(E) time and memory.
     """
+    if not (0.0 <= edge_dropout < 1.0 and 0.0 <= node_dropout < 1.0):
+        raise ValueError(
+            "Expected 'edge_dropout' and 'node_dropout' in [0, 1) (got "
+            f"{edge_dropout} and {node_dropout})"
+        )
     rowptr, col = adj_t.crow_indices(), adj_t.col_indices()
     num_nodes, device = adj_t.size(0), col.device
     degree = rowptr.diff()

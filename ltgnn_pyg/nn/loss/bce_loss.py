@@ -26,7 +26,8 @@ class BCELoss(RankingLoss):
             they are drawn. (default: :obj:`False`)
 
     Raises:
-        ValueError: If :obj:`temperature` is not positive.
+        ValueError: If :obj:`temperature` is not positive, or :obj:`negative_weight`
+            is negative.
 
     *Cost:* O(num_pairs x amount x dim).
     """
@@ -39,6 +40,10 @@ class BCELoss(RankingLoss):
         in_batch: bool = False,
     ) -> None:
         super().__init__(cosine, temperature, in_batch)
+        if not negative_weight >= 0.0:
+            raise ValueError(
+                f"Expected 'negative_weight' of at least 0 (got {negative_weight})"
+            )
         self.negative_weight = negative_weight
 
     def compare(self, pos: Tensor, neg: Tensor, src_index: Tensor) -> Tensor:

@@ -17,7 +17,10 @@ class BilateralSoftmaxLoss(RankingLoss):
         = u} \exp \frac{s_{u i_b}}{\tau_1} + \tau_2 \ln \mathbb{E}_{b : u_b = u}
         \mathbb{E}_{j \in \mathcal{N}_b} \exp \frac{s_{uj}}{\tau_2} \Big)
 
-    over the users :math:`U_B` of the batch. The more positives a user has in a
+    over the users :math:`U_B` of the batch, as in the paper; its code averages over
+    pairs, each with the negatives of its own, which is the same where users have one
+    pair each. With :math:`\tau_1 = \tau_2` it is then softmax whose denominator leaves
+    the positive out. The more positives a user has in a
     batch, the more it departs from softmax. With one each it learns the same density
     ratio, at :math:`\tau_2`; see :class:`~ltgnn_pyg.nn.loss.RankingLoss` for what
     becomes of the popularity of items.

@@ -1,3 +1,4 @@
+import math
 from typing import ClassVar
 
 import torch.nn.functional as F
@@ -25,6 +26,10 @@ class CosineContrastiveLoss(RankingLoss):
         in_batch (bool, optional): The negatives are the items of the batch; otherwise
             they are drawn. (default: :obj:`False`)
 
+    Raises:
+        ValueError: If :obj:`margin` is no number, or :obj:`negative_weight` is
+            negative.
+
     *Cost:* O(num_pairs x amount x dim).
     """
 
@@ -37,6 +42,11 @@ class CosineContrastiveLoss(RankingLoss):
         in_batch: bool = False,
     ) -> None:
         super().__init__(cosine=True, in_batch=in_batch)
+        if math.isnan(margin) or not negative_weight >= 0.0:
+            raise ValueError(
+                "Expected a number for 'margin' and 'negative_weight' of at least 0 "
+                f"(got {margin} and {negative_weight})"
+            )
         self.margin = margin
         self.negative_weight = negative_weight
 

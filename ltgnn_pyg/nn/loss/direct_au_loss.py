@@ -28,11 +28,16 @@ class DirectAULoss(Objective):
         cosine (bool, optional): Scores by cosine; otherwise by inner product, as the
             reference code does. What is trained is the same. (default: :obj:`True`)
 
+    Raises:
+        ValueError: If :obj:`gamma` is negative.
+
     *Cost:* O(num_pairs^2 x dim) time, O(num_pairs^2) memory.
     """
 
     def __init__(self, gamma: float = 1.0, cosine: bool = True) -> None:
         super().__init__()
+        if not gamma >= 0.0:
+            raise ValueError(f"Expected 'gamma' of at least 0 (got {gamma})")
         self.gamma = gamma
         self.cosine = cosine
 

@@ -6,6 +6,7 @@ from torch_geometric.data import Data
 from ltgnn_pyg.nn.loss.objective import Objective, gather, in_full
 from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss
 from ltgnn_pyg.nn.loss.softmax_at_k_loss import SoftmaxAtKLoss
+from ltgnn_pyg.nn.loss.ultra_gcn_loss import UltraGCNLoss
 
 
 class HardNegatives(Objective):
@@ -46,10 +47,10 @@ class HardNegatives(Objective):
         super().__init__()
         if num_hard < 0:
             raise ValueError(f"Expected 'num_hard' to be at least 0 (got {num_hard})")
-        if isinstance(loss_fn, SoftmaxAtKLoss):
+        if isinstance(loss_fn, SoftmaxAtKLoss | UltraGCNLoss):
             raise ValueError(
                 "Expected an objective that can do with some of the items (got "
-                f"'{type(loss_fn).__name__}', which needs all of the batch); pass "
+                f"'{type(loss_fn).__name__}', which needs all that it is given); pass "
                 "'SoftmaxLoss()'"
             )
         if not isinstance(loss_fn, RankingLoss):
@@ -70,6 +71,10 @@ class HardNegatives(Objective):
             neg_index = self._hardest(z, batch, given)
         pos, neg = self.loss_fn.scores(z, batch, neg_index)
         return self.loss_fn.compare(pos, neg, batch.src_index)
+
+    def prepare(self, adj_t: Tensor, num_users: int) -> None:
+        """Prepares the objective."""
+        self.loss_fn.prepare(adj_t, num_users)
 
     def item_bias(self, degree: Tensor) -> Tensor | None:
         """Returns that of the objective."""

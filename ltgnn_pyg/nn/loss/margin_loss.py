@@ -1,3 +1,4 @@
+import math
 from typing import ClassVar
 
 import torch.nn.functional as F
@@ -27,7 +28,8 @@ class MarginLoss(RankingLoss):
             they are drawn. (default: :obj:`False`)
 
     Raises:
-        ValueError: If :obj:`temperature` is not positive.
+        ValueError: If :obj:`temperature` is not positive, or :obj:`margin` is no
+            number.
 
     *Cost:* O(num_pairs x amount x dim).
     """
@@ -42,6 +44,8 @@ class MarginLoss(RankingLoss):
         in_batch: bool = False,
     ) -> None:
         super().__init__(cosine, temperature, in_batch)
+        if math.isnan(margin):
+            raise ValueError(f"Expected a number for 'margin' (got {margin})")
         self.margin = margin
 
     def compare(self, pos: Tensor, neg: Tensor, src_index: Tensor) -> Tensor:

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any
 
 from torch import Tensor
@@ -59,10 +60,11 @@ class LightGCN(Recommender):
             )
         if layer_weights is None:
             layer_weights = [1.0 / (num_layers + 1)] * (num_layers + 1)
-        if len(layer_weights) != num_layers + 1:
+        known = all(map(isfinite, layer_weights))
+        if len(layer_weights) != num_layers + 1 or not known:
             raise ValueError(
-                f"Expected {num_layers + 1} 'layer_weights', the table's first (got "
-                f"{len(layer_weights)}); pass as many as 'num_layers' + 1"
+                f"Expected {num_layers + 1} finite 'layer_weights', the table's first "
+                f"(got {list(layer_weights)}); pass as many as 'num_layers' + 1"
             )
         self.num_layers = num_layers
         self.layer_weights = list(layer_weights)

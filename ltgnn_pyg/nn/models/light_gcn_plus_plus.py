@@ -1,3 +1,4 @@
+import math
 from typing import Any
 
 import torch.nn.functional as F
@@ -60,10 +61,11 @@ class LightGCNPlusPlus(Recommender):
         **kwargs: Any,
     ) -> None:
         super().__init__(num_users, num_items, embedding_dim, **kwargs)
-        if num_layers < 1 or not 0.0 <= gamma <= 1.0:
+        powers = math.isfinite(alpha) and math.isfinite(beta)
+        if num_layers < 1 or not (powers and 0.0 <= gamma <= 1.0):
             raise ValueError(
-                f"Expected a positive 'num_layers' and 'gamma' in [0, 1] (got "
-                f"{num_layers} and {gamma})"
+                "Expected a positive 'num_layers', finite 'alpha' and 'beta' and "
+                f"'gamma' in [0, 1] (got {num_layers}, {alpha}, {beta} and {gamma})"
             )
         self.num_layers = num_layers
         self.alpha = alpha

@@ -40,6 +40,11 @@ class LTGNN(Recommender):
       at a cost that does not depend on the size of the graph. The gradient of the
       table is sparse, of the rows of the batch's seeds.
 
+    The released code differs in four things: :math:`\hat{A}` has self-loops,
+    :math:`(\mathbf{z}_r - 0.2 \, \mathbf{x}_r) / 0.8` is scored, :math:`\alpha` is
+    0.45, and a step adds a term of the gradients of earlier batches, whose weights are
+    wrong (:obj:`benchmarks/README.md`): :obj:`benchmarks/released.py` is as released.
+
     The loop is the same, and :class:`~ltgnn_pyg.optim.RowAdam` takes both kinds of
     gradient:
 

@@ -28,8 +28,9 @@ class PinSage(Recommender):
     little, unless :func:`torch.manual_seed` is called before.
 
     There is no official code; :math:`H^0` is added to the layers as in DGL's example,
-    and its dropout is left out. The objective is what :obj:`loss_fn` says; the paper's
-    is a margin, with negatives that become harder:
+    but at length 1. Its dropout, and the biases of its scores, are left out. The
+    objective is what :obj:`loss_fn` says; the paper's is a margin, with negatives that
+    become harder:
 
     .. code-block:: python
 

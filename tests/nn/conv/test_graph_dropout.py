@@ -72,3 +72,9 @@ def test_an_isolated_node_stays():
     adj_t = normalized_adj(torch.tensor([[0, 1], [1, 0]]), None, 3)
     out = graph_dropout(adj_t, 0.5).to_dense()
     assert out.isfinite().all() and (out[2] == 0).all()
+
+
+@pytest.mark.parametrize("drop", [(1.0, 0.0), (-0.5, 0.0), (0.0, 1.5), (0.0, -0.1)])
+def test_shares_out_of_their_range(adj_t, drop):
+    with pytest.raises(ValueError, match=r"in \[0, 1\)"):
+        graph_dropout(adj_t, *drop)

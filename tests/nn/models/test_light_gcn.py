@@ -66,7 +66,8 @@ def test_layers_by_hand(graph):
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match="4 'layer_weights'"):
-        LightGCN(7, 5, layer_weights=[1.0])
+    for weights in ([1.0], [float("nan"), 1.0, 1.0, 1.0]):
+        with pytest.raises(ValueError, match="4 finite 'layer_weights'"):
+            LightGCN(7, 5, layer_weights=weights)
     with pytest.raises(ValueError, match="'dropout'"):
         LightGCN(7, 5, dropout=1.0)

@@ -47,6 +47,7 @@ def test_the_length_of_a_row_has_a_say_in_its_own_only(graph):
 
 
 def test_bad_arguments():
-    for kwargs in ({"num_layers": 0}, {"gamma": 1.1}):
-        with pytest.raises(ValueError, match="'num_layers' and 'gamma'"):
+    nan = float("nan")
+    for kwargs in ({"num_layers": 0}, {"gamma": 1.1}, {"alpha": nan}, {"beta": nan}):
+        with pytest.raises(ValueError, match="'num_layers', finite 'alpha'"):
             LightGCNPlusPlus(7, 5, **kwargs)
