@@ -378,13 +378,13 @@ class _Training:
             self.optimizer = optimizer(model.parameters())
         if isinstance(model, ShardedRecommender):
             model.prepare(self.data, self.loader, self.optimizer, init)
+        if isinstance(model, Recommender):
+            model.loss_fn.prepare(adj_t, model.num_users)
         self.averaged = None
         if average > 0.0:
             # Of as many epochs, however many updates an epoch has.
             decay = average ** (UPDATES / min(UPDATES, len(self.loader)))
             self.averaged = AveragedModel(model, multi_avg_fn=moving_average(decay))
-        if isinstance(model, Recommender):  # The copy has no use for what this learns.
-            model.loss_fn.prepare(adj_t, model.num_users)
 
     def epoch(self, title: str) -> tuple[float, float]:
         """Trains for an epoch; returns the mean loss and the seconds."""

@@ -1,5 +1,6 @@
 import copy
 import json
+import math
 import os
 import signal
 import subprocess
@@ -93,6 +94,22 @@ def test_refit_starts_from_where_the_model_started():
     report = fit(one, split, max_epochs=2, metric="recall@1", **settings)
     fit(two, both, max_epochs=report.epochs, **settings)
     assert torch.equal(one.embedding.weight, two.embedding.weight)
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_scores_have_the_temperature_of_what_was_trained_on(average):
+    """Also those of the average, and of a model that is read back."""
+    split, model = blocks(), build()
+    report = fit(model, split, max_epochs=2, average=average, loader=small)
+    known = report.interactions
+    ratio = known.num_users * known.num_items / len(known)
+    temperature = max(0.12, 0.79 / max(math.log(ratio), 1.0))
+    degree = torch.bincount(known.item, minlength=known.num_items)
+    bias = temperature * degree.clamp(min=1).log()
+    torch.testing.assert_close(report.vectors.item_bias, bias)
+    assert temperature > 0.12 and model.loss_fn.temperature == temperature
+    loss = model.settings()["settings"]["loss_fn"]
+    assert loss["settings"]["temperature"] == temperature
 
 
 @pytest.mark.parametrize("steps", [False, True])

@@ -5,7 +5,7 @@
 
 Trials are judged on the validation part; the test part is not looked at. The first
 trial of a model has its defaults, the others are drawn by TPE from: lr 0.001 to 0.01,
-temperature 0.05 to 0.3, alpha 0.02 to 0.9 (all on a logarithmic scale), K and
+temperature 0.05 to 0.5, alpha 0.02 to 0.9 (all on a logarithmic scale), K and
 num_layers 1 to 4, as far as the model has them. Killed, the same command goes on with
 the study.
 """
@@ -30,7 +30,7 @@ START, STUDY = "tune.json", "study.db"
 #: What is drawn, if a model has it; all that has to do with the rest stays at defaults.
 SPACE: dict[str, Callable[[Any, str], Any]] = {
     "lr": lambda trial, name: trial.suggest_float(name, 0.001, 0.01, log=True),
-    "temperature": lambda trial, name: trial.suggest_float(name, 0.05, 0.3, log=True),
+    "temperature": lambda trial, name: trial.suggest_float(name, 0.05, 0.5, log=True),
     "alpha": lambda trial, name: trial.suggest_float(name, 0.02, 0.9, log=True),
     "K": lambda trial, name: trial.suggest_int(name, 1, 4),
     "num_layers": lambda trial, name: trial.suggest_int(name, 1, 4),

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch.autograd import gradcheck
 from torch_geometric.data import Data
 
+from ltgnn_pyg import normalized_adj
 from ltgnn_pyg.nn.loss import (
     BCELoss,
     BilateralSoftmaxLoss,
@@ -16,6 +17,7 @@ from ltgnn_pyg.nn.loss import (
     CosineContrastiveLoss,
     DirectAULoss,
     DistillationLoss,
+    EGCFLoss,
     HardNegatives,
     MarginLoss,
     Objective,
@@ -466,6 +468,44 @@ def test_distillation_in_chunks():
     torch.testing.assert_close(loss, expected)
     grads = (torch.autograd.grad(value, z)[0] for value in (loss, expected))
     torch.testing.assert_close(*grads)
+
+
+BY_DENSITY = {
+    "softmax": lambda t=None: SoftmaxLoss(t),
+    "at k": lambda t=None: SoftmaxAtKLoss(400, 3, t),
+    "taught": lambda t=None: DistillationLoss(400, torch.randn(500, 3), 3, t),
+    "around": lambda t=None: EGCFLoss(SoftmaxLoss(t)),
+    "hard": lambda t=None: HardNegatives(SoftmaxLoss(t), 2),
+}
+
+
+@pytest.mark.parametrize("name", BY_DENSITY)
+@pytest.mark.parametrize("num", [10, 400, 1600])
+def test_temperature_by_density(name, num):
+    """0.79 over the logarithm of one over the density, of 100 users and 400 items."""
+    generator = torch.Generator().manual_seed(0)
+    pair = torch.randperm(40_000, generator=generator)[:num]
+    edge_index = torch.stack([pair // 400, 100 + pair % 400])
+    both = torch.cat([edge_index, edge_index.flip(0)], dim=1)
+    adj_t = normalized_adj(both, num_nodes=500)
+    expected = max(0.12, 0.79 / math.log(40_000 / num))
+    assert (expected > 0.12) == (num > 10)
+    loss, fixed, degree = BY_DENSITY[name](), BY_DENSITY[name](0.3), torch.arange(1, 9)
+    before = loss.item_bias(degree)
+    torch.testing.assert_close(before, 0.12 * degree.log())
+    text = repr(loss)
+    for each, temperature in ((loss, expected), (fixed, 0.3)):
+        each.prepare(adj_t, 100)
+        torch.testing.assert_close(each.item_bias(degree), temperature * degree.log())
+    assert repr(loss) == text and "temperature=None" in text
+    assert "temperature=0.3" in repr(fixed)
+
+
+def test_temperature_of_all_pairs_and_of_none():
+    for num, num_all, expected in ((12, 12, 0.79), (0, 10**6, 0.12)):
+        loss = SoftmaxLoss()
+        loss.set_density(num, num_all)
+        assert loss.temperature == expected
 
 
 def test_a_teacher_of_the_same_rows_asks_for_nothing(z):

@@ -35,7 +35,9 @@ class DistillationLoss(SoftmaxAtKLoss):
             :obj:`[num_nodes, teacher_dim]`, of any width. They follow the module to its
             device and are no part of its state.
         k (int, optional): The length of the list. (default: :obj:`20`)
-        temperature (float, optional): :math:`\tau`. (default: :obj:`0.12`)
+        temperature (float, optional): :math:`\tau`. If :obj:`None`, by the density of
+            the set, 0.12 or more, see :class:`~ltgnn_pyg.nn.loss.RankingLoss`.
+            (default: :obj:`None`)
         weight_temperature (float, optional): :math:`\tau_w`. (default: :obj:`1.0`)
         teacher_weight (float, optional): :math:`\lambda` in :math:`[0, 1]`.
             (default: :obj:`0.8`)
@@ -58,7 +60,7 @@ class DistillationLoss(SoftmaxAtKLoss):
         num_items: int,
         teacher: Tensor,
         k: int = 20,
-        temperature: float = 0.12,
+        temperature: float | None = None,
         weight_temperature: float = 1.0,
         teacher_weight: float = 0.8,
         cosine: bool = True,

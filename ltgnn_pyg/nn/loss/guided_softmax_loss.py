@@ -1,3 +1,5 @@
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -43,7 +45,9 @@ class GuidedSoftmaxLoss(SoftmaxAtKLoss):
     Args:
         num_items (int): The number of items :math:`I`.
         k (int, optional): The length of the list. (default: :obj:`20`)
-        temperature (float, optional): :math:`\tau`. (default: :obj:`0.12`)
+        temperature (float, optional): :math:`\tau`. If :obj:`None`, by the density of
+            the set, 0.12 or more, see :class:`~ltgnn_pyg.nn.loss.RankingLoss`.
+            (default: :obj:`None`)
         weight_temperature (float, optional): :math:`\tau_w`. (default: :obj:`1.0`)
         guide_weight (float, optional): :math:`\lambda` in :math:`[0, 1]`.
             (default: :obj:`0.5`)
@@ -62,7 +66,7 @@ class GuidedSoftmaxLoss(SoftmaxAtKLoss):
         self,
         num_items: int,
         k: int = 20,
-        temperature: float = 0.12,
+        temperature: float | None = None,
         weight_temperature: float = 1.0,
         guide_weight: float = 0.5,
         rank: int = 1024,
@@ -77,6 +81,10 @@ class GuidedSoftmaxLoss(SoftmaxAtKLoss):
         self.rank = rank
         self._guide: Tensor | None = None  # No state: it is made of what is trained on.
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy has no use for what the filter expects, which is large."""
+        return {**vars(self), "_guide": None}
+
     @torch.no_grad()
     def prepare(self, adj_t: Tensor, num_users: int) -> None:
         """Filters the graph that is trained on, see :meth:`Objective.prepare`."""
@@ -85,6 +93,7 @@ class GuidedSoftmaxLoss(SoftmaxAtKLoss):
                 f"Expected a graph of {num_users} users and {self.num_items} items "
                 f"(got {adj_t.size(0)} nodes); pass 'num_items' as it has them"
             )
+        super().prepare(adj_t, num_users)
         rowptr = adj_t.crow_indices()[: num_users + 1]
         col = adj_t.col_indices()[: int(rowptr[-1])] - num_users
         if bool((col < 0).any()):

@@ -1,3 +1,4 @@
+import math
 from abc import abstractmethod
 from typing import ClassVar
 
@@ -7,6 +8,9 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from ltgnn_pyg.nn.loss.objective import Objective, gather, in_full, log_degree
+
+LEAST_TEMPERATURE = 0.12  #: What is best on sets as sparse as Gowalla, and sparser.
+AT_DENSITY = 0.79  #: The temperature times the logarithm of one over the density.
 
 
 class RankingLoss(Objective):
@@ -31,9 +35,20 @@ class RankingLoss(Objective):
       Bias-Corrected Neural Modeling for Large Corpus Item Recommendations"
       <https://doi.org/10.1145/3298689.3346996>`_), and nothing is left to make good.
 
+    Where an objective has no :obj:`temperature` of its own, :meth:`prepare` finds it,
+
+    .. math::
+        \tau = \max \Big( 0.12, \, \frac{0.79}{\ln (U I / E)} \Big),
+
+    of :math:`U` users, :math:`I` items and :math:`E` interactions. A pair of mean
+    degrees has the density ratio :math:`p(i | u) / q(i) = U I / E`, so cosines have
+    less to tell apart on a dense set. It is 0.12 before, and a model that is read back
+    keeps what it was trained at.
+
     Args:
         cosine (bool): Scores by cosine; otherwise by inner product.
-        temperature (float, optional): :math:`\tau`. (default: :obj:`1.0`)
+        temperature (float, optional): :math:`\tau`. If :obj:`None`, by the density.
+            (default: :obj:`1.0`)
         in_batch (bool, optional): The negatives are the items of the batch; otherwise
             they are drawn. (default: :obj:`False`)
 
@@ -46,9 +61,12 @@ class RankingLoss(Objective):
     corrects_pos: ClassVar[bool] = True  #: Whether log_q is taken from positives too.
 
     def __init__(
-        self, cosine: bool, temperature: float = 1.0, in_batch: bool = False
+        self, cosine: bool, temperature: float | None = 1.0, in_batch: bool = False
     ) -> None:
         super().__init__()
+        self.by_density = temperature is None
+        if temperature is None:
+            temperature = LEAST_TEMPERATURE
         if not temperature > 0.0:
             raise ValueError(f"Expected a positive 'temperature' (got {temperature})")
         self.cosine = cosine
@@ -59,6 +77,21 @@ class RankingLoss(Objective):
         """Returns the mean loss of the batch, a scalar."""
         pos, neg = self.scores(z, batch, self.negatives(batch))
         return self.compare(pos, neg, batch.src_index)
+
+    def prepare(self, adj_t: Tensor, num_users: int) -> None:
+        """Finds the temperature, if it is none of its own, see
+        :meth:`Objective.prepare`.
+        """
+        num_pairs = adj_t.col_indices().numel() // 2
+        self.set_density(num_pairs, num_users * (adj_t.size(0) - num_users))
+
+    def set_density(self, num_pairs: int, num_all: int) -> None:
+        """Finds the temperature of so many pairs among all there could be, if it is
+        none of its own.
+        """
+        if self.by_density:
+            ratio = math.log(max(num_all / max(num_pairs, 1), math.e))
+            self.temperature = max(LEAST_TEMPERATURE, AT_DENSITY / ratio)
 
     def item_bias(self, degree: Tensor) -> Tensor | None:
         r"""Returns :math:`\tau \ln d_i` where the batch's items are the negatives of a
@@ -134,9 +167,9 @@ class RankingLoss(Objective):
 
     def extra_repr(self) -> str:
         """The settings."""
+        temperature = None if self.by_density else self.temperature
         return (
-            f"cosine={self.cosine}, temperature={self.temperature}, "
-            f"in_batch={self.in_batch}"
+            f"cosine={self.cosine}, temperature={temperature}, in_batch={self.in_batch}"
         )
 
 

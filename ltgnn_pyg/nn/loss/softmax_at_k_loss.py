@@ -50,7 +50,9 @@ class SoftmaxAtKLoss(RankingLoss):
     Args:
         num_items (int): The number of items :math:`I`.
         k (int, optional): The length of the list. (default: :obj:`20`)
-        temperature (float, optional): :math:`\tau`. (default: :obj:`0.12`)
+        temperature (float, optional): :math:`\tau`. If :obj:`None`, by the density of
+            the set, 0.12 or more, see :class:`~ltgnn_pyg.nn.loss.RankingLoss`.
+            (default: :obj:`None`)
         weight_temperature (float, optional): :math:`\tau_w`. (default: :obj:`1.0`)
         cosine (bool, optional): Scores by cosine; otherwise by inner product.
             (default: :obj:`True`)
@@ -69,7 +71,7 @@ class SoftmaxAtKLoss(RankingLoss):
         self,
         num_items: int,
         k: int = 20,
-        temperature: float = 0.12,
+        temperature: float | None = None,
         weight_temperature: float = 1.0,
         cosine: bool = True,
         in_batch: bool = True,

@@ -21,7 +21,9 @@ class SoftmaxLoss(RankingLoss):
     items.
 
     Args:
-        temperature (float, optional): :math:`\tau`. (default: :obj:`0.12`)
+        temperature (float, optional): :math:`\tau`. If :obj:`None`, by the density of
+            the set, 0.12 or more, see :class:`~ltgnn_pyg.nn.loss.RankingLoss`.
+            (default: :obj:`None`)
         cosine (bool, optional): Scores by cosine; otherwise by inner product.
             (default: :obj:`True`)
         in_batch (bool, optional): The negatives are the items of the batch; otherwise
@@ -36,7 +38,10 @@ class SoftmaxLoss(RankingLoss):
     """
 
     def __init__(
-        self, temperature: float = 0.12, cosine: bool = True, in_batch: bool = True
+        self,
+        temperature: float | None = None,
+        cosine: bool = True,
+        in_batch: bool = True,
     ) -> None:
         super().__init__(cosine, temperature, in_batch)
 

@@ -116,9 +116,11 @@ def test_a_filter_of_some_vectors_alone(interactions, z):
 
 def test_without_a_guide_it_is_softmax_at_k(interactions, z):
     loss = GuidedSoftmaxLoss(NUM_ITEMS, 3, guide_weight=0.0)
-    prepare(loss, interactions)
+    other = SoftmaxAtKLoss(NUM_ITEMS, 3)
+    for each in (loss, other):
+        prepare(each, interactions)
     batch = make_batch(*pairs(12), num_seeds=len(z))
-    check(loss(z, batch), SoftmaxAtKLoss(NUM_ITEMS, 3)(z, batch), z)
+    check(loss(z, batch), other(z, batch), z)
 
 
 def test_seeds_are_nodes_of_the_graph(interactions, z):
@@ -142,6 +144,18 @@ def test_a_loop_of_ones_own(interactions):
     model.loss(batch).backward()
     assert model.embedding.weight.grad.abs().sum() > 0.0
     assert not any("guide" in name for name in model.state_dict())
+
+
+def test_a_copy_is_to_be_prepared_itself():
+    """The filter is not copied, and the temperature is."""
+    split = blocks()
+    loss = GuidedSoftmaxLoss(split.train.num_items, 3, rank=4)
+    data = split.train.to_data()
+    adj_t = normalized_adj(data.edge_index, num_nodes=data.num_nodes)
+    loss.prepare(adj_t, data.num_users)
+    other = copy.deepcopy(loss)
+    assert loss._guide is not None and other._guide is None
+    assert other.temperature == loss.temperature > 0.12
 
 
 def test_fit_prepares_it_for_each_training(monkeypatch):
