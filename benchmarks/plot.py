@@ -564,6 +564,24 @@ def tail(rows: list[Row]) -> str:
     return "\n".join(out)
 
 
+def temperature(rows: list[Row]) -> str:
+    """Which temperature is best at which density."""
+    lines = []
+    for row in sorted(rows, key=lambda row: (row["density"], row["temperature"])):
+        core = f", core of {row['core']}" if row["core"] else ""
+        found = " (by density)" if row["by_density"] else ""
+        lines.append({**row, "set": set_name(row["dataset"]) + core, "found": found})
+    columns = {
+        "Set": "{set}",
+        "Density": "{density:.5f}",
+        "Temperature": "{temperature:.3f}{found}",
+        "Validation recall@20": "{recall@20:.4f}",
+        "Validation NDCG@20": "{ndcg@20:.4f}",
+        "Epochs": "{epochs}",
+    }
+    return table("The temperature of softmax", lines, columns)
+
+
 TRAINED = {"Recall@20": "{recall@20:.4f}", "Seconds": "{train_seconds}"}
 large = [{**row, "set": (row["source"], row["asked"], row["budget"])}
          for row in read("scale_quality") if "recall@20" in row]  # fmt: skip
@@ -587,6 +605,7 @@ QUESTIONS = (
         last(read("models"), "dataset", "model", "setting", "embedding_dim", "device"),
     ),
     (tail, last(read("tail"), "dataset", "model")),
+    (temperature, last(read("temperature"), "dataset", "core", "temperature")),
     (diversity, last(read("diversity"), "dataset", "method", "weight")),
     (retrieval, last(read("retrieval"), "dataset", "vectors", "asked")),
     (gradient, last(read("gradient"), "dataset", "gradient", "epoch")),

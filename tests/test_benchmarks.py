@@ -1,4 +1,5 @@
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -354,6 +355,19 @@ def test_papers_steps_move_all_rows(monkeypatch):
             optimizer.step()
         rows.append(table.weight.detach())
     assert torch.equal(*rows)
+
+
+@pytest.mark.slow
+def test_temperature(rows, folder):
+    few = ["--core", 8, "--temperatures", 0.12, "--embedding-dim", 8]
+    lines = rows("temperature.py", "--dataset", folder, *few)
+    assert [line["by_density"] for line in lines] == [True, False]
+    first, second = lines
+    assert first["density"] == second["density"] > 2000 / (200 * 100)
+    expected = max(0.12, -0.79 / math.log(first["density"]))
+    assert first["temperature"] == pytest.approx(expected)
+    assert second["temperature"] == 0.12
+    assert all(0.0 < line["recall@20"] <= 1.0 for line in lines)
 
 
 def test_published_settings(monkeypatch):
