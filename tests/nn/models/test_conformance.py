@@ -98,6 +98,7 @@ def test_fit_is_the_plain_loop_to_the_bit(cls, device):
     report = fit(model, split, loader=rounds, **settings)
     torch.manual_seed(2)
     loader = rounds(data, other)
+    other.loss_fn.prepare(loader.adj_t, other.num_users)
     optimizer = RowAdam(other.parameters(), lr=0.007)
     for _ in range(2):
         losses = [step(other, optimizer, batch) for batch in loader]
