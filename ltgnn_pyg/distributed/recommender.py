@@ -21,7 +21,6 @@ from ltgnn_pyg.distributed.partition import Partition
 from ltgnn_pyg.distributed.vectors import ShardedVectors
 from ltgnn_pyg.loader import PairLoader
 from ltgnn_pyg.nn.init import spectral_
-from ltgnn_pyg.nn.loss import RankingLoss
 from ltgnn_pyg.nn.models import LTGNN, Recommender
 
 #: Losses of an encoder's rows; what overrides them may need rows that are elsewhere.
@@ -144,10 +143,8 @@ class ShardedRecommender(Module):
             settings = init.keywords if isinstance(init, partial) else {}
             matrix: Any = loader.adj_t
             sharded_spectral_(self.embedding.weight, matrix, **settings)
-        for objective in self.model.loss_fn.modules():
-            if isinstance(objective, RankingLoss):
-                num_pairs = data.edge_index.size(1)
-                objective.set_density(num_pairs, self.num_users * self.num_items)
+        num_all = self.num_users * self.num_items
+        self.model.loss_fn.set_density(data.edge_index.size(1), num_all)
         table = self.embedding.weight
         held = [p for p in self.parameters() if p is not table and p.requires_grad]
         if held:

@@ -86,8 +86,8 @@ class RankingLoss(Objective):
         self.set_density(num_pairs, num_users * (adj_t.size(0) - num_users))
 
     def set_density(self, num_pairs: int, num_all: int) -> None:
-        """Finds the temperature of so many pairs among all there could be, if it is
-        none of its own.
+        """Finds the temperature, if it is none of its own, see
+        :meth:`Objective.set_density`.
         """
         if self.by_density:
             ratio = math.log(max(num_all / max(num_pairs, 1), math.e))
