@@ -25,7 +25,7 @@ from untrained import spectral
 from ltgnn_pyg import LTGNN, VRNeighborLoader, fit
 from ltgnn_pyg.datasets import Interactions, Split, recency_weight
 from ltgnn_pyg.evaluation import choose_blend, evaluate
-from ltgnn_pyg.filters import EASE, ChebyCF, Popularity
+from ltgnn_pyg.filters import BSPM, EASE, Popularity
 from ltgnn_pyg.nn import (
     BPRLoss,
     DistillationLoss,
@@ -98,26 +98,29 @@ def taught(split, width=64, weight_temperature=1.0):
 
 
 def blend(split):
-    """The default beside the filter that helps it most, as much as it does. Curve and
-    validation are of the model alone, those of both among the settings.
+    """The default beside the filter that helps it most, as much as it does: one of two
+    products that is fitted to nothing, or EASE, which is cubic, where it is cheap.
+    Curve and validation are of the model alone, those of both among the settings.
     """
     start = time.perf_counter()
     alone = default(split, refit=False)
-    smaller = min(size(split))
-    filters = [ChebyCF, EASE] if smaller <= 10_000 else [ChebyCF]  # EASE is cubic.
+    filters = {"BSPM": partial(BSPM, beta=0.0, T=0.7, order=1)}
+    if min(size(split)) <= 10_000:
+        filters["EASE"] = EASE
     pairs = {"edge_label_index": split.val.edge_label_index,
              "exclude_edge_index": split.train.edge_label_index,
              "user": sample_users(split.val, 5000)}  # fmt: skip
-    others = [make(split.train) for make in filters]
+    others = [make(split.train) for make in filters.values()]
     found = choose_blend(alone.vectors, others, **pairs)
-    other = type(found.second)
-    settings.append({"second": other.__name__, "weight": found.weight,
+    other = type(found.second).__name__
+    settings.append({"second": other, "weight": found.weight,
                      "validation": evaluate(found, **pairs)})  # fmt: skip
     print(settings[-1], flush=True)
     if args.validation:
         return alone
     report = default(whole(split), refit=False, max_epochs=alone.epochs)
-    vectors = Blend(report.vectors, other(report.interactions), found.weight)
+    second = filters[other](report.interactions)
+    vectors = Blend(report.vectors, second, found.weight)
     return as_chosen(report, alone, start, vectors=vectors)
 
 
