@@ -29,6 +29,10 @@ class BSPM(Filter):
     Yelp2018 has :obj:`rank=384, beta=0.3, T=1.2, order=1, average=True`, and
     Amazon-Book :obj:`beta=0, T=2.2, num_steps=2`.
 
+    To put beside a trained model (:class:`~ltgnn_pyg.retrieval.Blend`), whose columns
+    are a low-pass filter already, take :obj:`beta=0, T=0.7, order=1`: :math:`\mathbf{r}
+    (P - 0.7 P^2)`, two sparse products and nothing to fit.
+
     Args:
         interactions (Interactions): What is known; a pair counts once.
         rank (int, optional): The number of singular vectors. (default: :obj:`448`)
