@@ -17,7 +17,15 @@ from torch_geometric.data import Data
 
 from ltgnn_pyg import LTGNN, ItemNegativeSampling, PairLoader
 from ltgnn_pyg.datasets import Interactions, Split
-from ltgnn_pyg.filters import BSPM, EASE, GFCF, ChebyCF, ItemKNN, Popularity
+from ltgnn_pyg.filters import (
+    BSPM,
+    EASE,
+    GFCF,
+    ChebyCF,
+    ItemKNN,
+    Popularity,
+    SparseEASE,
+)
 from ltgnn_pyg.nn import (
     DGCF,
     EGCF,
@@ -217,6 +225,7 @@ FILTERS: dict[str, Callable[[Interactions, str], Scorer]] = {
     "popularity": lambda known, dataset: Popularity(known),
     "itemknn": lambda known, dataset: ItemKNN(known),
     "ease": lambda known, dataset: EASE(known),
+    "sparse-ease": lambda known, dataset: SparseEASE(known),
     "gfcf": lambda known, dataset: GFCF(known),
     "bspm": _bspm,
     "chebycf": lambda known, dataset: ChebyCF(known),

@@ -63,7 +63,7 @@ for given in (None, *args.temperatures):
     report = fit(model, split, refit=False)
     line = {"dataset": args.dataset, "core": args.core, "seed": args.seed,
             "embedding_dim": args.embedding_dim, "density": density,
-            "by_density": given is None, "temperature": model.loss_fn.temperature,
+            "by_density": given is None, "temperature": model.loss_fn.tau,
             "epochs": report.epochs, **report.validation}  # fmt: skip
     print(line, flush=True)
     lines.append(json.dumps(line) + "\n")

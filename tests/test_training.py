@@ -97,7 +97,7 @@ def test_refit_starts_from_where_the_model_started():
 
 
 @pytest.mark.parametrize("average", [0.0, 0.9])
-def test_scores_have_the_temperature_of_what_was_trained_on(average):
+def test_scores_have_the_temperature_of_what_was_trained_on(tmp_path, average):
     """Also those of the average, and of a model that is read back."""
     split, model = blocks(), build()
     report = fit(model, split, max_epochs=2, average=average, loader=small)
@@ -107,9 +107,13 @@ def test_scores_have_the_temperature_of_what_was_trained_on(average):
     degree = torch.bincount(known.item, minlength=known.num_items)
     bias = temperature * degree.clamp(min=1).log()
     torch.testing.assert_close(report.vectors.item_bias, bias)
-    assert temperature > 0.12 and model.loss_fn.temperature == temperature
-    loss = model.settings()["settings"]["loss_fn"]
-    assert loss["settings"]["temperature"] == temperature
+    assert temperature > 0.12 and model.loss_fn.tau == temperature
+    read = build()
+    read.load_state_dict(model.state_dict())
+    assert read.loss_fn.tau == temperature
+    model.save_pretrained(tmp_path)
+    read = LTGNN.from_pretrained(tmp_path)
+    assert read.loss_fn.tau == temperature and read.loss_fn.temperature is None
 
 
 @pytest.mark.parametrize("steps", [False, True])

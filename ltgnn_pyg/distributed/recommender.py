@@ -21,6 +21,8 @@ from ltgnn_pyg.distributed.partition import Partition
 from ltgnn_pyg.distributed.vectors import ShardedVectors
 from ltgnn_pyg.loader import PairLoader
 from ltgnn_pyg.nn.init import spectral_
+from ltgnn_pyg.nn.loss.objective import Objective
+from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss
 from ltgnn_pyg.nn.models import LTGNN, Recommender
 
 #: Losses of an encoder's rows; what overrides them may need rows that are elsewhere.
@@ -45,7 +47,8 @@ class ShardedRecommender(Module):
         partition (Partition): Which rows each process holds.
 
     Raises:
-        ValueError: If the model's loss needs more than rows of what it encodes, or
+        ValueError: If the model's loss needs more than rows of what it encodes, its
+            objective is prepared with more than the density of the graph, or the model
             differs between the processes.
 
     *Cost:* N x dim / P numbers; O(num_seeds x dim / P) numbers sent a round beside
@@ -61,6 +64,14 @@ class ShardedRecommender(Module):
                 f"{type(model).__name__}, whose own loss cannot be split among "
                 "processes); override 'encode' only, or train in one process"
             )
+        for each in model.loss_fn.modules():
+            known = Objective.prepare, RankingLoss.prepare
+            if isinstance(each, Objective) and type(each).prepare not in known:
+                raise ValueError(
+                    "Expected an objective that is told no more than the density of "
+                    f"the graph (got '{type(each).__name__}', which is prepared with "
+                    "all of it); take 'SoftmaxAtKLoss', or train in one process"
+                )
         if model.embedding.weight.size(0) != partition.num_nodes:
             raise ValueError(
                 f"Expected a model with all {partition.num_nodes} rows of its table "

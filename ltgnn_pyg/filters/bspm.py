@@ -1,5 +1,5 @@
 from functools import partial
-from math import factorial
+from math import factorial, inf
 
 from numpy.polynomial import Polynomial
 from torch import Tensor
@@ -47,7 +47,7 @@ class BSPM(Filter):
 
     Raises:
         ValueError: If :obj:`rank` or :obj:`T` is negative, :obj:`order` or
-            :obj:`num_steps` is not positive, or :obj:`beta` is not finite.
+            :obj:`num_steps` is not positive, or :obj:`beta` or :obj:`T` is not finite.
 
     *Cost:* Singular vectors once, see :meth:`~ltgnn_pyg.filters.Gram.leading`;
     O(n q E + I rank) a user scored.
@@ -65,10 +65,10 @@ class BSPM(Filter):
         average: bool = False,
     ) -> None:
         super().__init__(interactions)
-        if order < 1 or num_steps < 1 or not T >= 0.0:
+        if order < 1 or num_steps < 1 or not 0.0 <= T < inf:
             raise ValueError(
-                "Expected 'order' and 'num_steps' of at least 1 and 'T' of at least 0 "
-                f"(got {order}, {num_steps} and {T})"
+                "Expected 'order' and 'num_steps' of at least 1 and a finite 'T' of at "
+                f"least 0 (got {order}, {num_steps} and {T})"
             )
         step = [(-T / num_steps) ** m / factorial(m) for m in range(order + 1)]
         sharpen, blur = Polynomial(step) ** num_steps, Polynomial([0.0, 1.0])

@@ -8,7 +8,10 @@ import sys
 import pytest
 import torch
 
+from ltgnn_pyg import LTGNN
 from ltgnn_pyg.distributed import Partition
+from ltgnn_pyg.distributed.recommender import ShardedRecommender
+from ltgnn_pyg.nn.loss import EGCFLoss, GuidedSoftmaxLoss
 from tests.distributed import work
 from tests.distributed.launch import launch
 from tests.scripts import ROOT
@@ -104,6 +107,12 @@ def test_partition_balances_edges_and_knows_owners():
     assert even.user_ptr == [0, 25, 50, 75, 100] and even.item_ptr == [0, 1, 3, 5, 7]
     with pytest.raises(ValueError, match="start fewer"):
         Partition(degree, 2, 0, 3)
+
+
+def test_what_is_prepared_with_the_whole_graph_is_refused():
+    model = LTGNN(3, 4, 2, loss_fn=EGCFLoss(GuidedSoftmaxLoss(4, 2)))
+    with pytest.raises(ValueError, match="take 'SoftmaxAtKLoss'"):
+        ShardedRecommender(model, Partition(torch.ones(3), 4, 0, 1))
 
 
 def torchrun(*args, **kwargs):

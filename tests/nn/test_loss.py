@@ -497,15 +497,27 @@ def test_temperature_by_density(name, num):
     for each, temperature in ((loss, expected), (fixed, 0.3)):
         each.prepare(adj_t, 100)
         torch.testing.assert_close(each.item_bias(degree), temperature * degree.log())
+    other = BY_DENSITY[name]()
+    other.set_density(num, 40_000)
+    torch.testing.assert_close(other.item_bias(degree), loss.item_bias(degree))
+    other = BY_DENSITY[name]()
+    other.load_state_dict(loss.state_dict())
+    assert torch.equal(other.item_bias(degree), loss.item_bias(degree))
     assert repr(loss) == text and "temperature=None" in text
     assert "temperature=0.3" in repr(fixed)
+
+
+@pytest.mark.parametrize("cls", [PSLLoss, BCELoss, BPRLoss, MarginLoss])
+def test_a_temperature_must_be_given(cls):
+    with pytest.raises(ValueError, match="temperature"):
+        cls(temperature=None)
 
 
 def test_temperature_of_all_pairs_and_of_none():
     for num, num_all, expected in ((12, 12, 0.79), (0, 10**6, 0.12)):
         loss = SoftmaxLoss()
         loss.set_density(num, num_all)
-        assert loss.temperature == expected
+        assert loss.tau == expected
 
 
 def test_a_teacher_of_the_same_rows_asks_for_nothing(z):
@@ -515,7 +527,7 @@ def test_a_teacher_of_the_same_rows_asks_for_nothing(z):
 
 def test_the_teacher_is_no_part_of_the_state():
     loss = DistillationLoss(100, torch.randn(7, 5))
-    assert not loss.state_dict() and not list(loss.parameters())
+    assert set(loss.state_dict()) == {"tau"} and not list(loss.parameters())
     assert loss.double().teacher.dtype == torch.double
     assert torch.equal(copy.deepcopy(loss).teacher, loss.teacher)
 

@@ -59,10 +59,10 @@ class BilateralSoftmaxLoss(RankingLoss):
 
     def compare(self, pos: Tensor, neg: Tensor, src_index: Tensor) -> Tensor:
         """Returns the mean loss, a scalar."""
-        ratio = self.temperature / self.pos_temperature
+        ratio = self.tau / self.pos_temperature
         pos = _log_mean_exp(pos.mul(ratio).unsqueeze(1), src_index)
         neg = _log_mean_exp(neg, src_index)
-        return (self.temperature * neg - self.pos_temperature * pos).mean()
+        return (self.tau * neg - self.pos_temperature * pos).mean()
 
     def extra_repr(self) -> str:
         """The settings."""

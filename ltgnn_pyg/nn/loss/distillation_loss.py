@@ -96,7 +96,7 @@ class DistillationLoss(SoftmaxAtKLoss):
             ) from error
         rows = F.normalize(rows, dim=-1) if self.cosine else rows
         src, dst = gather(rows, batch.src_index, batch.dst_pos_index)
-        src = src / self.temperature
+        src = src / self.tau
 
         def expected(pairs: slice) -> Tensor:
             score = src[pairs] @ dst[pairs].t()

@@ -68,10 +68,6 @@ class EGCFLoss(Objective):
         score = a @ b.t() / self.temperature
         return (torch.logsumexp(score, 1) - score.diagonal()).mean()
 
-    def prepare(self, adj_t: Tensor, num_users: int) -> None:
-        """Prepares the objective."""
-        self.loss_fn.prepare(adj_t, num_users)
-
     def item_bias(self, degree: Tensor) -> Tensor | None:
         """Returns that of the objective."""
         return self.loss_fn.item_bias(degree)

@@ -72,10 +72,6 @@ class HardNegatives(Objective):
         pos, neg = self.loss_fn.scores(z, batch, neg_index)
         return self.loss_fn.compare(pos, neg, batch.src_index)
 
-    def prepare(self, adj_t: Tensor, num_users: int) -> None:
-        """Prepares the objective."""
-        self.loss_fn.prepare(adj_t, num_users)
-
     def item_bias(self, degree: Tensor) -> Tensor | None:
         """Returns that of the objective."""
         return self.loss_fn.item_bias(degree)

@@ -30,15 +30,19 @@ class Objective(Module, ABC):
         """
 
     def prepare(self, adj_t: Tensor, num_users: int) -> None:
-        r"""Learns beforehand what an objective is to know of the graph that is trained
-        on; most know of nothing but the batch. :func:`~ltgnn_pyg.fit` calls it before
-        the first epoch, a loop of your own does so itself.
+        r"""Learns beforehand what an objective, and those inside of it, are to know of
+        the graph that is trained on; most know of nothing but the batch.
+        :func:`~ltgnn_pyg.fit` calls it before the first epoch, a loop of your own does
+        so itself.
 
         Args:
             adj_t (torch.Tensor): :math:`\hat{A}` as sparse CSR, such as
                 :func:`~ltgnn_pyg.normalized_adj` returns.
             num_users (int): The number of users, its first nodes.
         """
+        for inner in self.children():
+            if isinstance(inner, Objective):
+                inner.prepare(adj_t, num_users)
 
     def set_density(self, num_pairs: int, num_all: int) -> None:
         """Tells an objective, and those inside of it, how many of all pairs of users

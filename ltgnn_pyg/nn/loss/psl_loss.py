@@ -98,7 +98,7 @@ class PSLLoss(RankingLoss):
 
     def logits(self, pos: Tensor, neg: Tensor) -> tuple[Tensor, Tensor]:
         r"""Returns 0 and :math:`\ln \sigma(d) / \tau`."""
-        difference = (neg - pos.unsqueeze(1)) * (self.temperature / 2)
+        difference = (neg - pos.unsqueeze(1)) * (self.tau / 2)
         return torch.zeros_like(pos), self._over_temperature(difference)[0]
 
     def compare(self, pos: Tensor, neg: Tensor, src_index: Tensor) -> Tensor:
@@ -107,7 +107,7 @@ class PSLLoss(RankingLoss):
 
     def item_bias(self, degree: Tensor) -> Tensor | None:
         r"""Returns :math:`2 \tau \ln d_i` in the batch, :obj:`None` elsewhere."""
-        return 2 * self.temperature * log_degree(degree) if self.in_batch else None
+        return 2 * self.tau * log_degree(degree) if self.in_batch else None
 
     def extra_repr(self) -> str:
         """The settings."""
@@ -116,4 +116,4 @@ class PSLLoss(RankingLoss):
 
     def _over_temperature(self, d: Tensor) -> tuple[Tensor, Tensor]:
         log, slope = self.surrogate(d)
-        return log / self.temperature, slope / self.temperature
+        return log / self.tau, slope / self.tau

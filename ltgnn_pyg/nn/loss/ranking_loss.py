@@ -1,6 +1,6 @@
 import math
 from abc import abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -35,48 +35,56 @@ class RankingLoss(Objective):
       Bias-Corrected Neural Modeling for Large Corpus Item Recommendations"
       <https://doi.org/10.1145/3298689.3346996>`_), and nothing is left to make good.
 
-    Where an objective has no :obj:`temperature` of its own, :meth:`prepare` finds it,
+    With :obj:`temperature=None`, where an objective offers that, :meth:`prepare` finds
+    it,
 
     .. math::
-        \tau = \max \Big( 0.12, \, \frac{0.79}{\ln (U I / E)} \Big),
+        \tau = \max \Big( 0.12, \, \frac{0.79}{\max (1, \ln (U I / E))} \Big),
 
-    of :math:`U` users, :math:`I` items and :math:`E` interactions. A pair of mean
-    degrees has the density ratio :math:`p(i | u) / q(i) = U I / E`, so cosines have
-    less to tell apart on a dense set. It is 0.12 before, and a model that is read back
-    keeps what it was trained at.
+    of :math:`U` users, :math:`I` items and :math:`E` interactions. An interaction of
+    mean degrees has the density ratio :math:`p(i | u) / q(i) = U I / E`, so cosines
+    have less to tell apart on a dense set. Before, :math:`\tau` is 0.12. What was
+    found is :attr:`tau`, and part of the state: a model that is read back scores as
+    it was trained.
 
     Args:
         cosine (bool): Scores by cosine; otherwise by inner product.
-        temperature (float, optional): :math:`\tau`. If :obj:`None`, by the density.
-            (default: :obj:`1.0`)
+        temperature (float, optional): :math:`\tau`. If :obj:`None`, by the density,
+            where :attr:`by_density` allows it. (default: :obj:`1.0`)
         in_batch (bool, optional): The negatives are the items of the batch; otherwise
             they are drawn. (default: :obj:`False`)
 
     Raises:
-        ValueError: If :obj:`temperature` is not positive, or a batch brings negatives
-            to :obj:`in_batch`, or none without it.
+        ValueError: If :obj:`temperature` is not positive, or :obj:`None` where it must
+            be given, or a batch brings negatives to :obj:`in_batch`, or none without
+            it.
     """
 
     density_ratio: ClassVar[bool] = True  #: Whether it estimates a density ratio.
     corrects_pos: ClassVar[bool] = True  #: Whether log_q is taken from positives too.
+    by_density: ClassVar[bool] = False  #: Whether it can do without a temperature.
 
     def __init__(
         self, cosine: bool, temperature: float | None = 1.0, in_batch: bool = False
     ) -> None:
         super().__init__()
-        self.by_density = temperature is None
-        if temperature is None:
-            temperature = LEAST_TEMPERATURE
-        if not temperature > 0.0:
+        given = temperature is not None or not self.by_density
+        if given and not (temperature or 0.0) > 0.0:
             raise ValueError(f"Expected a positive 'temperature' (got {temperature})")
         self.cosine = cosine
         self.temperature = temperature
+        self._found = LEAST_TEMPERATURE  # By the density; a state.
         self.in_batch = in_batch
 
     def forward(self, z: Tensor, batch: Data) -> Tensor:
         """Returns the mean loss of the batch, a scalar."""
         pos, neg = self.scores(z, batch, self.negatives(batch))
         return self.compare(pos, neg, batch.src_index)
+
+    @property
+    def tau(self) -> float:
+        """The temperature as given, or as found by the density."""
+        return self._found if self.temperature is None else self.temperature
 
     def prepare(self, adj_t: Tensor, num_users: int) -> None:
         """Finds the temperature, if it is none of its own, see
@@ -89,16 +97,28 @@ class RankingLoss(Objective):
         """Finds the temperature, if it is none of its own, see
         :meth:`Objective.set_density`.
         """
-        if self.by_density:
-            ratio = math.log(max(num_all / max(num_pairs, 1), math.e))
-            self.temperature = max(LEAST_TEMPERATURE, AT_DENSITY / ratio)
+        ratio = math.log(max(num_all / max(num_pairs, 1), math.e))
+        self._found = max(LEAST_TEMPERATURE, AT_DENSITY / ratio)
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, *args: Any) -> None:
+        super()._save_to_state_dict(destination, prefix, *args)
+        if self.temperature is None:
+            destination[prefix + "tau"] = torch.tensor(self._found, dtype=torch.double)
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        rest = dict(state_dict)
+        if self.temperature is None and prefix + "tau" in rest:
+            self._found = float(rest.pop(prefix + "tau"))
+        super()._load_from_state_dict(rest, prefix, *args, **kwargs)
 
     def item_bias(self, degree: Tensor) -> Tensor | None:
         r"""Returns :math:`\tau \ln d_i` where the batch's items are the negatives of a
         density ratio, :obj:`None` elsewhere.
         """
         if self.in_batch and self.density_ratio:
-            return self.temperature * log_degree(degree)
+            return self.tau * log_degree(degree)
         return None
 
     def negatives(self, batch: Data) -> Tensor | None:
@@ -134,8 +154,8 @@ class RankingLoss(Objective):
             index = index.unsqueeze(1)
         else:  # Shared by the batch.
             neg_score = src @ neg.t()
-        pos_score = (src * pos).sum(-1) / self.temperature
-        pos_score, neg_score = self.logits(pos_score, neg_score / self.temperature)
+        pos_score = (src * pos).sum(-1) / self.tau
+        pos_score, neg_score = self.logits(pos_score, neg_score / self.tau)
         if neg_index is None:  # What becomes -inf gets a gradient of zero.
             same = pos_index.unsqueeze(1) == pos_index
             neg_score = neg_score.masked_fill(same, float("-inf"))
@@ -167,9 +187,9 @@ class RankingLoss(Objective):
 
     def extra_repr(self) -> str:
         """The settings."""
-        temperature = None if self.by_density else self.temperature
         return (
-            f"cosine={self.cosine}, temperature={temperature}, in_batch={self.in_batch}"
+            f"cosine={self.cosine}, temperature={self.temperature}, "
+            f"in_batch={self.in_batch}"
         )
 
 

@@ -1,4 +1,5 @@
 import math
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -67,6 +68,8 @@ class SoftmaxAtKLoss(RankingLoss):
     :math:`k \rho` of the negatives.
     """
 
+    by_density: ClassVar[bool] = True
+
     def __init__(
         self,
         num_items: int,
@@ -101,9 +104,9 @@ class SoftmaxAtKLoss(RankingLoss):
             return super().forward(z, batch)
         z = F.normalize(z, dim=-1) if self.cosine else z
         src, dst = gather(z, batch.src_index, batch.dst_pos_index)
-        bound = 1.0 / self.temperature if self.cosine else None
+        bound = 1.0 / self.tau if self.cosine else None
         return in_batch_softmax(
-            src / self.temperature,
+            src / self.tau,
             dst,
             batch.dst_pos_index,
             bound,
@@ -130,7 +133,7 @@ class SoftmaxAtKLoss(RankingLoss):
     @torch.no_grad()
     def _weights(self, pos: Tensor, neg: Tensor, num: int) -> Tensor:
         """The weights of pairs."""
-        ratio = self.temperature / self.weight_temperature
+        ratio = self.tau / self.weight_temperature
         return torch.sigmoid((pos - self._threshold(pos, neg, num)) * ratio)
 
     @torch.no_grad()

@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Data
@@ -37,6 +39,8 @@ class SoftmaxLoss(RankingLoss):
     along with the loss.
     """
 
+    by_density: ClassVar[bool] = True
+
     def __init__(
         self,
         temperature: float | None = None,
@@ -51,8 +55,8 @@ class SoftmaxLoss(RankingLoss):
             return super().forward(z, batch)
         z = F.normalize(z, dim=-1) if self.cosine else z
         src, dst = gather(z, batch.src_index, batch.dst_pos_index)
-        bound = 1.0 / self.temperature if self.cosine else None
-        return in_batch_softmax(src / self.temperature, dst, batch.dst_pos_index, bound)
+        bound = 1.0 / self.tau if self.cosine else None
+        return in_batch_softmax(src / self.tau, dst, batch.dst_pos_index, bound)
 
     def compare(self, pos: Tensor, neg: Tensor, src_index: Tensor) -> Tensor:
         """Returns the mean loss, a scalar."""

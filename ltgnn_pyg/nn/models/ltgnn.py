@@ -51,9 +51,11 @@ class LTGNN(Recommender):
     .. code-block:: python
 
         model = LTGNN(data.num_users, data.num_items)
+        loader = PairLoader(data, num_rounds=40, inner_steps=True)
+        model.loss_fn.prepare(loader.adj_t, data.num_users)
         optimizer = RowAdam(model.parameters(), lr=0.001)
         for epoch in range(10):
-            for batch in PairLoader(data, num_rounds=40, inner_steps=True):
+            for batch in loader:
                 optimizer.zero_grad()
                 model.loss(batch).backward()
                 optimizer.step()

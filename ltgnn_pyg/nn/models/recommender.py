@@ -25,8 +25,9 @@ class Recommender(Module):
 
     A model is its :meth:`encode`, from a normalised graph to the embeddings of all
     nodes, or, if that is a polynomial of the graph, its :attr:`coefficients`. It trains
-    on the rounds of a :class:`~ltgnn_pyg.PairLoader` in PyTorch's own loop, in which
-    nothing else must be called:
+    on the rounds of a :class:`~ltgnn_pyg.PairLoader` in PyTorch's own loop, before
+    which the objective learns what it is to know of the graph; in it nothing else must
+    be called:
 
     .. code-block:: python
 
@@ -42,7 +43,9 @@ class Recommender(Module):
                     z = z + layer(propagate(adj_t, z)).tanh()
                 return z
 
-        for batch in PairLoader(data):
+        loader = PairLoader(data)
+        model.loss_fn.prepare(loader.adj_t, data.num_users)
+        for batch in loader:
             optimizer.zero_grad()
             model.loss(batch).backward()
             optimizer.step()
@@ -342,7 +345,7 @@ class Recommender(Module):
 
             LTGNN(5, 4).settings()
             >>> {'name': 'LTGNN', 'settings': {'num_users': 5, ..., 'loss_fn':
-                 {'name': 'SoftmaxLoss', 'settings': {'temperature': 0.12, ...}}}}
+                 {'name': 'SoftmaxLoss', 'settings': {'temperature': None, ...}}}}
 
         A model of your own keeps each argument as the attribute of its name.
 

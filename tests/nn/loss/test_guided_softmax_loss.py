@@ -51,7 +51,7 @@ def expected_of(interactions, rank=NUM_ITEMS):
 def by_hand(z, src, pos, guide, loss):
     """The loss from its equation, in one piece."""
     unit = z / z.norm(dim=1, keepdim=True)
-    score = dense_in_batch_softmax(unit, src, pos, loss.temperature)
+    score = dense_in_batch_softmax(unit, src, pos, loss.tau)
     target = guide[src][:, pos - NUM_USERS]
     num, chunk = src.numel(), torch.arange(src.numel()) // CHUNK
     copies = (pos[:, None] == pos) & ~torch.eye(num, dtype=torch.bool)
@@ -155,7 +155,7 @@ def test_a_copy_is_to_be_prepared_itself():
     loss.prepare(adj_t, data.num_users)
     other = copy.deepcopy(loss)
     assert loss._guide is not None and other._guide is None
-    assert other.temperature == loss.temperature > 0.12
+    assert other.tau == loss.tau > 0.12
 
 
 def test_fit_prepares_it_for_each_training(monkeypatch):

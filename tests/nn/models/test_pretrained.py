@@ -36,6 +36,7 @@ def assert_alike(one, other, data):
     for a, b in zip(scored(one, data), scored(other, data), strict=True):
         assert (a is None and b is None) or torch.equal(a, b)
     assert one.settings() == other.settings()
+    assert repr(one.loss_fn) == repr(other.loss_fn)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
