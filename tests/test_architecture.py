@@ -54,6 +54,7 @@ ALLOWED = {
         "evaluation",
         "loader",
         "nn.init",
+        "nn.loss",
         "nn.models",
         "retrieval",
     },
