@@ -100,8 +100,8 @@ def taught(split, width=64, weight_temperature=1.0):
 def blend(split):
     """The default beside the filter that helps it most, as much as it does: BSPM's two
     sparse products, without what is to be fitted, or EASE, which is cubic, where that
-    is cheap.
-    Curve and validation are of the model alone, those of both among the settings.
+    is cheap. Curve and validation are of the model alone, those of both among the
+    settings.
     """
     start = time.perf_counter()
     alone = default(split, refit=False)

@@ -125,7 +125,7 @@ class GuidedSoftmaxLoss(SoftmaxAtKLoss):
             raise ValueError(
                 "Expected an objective that knows the graph (got none); call "
                 "'loss_fn.prepare(adj_t, num_users)' before the first batch, as 'fit' "
-                "does in one process; in several, take 'SoftmaxAtKLoss'"
+                "does"
             )
         guide = self._guide = self._guide.to(z.device)
         index = batch.n_id[torch.stack([batch.src_index, batch.dst_pos_index])]
