@@ -31,12 +31,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ltgnn_pyg import LTGNN, LTConv, VRNeighborLoader
-from ltgnn_pyg.adjacency import degree, normalized_adj
 from ltgnn_pyg.datasets import synthetic_interactions
 from ltgnn_pyg.evaluation import evaluate
+from ltgnn_pyg.graph.adjacency import degree, normalized_adj
+from ltgnn_pyg.inputs.row_adam import RowAdam
 from ltgnn_pyg.nn import history_step, solve
 from ltgnn_pyg.nn.init import spectral_
-from ltgnn_pyg.optim import RowAdam
 from ltgnn_pyg.sampler import StratifiedNeighborSampler
 
 Rows = Iterator[dict[str, Any]]

@@ -4,8 +4,8 @@
 
 Runs the same steps twice under a cap on private memory (RLIMIT_DATA, the `ulimit -d`
 of a shell): with all tables in memory, and with tables and graph mapped from files
-(ltgnn_pyg.memory_map). The first is to fail, the second to end with the very loss of a
-run in memory without the cap.
+(ltgnn_pyg.inputs.memory_map). The first is to fail, the second to end with the very
+loss of a run in memory without the cap.
 """
 
 import argparse
@@ -22,11 +22,11 @@ import torch
 from torch_geometric.data import Data
 
 from ltgnn_pyg import LTGNN, StratifiedNeighborSampler, VRNeighborLoader
-from ltgnn_pyg.adjacency import normalized_adj
 from ltgnn_pyg.datasets import split_ratio, synthetic_interactions
-from ltgnn_pyg.memory_map import memory_map, memory_map_
+from ltgnn_pyg.graph.adjacency import normalized_adj
+from ltgnn_pyg.inputs.memory_map import memory_map, memory_map_
+from ltgnn_pyg.inputs.row_adam import RowAdam
 from ltgnn_pyg.nn import BPRLoss
-from ltgnn_pyg.optim import RowAdam
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("--interactions", type=int, default=3_000_000)

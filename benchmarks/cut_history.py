@@ -7,9 +7,9 @@ from ranks import Ranks
 from torch import Tensor
 from torch_geometric.utils.sparse import index2ptr
 
-from ltgnn_pyg.adjacency import csr
 from ltgnn_pyg.datasets import Interactions
-from ltgnn_pyg.retrieval import FoldIn, Vectors
+from ltgnn_pyg.graph.adjacency import csr
+from ltgnn_pyg.scorers import FoldIn, Vectors
 
 LENGTHS = (1, 2, 5)  #: How many are known.
 NUM_KNOWN = 5  #: Users have so many at least, and a held-out item.

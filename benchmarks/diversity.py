@@ -30,7 +30,7 @@ from ltgnn_pyg.datasets import Interactions
 from ltgnn_pyg.evaluation import evaluate
 from ltgnn_pyg.retrieval import top_k
 from ltgnn_pyg.retrieval.rerank import Candidates, Pipeline, dpp, mmr
-from ltgnn_pyg.run_folder import RunFolder
+from ltgnn_pyg.runs.run_folder import RunFolder
 
 METRICS = ["recall", "ndcg", "ild", "coverage", "gini", "novelty", "average_popularity",
            "personalization", "serendipity"]  # fmt: skip

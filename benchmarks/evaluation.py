@@ -22,7 +22,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from ltgnn_pyg.datasets import Gowalla
 from ltgnn_pyg.evaluation import evaluate
-from ltgnn_pyg.retrieval import Vectors
+from ltgnn_pyg.scorers import Vectors
 
 STAGES = {
     "product": ["aten::addmm"],

@@ -27,10 +27,10 @@ from torch import Tensor
 from ltgnn_pyg import LTGNN, PairLoader, Vectors, fit
 from ltgnn_pyg.datasets import Interactions, Split, expand, split_ratio
 from ltgnn_pyg.evaluation import evaluate
-from ltgnn_pyg.filters import Popularity
-from ltgnn_pyg.metrics import gini
+from ltgnn_pyg.evaluation.metrics import gini
+from ltgnn_pyg.inputs.row_adam import RowAdam
 from ltgnn_pyg.nn import MatrixFactorization
-from ltgnn_pyg.optim import RowAdam
+from ltgnn_pyg.scorers.filters import Popularity
 
 AT = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999, 1.0)  # Quantiles.
 PLACES = (1, 2, 3, 4, 8, 16, 32, 64)  # Singular values.

@@ -32,7 +32,7 @@ from tqdm import tqdm
 from ltgnn_pyg import LTGNN, Vectors, fit
 from ltgnn_pyg.export import quantize_rows, to_int8, to_onnx
 from ltgnn_pyg.retrieval import top_k
-from ltgnn_pyg.run_folder import RunFolder
+from ltgnn_pyg.runs.run_folder import RunFolder
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("--dataset", default="gowalla", help=HELP)

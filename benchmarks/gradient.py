@@ -28,10 +28,10 @@ from torch_geometric.data import Data
 from tqdm import tqdm
 
 from ltgnn_pyg import LTGNN, PairLoader, VRNeighborLoader
-from ltgnn_pyg.adjacency import normalized_adj
+from ltgnn_pyg.graph.adjacency import normalized_adj
+from ltgnn_pyg.inputs.row_adam import RowAdam
 from ltgnn_pyg.nn import Recommender, SoftmaxLoss, solve
 from ltgnn_pyg.nn.init import spectral_
-from ltgnn_pyg.optim import RowAdam
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("--dataset", default="gowalla", help=HELP)

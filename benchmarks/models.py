@@ -37,7 +37,7 @@ from sets import HELP, load_split
 
 from ltgnn_pyg import fit
 from ltgnn_pyg.datasets import Interactions
-from ltgnn_pyg.training import Report
+from ltgnn_pyg.train.fit import Report
 
 FIGURES = json.loads(Path(__file__).with_name("published.json").read_text())
 NAMES = [*FILTERS, *HERE]

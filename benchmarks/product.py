@@ -2,7 +2,7 @@
 
     python benchmarks/product.py --root data --dataset gowalla --json out.json
 
-Times every kernel of ltgnn_pyg.adjacency on the normalised matrix of the training
+Times every kernel of ltgnn_pyg.graph.adjacency on the normalised matrix of the training
 interactions, in turns, for several widths and types, and says which one the package
 chose. Times are the least of --turns, in milliseconds; a kernel that does not take a
 type has none. With --interactions the set is expanded to as many first, see
@@ -25,7 +25,8 @@ from typing import Any
 import torch
 from sets import CACHE, HELP, load_expansion, load_split
 
-from ltgnn_pyg import adjacency, normalized_adj
+from ltgnn_pyg import normalized_adj
+from ltgnn_pyg.graph import adjacency
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("--dataset", default="gowalla", help=HELP)

@@ -25,7 +25,6 @@ from untrained import spectral
 from ltgnn_pyg import LTGNN, VRNeighborLoader, fit
 from ltgnn_pyg.datasets import Interactions, Split, recency_weight
 from ltgnn_pyg.evaluation import choose_blend, evaluate
-from ltgnn_pyg.filters import BSPM, EASE, Popularity
 from ltgnn_pyg.nn import (
     BPRLoss,
     DistillationLoss,
@@ -33,7 +32,8 @@ from ltgnn_pyg.nn import (
     LightGCN,
     MatrixFactorization,
 )
-from ltgnn_pyg.retrieval import Blend
+from ltgnn_pyg.scorers import Blend
+from ltgnn_pyg.scorers.filters import BSPM, EASE, Popularity
 from ltgnn_pyg.version import __version__
 
 METRICS = {"k": (5, 10, 20), "metrics": ("recall", "ndcg")}

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ltgnn_pyg.metrics import gini
+from ltgnn_pyg.evaluation.metrics import gini
 from ltgnn_pyg.retrieval import top_k
 
 DRAWS = 10_000  #: Of a bootstrap.

@@ -17,15 +17,6 @@ from torch_geometric.data import Data
 
 from ltgnn_pyg import LTGNN, ItemNegativeSampling, PairLoader
 from ltgnn_pyg.datasets import Interactions, Split
-from ltgnn_pyg.filters import (
-    BSPM,
-    EASE,
-    GFCF,
-    ChebyCF,
-    ItemKNN,
-    Popularity,
-    SparseEASE,
-)
 from ltgnn_pyg.nn import (
     DGCF,
     EGCF,
@@ -47,7 +38,16 @@ from ltgnn_pyg.nn import (
     UltraGCNLoss,
     XSimGCL,
 )
-from ltgnn_pyg.retrieval import Scorer
+from ltgnn_pyg.scorers import Scorer
+from ltgnn_pyg.scorers.filters import (
+    BSPM,
+    EASE,
+    GFCF,
+    ChebyCF,
+    ItemKNN,
+    Popularity,
+    SparseEASE,
+)
 
 Recipe = tuple[Recommender, dict[str, Any]]
 PARTS = 10  #: An epoch of `fit` is that part of a pass, so a budget may end within one.

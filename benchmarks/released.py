@@ -38,8 +38,8 @@ from ltgnn_pyg import (
     fit,
     normalized_adj,
 )
-from ltgnn_pyg.adjacency import aggregate
 from ltgnn_pyg.evaluation import evaluate
+from ltgnn_pyg.graph.adjacency import aggregate
 from ltgnn_pyg.nn import BPRLoss, Recommender, exact_steps, history_step
 
 INIT_STEPS = 7  # Exact steps from X that fill an empty history.

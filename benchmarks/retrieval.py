@@ -40,7 +40,8 @@ from torch.nn.functional import normalize
 from untrained import spectral
 
 from ltgnn_pyg import LTGNN, fit
-from ltgnn_pyg.retrieval import Index, Vectors, similar_items, top_k
+from ltgnn_pyg.retrieval import Index, similar_items, top_k
+from ltgnn_pyg.scorers import Vectors
 
 NAMES = "exact ivf sq8 torch faiss-flat faiss-ivf faiss-hnsw".split()
 VECTORS = ["ltgnn", "spectral", "mixture"]

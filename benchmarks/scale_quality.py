@@ -52,10 +52,10 @@ from untrained import spectral
 from ltgnn_pyg import LTGNN, PairLoader, Vectors, VRNeighborLoader, fit, normalized_adj
 from ltgnn_pyg.datasets import Split
 from ltgnn_pyg.evaluation import evaluate
-from ltgnn_pyg.filters import Popularity
 from ltgnn_pyg.nn import LightGCN, MatrixFactorization
 from ltgnn_pyg.nn.init import spectral_
-from ltgnn_pyg.retrieval import Scorer
+from ltgnn_pyg.scorers import Scorer
+from ltgnn_pyg.scorers.filters import Popularity
 
 Row = dict[str, Any]
 

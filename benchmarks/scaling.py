@@ -44,9 +44,9 @@ from sets import CACHE, SOURCE, load_expansion
 
 from ltgnn_pyg import LTGNN, PairLoader, VRNeighborLoader
 from ltgnn_pyg.datasets import Interactions
+from ltgnn_pyg.inputs.row_adam import RowAdam
 from ltgnn_pyg.nn import MatrixFactorization
-from ltgnn_pyg.optim import RowAdam
-from ltgnn_pyg.training import default_loader
+from ltgnn_pyg.train.fit import default_loader
 
 SIZES = [1_000_000, 3_000_000, 10_000_000, 30_000_000]
 Result = dict[str, Any]

@@ -39,8 +39,9 @@ import torch
 from sets import HELP, load_split
 from torch.nn.functional import normalize
 
-from ltgnn_pyg.retrieval import Vectors, top_k
-from ltgnn_pyg.run_folder import RunFolder
+from ltgnn_pyg.retrieval import top_k
+from ltgnn_pyg.runs.run_folder import RunFolder
+from ltgnn_pyg.scorers import Vectors
 from ltgnn_pyg.serving import publish
 from ltgnn_pyg.serving.feedback_store import FeedbackStore
 from ltgnn_pyg.serving.snapshot import Snapshot

@@ -11,7 +11,7 @@ LightGCNs over a few steps, times the steps of an epoch.
 - mf: ltgnn_pyg.nn.MatrixFactorization, a PairLoader of single batches.
 - bags_, csr_ and reduction_lightgcn: ltgnn_pyg.nn.LightGCN, three layers, over the
   whole graph in each batch, as in its paper, with a matrix normalised once; by each
-  kernel of ltgnn_pyg.adjacency. best_lightgcn is the fastest of them, and
+  kernel of ltgnn_pyg.graph.adjacency. best_lightgcn is the fastest of them, and
   chosen_kernel what the package takes here of itself.
 - pyg_lightgcn: torch_geometric.nn.LightGCN, three layers, trained as PyG's example
   trains it.
@@ -47,8 +47,8 @@ from ltgnn_pyg import (
     VRNeighborLoader,
     adjacency,
 )
+from ltgnn_pyg.inputs.row_adam import RowAdam
 from ltgnn_pyg.nn import BPRLoss, LightGCN, MatrixFactorization
-from ltgnn_pyg.optim import RowAdam
 
 # The kernels of the product, and what a LightGCN that is run by one is called.
 KERNELS = {"bags": "_by_bags", "csr": "_by_matmul", "reduction": "_by_reduction"}

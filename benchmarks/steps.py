@@ -19,7 +19,7 @@ import torch
 from sets import HELP, load_split
 
 from ltgnn_pyg import LTGNN, PairLoader, VRNeighborLoader, fit
-from ltgnn_pyg.training import default_loader
+from ltgnn_pyg.train.fit import default_loader
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("--dataset", default="gowalla", help=HELP)

@@ -3,8 +3,8 @@
 import torch
 
 from ltgnn_pyg import Vectors, normalized_adj
-from ltgnn_pyg.adjacency import propagate
 from ltgnn_pyg.datasets import Interactions
+from ltgnn_pyg.graph.adjacency import propagate
 from ltgnn_pyg.nn.init import spectral_
 
 

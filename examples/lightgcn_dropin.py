@@ -23,8 +23,8 @@ from tqdm import tqdm
 from ltgnn_pyg import History, LTConv, PairLoader, Vectors, VRNeighborLoader
 from ltgnn_pyg.datasets import split_ratio, synthetic_interactions
 from ltgnn_pyg.evaluation import evaluate
+from ltgnn_pyg.inputs.row_adam import RowAdam
 from ltgnn_pyg.nn import history_step
-from ltgnn_pyg.optim import RowAdam
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("--epochs", type=int, default=3)

@@ -26,8 +26,8 @@ from ltgnn_pyg.datasets import (
     synthetic_interactions,
 )
 from ltgnn_pyg.evaluation import evaluate
-from ltgnn_pyg.filters import Popularity
 from ltgnn_pyg.nn import GuidedSoftmaxLoss
+from ltgnn_pyg.scorers.filters import Popularity
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("--dataset", default="synthetic", help="synthetic, gowalla, "

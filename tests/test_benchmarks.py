@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from ltgnn_pyg import Vectors
 from ltgnn_pyg.datasets import split_ratio, synthetic_interactions
 from ltgnn_pyg.evaluation import evaluate
-from ltgnn_pyg.filters import GFCF
+from ltgnn_pyg.scorers.filters import GFCF
 from tests.dense import dense_adj
 from tests.scripts import ROOT, run, write_lightgcn
 

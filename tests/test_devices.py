@@ -6,16 +6,7 @@ import torch
 from ltgnn_pyg import LTConv, PairLoader, VRNeighborLoader, normalized_adj
 from ltgnn_pyg.datasets import Interactions
 from ltgnn_pyg.evaluation import METRICS, evaluate
-from ltgnn_pyg.filters import (
-    BSPM,
-    EASE,
-    GFCF,
-    ChebyCF,
-    ItemKNN,
-    Popularity,
-    SparseEASE,
-)
-from ltgnn_pyg.item_graph import item_graph
+from ltgnn_pyg.graph.item_graph import item_graph
 from ltgnn_pyg.nn import (
     LTGNN,
     BCELoss,
@@ -31,7 +22,17 @@ from ltgnn_pyg.nn import (
     solve,
 )
 from ltgnn_pyg.nn.init import spectral_
-from ltgnn_pyg.retrieval import Vectors, similar_items, top_k
+from ltgnn_pyg.retrieval import similar_items, top_k
+from ltgnn_pyg.scorers import Vectors
+from ltgnn_pyg.scorers.filters import (
+    BSPM,
+    EASE,
+    GFCF,
+    ChebyCF,
+    ItemKNN,
+    Popularity,
+    SparseEASE,
+)
 from tests.toy import blocks
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="There is no GPU")

@@ -3,8 +3,8 @@
 import torch
 from torch.nn import Linear, ModuleList
 
-from ltgnn_pyg.adjacency import propagate
 from ltgnn_pyg.datasets import Interactions, Split
+from ltgnn_pyg.graph.adjacency import propagate
 from ltgnn_pyg.nn import (
     DGCF,
     EGCF,

@@ -26,9 +26,9 @@ from ltgnn_pyg.datasets import (
 )
 from ltgnn_pyg.evaluation import evaluate
 from ltgnn_pyg.export import to_int8
-from ltgnn_pyg.filters import Popularity
 from ltgnn_pyg.retrieval import similar_items, top_k
-from ltgnn_pyg.run_folder import RunFolder
+from ltgnn_pyg.runs.run_folder import RunFolder
+from ltgnn_pyg.scorers.filters import Popularity
 
 torch.manual_seed(0)
 work = Path(tempfile.mkdtemp())

@@ -20,8 +20,8 @@ from torch_geometric.nn import LGConv
 from ltgnn_pyg import LTConv, PairLoader, Vectors
 from ltgnn_pyg.datasets import split_ratio, synthetic_interactions
 from ltgnn_pyg.evaluation import evaluate
+from ltgnn_pyg.inputs.row_adam import RowAdam
 from ltgnn_pyg.nn import solve
-from ltgnn_pyg.optim import RowAdam
 
 torch.manual_seed(0)
 split = split_ratio(synthetic_interactions(1500, 1000, 30_000))

@@ -14,7 +14,7 @@ from ltgnn_pyg.cli import machine
 from ltgnn_pyg.cli.output import add_json_flag, figures, show
 from ltgnn_pyg.datasets import Interactions
 from ltgnn_pyg.evaluation import METRICS, evaluate
-from ltgnn_pyg.run_folder import RunFolder
+from ltgnn_pyg.runs.run_folder import RunFolder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

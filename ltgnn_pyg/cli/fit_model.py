@@ -11,9 +11,9 @@ from ltgnn_pyg.cli.models import build_model, settings_of_model
 from ltgnn_pyg.cli.output import figures, progress
 from ltgnn_pyg.cli.settings import given, settings_of
 from ltgnn_pyg.datasets import Split
+from ltgnn_pyg.inputs.row_adam import RowAdam
 from ltgnn_pyg.nn import Recommender
-from ltgnn_pyg.optim import RowAdam
-from ltgnn_pyg.training import Report, fit
+from ltgnn_pyg.train.fit import Report, fit
 
 FIT = {n: s for n, s in settings_of(fit).items() if n not in ("folder", "resume")}
 LR = settings_of(RowAdam)["lr"]

@@ -14,7 +14,7 @@ import torch
 from ltgnn_pyg.cli import machine
 from ltgnn_pyg.cli.output import add_json_flag, show
 from ltgnn_pyg.retrieval.index import KINDS, Index
-from ltgnn_pyg.run_folder import INDEX, RunFolder
+from ltgnn_pyg.runs.run_folder import INDEX, RunFolder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -19,7 +19,7 @@ from ltgnn_pyg.cli.output import add_json_flag, show
 from ltgnn_pyg.cli.settings import given
 from ltgnn_pyg.cli.train import START
 from ltgnn_pyg.datasets import Interactions
-from ltgnn_pyg.run_folder import CONFIG, PARTS, RunFolder
+from ltgnn_pyg.runs.run_folder import CONFIG, PARTS, RunFolder
 
 QUANTILES = {"min": 0.0, "25%": 0.25, "median": 0.5, "75%": 0.75, "99%": 0.99,
              "max": 1.0}  # fmt: skip

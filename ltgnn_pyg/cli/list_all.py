@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from ltgnn_pyg.retrieval import top_k
-from ltgnn_pyg.run_folder import RunFolder
+from ltgnn_pyg.runs.run_folder import RunFolder
 
 ROWS = 1 << 20  #: Of a chunk, at most.
 SCHEMA = pa.schema(
@@ -66,7 +66,7 @@ def list_all(run: RunFolder, k: int, out: str, device: torch.device) -> None:
     Raises:
         ValueError: If the suffix is another one.
 
-    *Cost:* That of :func:`~ltgnn_pyg.retrieval.top_k`; memory of a chunk beside the
+    *Cost:* That of :func:`~ltgnn_pyg.scorers.top_k`; memory of a chunk beside the
     run's tables.
     """
     path = Path(out)

@@ -33,11 +33,11 @@ from ltgnn_pyg.cli.models import MODELS, add_model_flags, check_model, settings_
 from ltgnn_pyg.cli.output import figures, note
 from ltgnn_pyg.cli.settings import given
 from ltgnn_pyg.datasets import Split
+from ltgnn_pyg.datasets.replace_file import replace_text
 from ltgnn_pyg.evaluation import evaluate
 from ltgnn_pyg.nn.models import Recommender
-from ltgnn_pyg.replace_file import replace_text
-from ltgnn_pyg.run_folder import CONFIG, RunFolder
-from ltgnn_pyg.training import CHECKPOINT, Report
+from ltgnn_pyg.runs.run_folder import CONFIG, RunFolder
+from ltgnn_pyg.train.fit import CHECKPOINT, Report
 from ltgnn_pyg.version import __version__
 
 START = "train.json"  #: What a run was started with, until it is finished.

@@ -8,14 +8,14 @@ import torch.distributed as dist
 from torch import Tensor
 from torch_geometric.typing import OptTensor
 
-from ltgnn_pyg.adjacency import (
+from ltgnn_pyg.distributed.process_group import answered
+from ltgnn_pyg.graph.adjacency import (
     SymmetricOperator,
     csr,
     inv_sqrt,
     propagate,
     zero_entries,
 )
-from ltgnn_pyg.distributed.process_group import answered
 
 if TYPE_CHECKING:
     from ltgnn_pyg.distributed.partition import Partition

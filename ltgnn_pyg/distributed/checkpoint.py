@@ -95,7 +95,7 @@ def save_sharded(
         model (ShardedRecommender): The model, whose table tells what is sharded.
         path (str): The file.
         **state (Any): What to save, by name, as for
-            :func:`~ltgnn_pyg.checkpoint.save_checkpoint`.
+            :func:`~ltgnn_pyg.train.checkpoint.save_checkpoint`.
 
     *Cost:* One write of all tables, by all processes together.
     """

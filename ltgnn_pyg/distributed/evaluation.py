@@ -8,7 +8,7 @@ from torch_geometric.metrics import LinkPredCoverage
 
 from ltgnn_pyg.distributed.process_group import answered
 from ltgnn_pyg.distributed.vectors import ShardedVectors
-from ltgnn_pyg.evaluation import OF_POPULARITY, measure, read
+from ltgnn_pyg.evaluation.evaluate import OF_POPULARITY, measure, read
 
 
 @torch.no_grad()

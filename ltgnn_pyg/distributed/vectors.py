@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from ltgnn_pyg.distributed.partition import Partition
-from ltgnn_pyg.retrieval import Vectors, top_k
+from ltgnn_pyg.retrieval import top_k
+from ltgnn_pyg.scorers import Vectors
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +57,7 @@ class ShardedVectors:
         self, k: int, *, exclude: Tensor | None = None, chunk_bytes: int = 2**28
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Ranks all items for this process's users, see
-        :func:`~ltgnn_pyg.retrieval.top_k`. All processes must call it.
+        :func:`~ltgnn_pyg.scorers.top_k`. All processes must call it.
 
         Args:
             k (int): The number of items for each user.

@@ -6,10 +6,10 @@ from typing import Any
 import pyarrow.parquet as pq
 from safetensors.torch import save_file
 
+from ltgnn_pyg.datasets.replace_file import replace_file, replace_text
 from ltgnn_pyg.export.to_safetensors import to_safetensors
 from ltgnn_pyg.nn import __all__ as NAMES
-from ltgnn_pyg.replace_file import replace_file, replace_text
-from ltgnn_pyg.run_folder import IDS, RunFolder
+from ltgnn_pyg.runs.run_folder import IDS, RunFolder
 from ltgnn_pyg.version import __version__
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ltgnn_pyg.replace_file import replace_file, replace_text
-from ltgnn_pyg.run_folder import RunFolder
+from ltgnn_pyg.datasets.replace_file import replace_file, replace_text
+from ltgnn_pyg.runs.run_folder import RunFolder
 
 
 def to_numpy(run: RunFolder, out: str | os.PathLike[str]) -> list[Path]:

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ltgnn_pyg.replace_file import replace_file
-from ltgnn_pyg.run_folder import RunFolder
+from ltgnn_pyg.datasets.replace_file import replace_file
+from ltgnn_pyg.runs.run_folder import RunFolder
 from ltgnn_pyg.version import __version__
 
 LARGEST = 2**31 - 2**20  #: Bytes of tables in a file; protobuf ends at 2 GB.
@@ -28,7 +28,7 @@ def to_onnx(run: RunFolder, out: str | os.PathLike[str]) -> list[Path]:
     Both also take :obj:`exclude`, int64 :obj:`[B, E]`: items never to return, padded
     with -1, and :obj:`k`, int64 :obj:`[1]`. They return :obj:`scores`, float
     :obj:`[B, k]`, and :obj:`items`, int64 :obj:`[B, k]`, as
-    :func:`~ltgnn_pyg.retrieval.top_k` does: in descending order, filled up with score
+    :func:`~ltgnn_pyg.scorers.top_k` does: in descending order, filled up with score
     :obj:`-inf` and item -1 where less than k are left.
 
     .. code-block:: python

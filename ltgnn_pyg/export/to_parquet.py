@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from ltgnn_pyg.replace_file import replace_file
-from ltgnn_pyg.run_folder import Ids, RunFolder
+from ltgnn_pyg.datasets.replace_file import replace_file
+from ltgnn_pyg.runs.run_folder import Ids, RunFolder
 
 
 def to_parquet(run: RunFolder, out: str | os.PathLike[str]) -> list[Path]:

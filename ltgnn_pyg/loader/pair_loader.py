@@ -8,7 +8,8 @@ from torch_geometric.data import Data
 from torch_geometric.loader.base import DataLoaderIterator
 from torch_geometric.sampler import NegativeSampling
 
-from ltgnn_pyg.adjacency import without
+from ltgnn_pyg.batch.inner_steps import Round, Tables, micro_batches
+from ltgnn_pyg.graph.adjacency import without
 from ltgnn_pyg.loader.pair_batch_sampler import PairBatchSampler
 from ltgnn_pyg.loader.pairs import (
     check_workers,
@@ -19,7 +20,6 @@ from ltgnn_pyg.loader.pairs import (
     read_size,
     training_pairs,
 )
-from ltgnn_pyg.round import Round, Tables, micro_batches
 
 
 class PairLoader(DataLoader):
@@ -61,11 +61,11 @@ class PairLoader(DataLoader):
         num_rounds (int, optional): Rounds in an epoch, of a micro-batch at least.
             (default: :obj:`80`)
         inner_steps (bool, optional): Yields the micro-batches of a round one by one,
-            for a step each, see :class:`~ltgnn_pyg.round.Round`: more is learned of a
-            pair, and fewer rounds do. For models that say their
+            for a step each, see :class:`~ltgnn_pyg.batch.InnerSteps`: more is learned
+            of a pair, and fewer rounds do. For models that say their
             :attr:`~ltgnn_pyg.nn.models.Recommender.coefficients`. A batch has
-            :obj:`round` and :obj:`is_last` in place of :obj:`adj_t`,
-            :obj:`pair_ptr` and :obj:`seed_ptr`. (default: :obj:`False`)
+            :obj:`round` and :obj:`is_last` in place of :obj:`adj_t`, :obj:`pair_ptr`
+            and :obj:`seed_ptr`. (default: :obj:`False`)
         leave_out (bool, optional): Takes the pairs of a round out of its graph;
             otherwise all rounds share :attr:`adj_t`, and none costs O(E) to make.
             (default: :obj:`True`)

@@ -9,7 +9,7 @@ from torch_geometric.data import Data
 from torch_geometric.sampler import NegativeSampling
 from torch_geometric.typing import OptTensor
 
-from ltgnn_pyg.adjacency import is_symmetric, normalized_adj, to_coo
+from ltgnn_pyg.graph.adjacency import is_symmetric, normalized_adj, to_coo
 from ltgnn_pyg.sampler import ItemNegativeSampling
 
 

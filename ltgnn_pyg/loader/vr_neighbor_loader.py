@@ -10,8 +10,8 @@ from torch_geometric.loader import LinkLoader
 from torch_geometric.sampler import BaseSampler, NegativeSampling, SamplerOutput
 from torch_geometric.typing import WITH_PYG_LIB
 
-from ltgnn_pyg.adjacency import inv_sqrt_degree
-from ltgnn_pyg.history import History
+from ltgnn_pyg.graph.adjacency import inv_sqrt_degree
+from ltgnn_pyg.inputs.history import History
 from ltgnn_pyg.loader.pair_batch_sampler import PairBatchSampler
 from ltgnn_pyg.loader.pairs import (
     check_symmetric,

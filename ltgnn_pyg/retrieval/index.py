@@ -13,7 +13,7 @@ from torch import Tensor
 from ltgnn_pyg.retrieval.index_state import NPROBE, IndexState
 from ltgnn_pyg.retrieval.inverted_lists import InvertedLists
 from ltgnn_pyg.retrieval.item_block import ItemBlock, Pairs
-from ltgnn_pyg.retrieval.vectors import Vectors
+from ltgnn_pyg.scorers.vectors import Vectors
 
 KINDS = ("exact", "ivf", "sq8")
 EXACT_ITEMS = 300_000  #: Up to which exact search is the default.
@@ -39,7 +39,7 @@ class Index:
         index.save("items.index")
 
     ================ ================================================================
-    :obj:`"exact"`   all items are scored, as by :func:`~ltgnn_pyg.retrieval.top_k`
+    :obj:`"exact"`   all items are scored, as by :func:`~ltgnn_pyg.scorers.top_k`
     :obj:`"ivf"`     some of :math:`4 \sqrt{I}` lists of items are scored
                      (:class:`~ltgnn_pyg.retrieval.inverted_lists.InvertedLists`)
     :obj:`"sq8"`     the same by a byte a number, then the best by exact scores: a

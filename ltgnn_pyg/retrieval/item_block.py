@@ -5,8 +5,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ltgnn_pyg.retrieval.scorer import Scorer
-from ltgnn_pyg.retrieval.top_k import top_k
+from ltgnn_pyg.scorers.scorer import Scorer
+from ltgnn_pyg.scorers.top_k import top_k
 
 Pairs = tuple[Tensor, Tensor]  #: (rowptr, col) over queries and items.
 
@@ -83,7 +83,7 @@ class ItemBlock:
         return ItemBlock(ids, item, bias)
 
     def top_k(self, query: Tensor, k: int, exclude: Pairs | None) -> Pairs:
-        r"""The best items by exact search, see :func:`~ltgnn_pyg.retrieval.top_k`.
+        r"""The best items by exact search, see :func:`~ltgnn_pyg.scorers.top_k`.
 
         Args:
             query (torch.Tensor): :obj:`[Q, D]`.

@@ -1,8 +1,8 @@
 import torch
 from torch import Tensor
 
-from ltgnn_pyg.retrieval.top_k import top_k
-from ltgnn_pyg.retrieval.vectors import Vectors
+from ltgnn_pyg.scorers.top_k import top_k
+from ltgnn_pyg.scorers.vectors import Vectors
 
 
 def similar_items(
@@ -15,7 +15,7 @@ def similar_items(
         \frac{\mathbf{z}_i^{\top} \mathbf{z}_j}{|\mathbf{z}_i| |\mathbf{z}_j|}
 
     For inner products, which prefer items with long vectors, ask
-    :meth:`~ltgnn_pyg.retrieval.top_k` for :obj:`Vectors(vectors.item,
+    :meth:`~ltgnn_pyg.scorers.top_k` for :obj:`Vectors(vectors.item,
     vectors.item)`.
 
     Args:
@@ -29,7 +29,7 @@ def similar_items(
     Shapes:
         - **input:** :obj:`item` :math:`(Q)`
         - **output:** cosines and items :math:`(Q, k)`, as of
-          :meth:`~ltgnn_pyg.retrieval.top_k`; :math:`Q = I` if :obj:`item` is
+          :meth:`~ltgnn_pyg.scorers.top_k`; :math:`Q = I` if :obj:`item` is
           :obj:`None`
 
     Raises:

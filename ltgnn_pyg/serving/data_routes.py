@@ -4,7 +4,7 @@ from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 
-from ltgnn_pyg.run_folder import Ids
+from ltgnn_pyg.runs.run_folder import Ids
 from ltgnn_pyg.serving.checks import (
     check_cursor,
     check_id,

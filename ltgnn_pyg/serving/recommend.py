@@ -35,7 +35,7 @@ def recommend(
 
     * :obj:`own`: the user's vector, if the model was trained on any of their items;
     * :obj:`fold-in`: the vector moved by (or, for a new user, made of) what they have
-      liked since, see :class:`~ltgnn_pyg.retrieval.FoldIn`;
+      liked since, see :class:`~ltgnn_pyg.scorers.FoldIn`;
     * :obj:`popular`: what is taken most often of late.
 
     What a user has taken, or gave any feedback on, does not come back.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ltgnn_pyg.run_folder import RunFolder
+from ltgnn_pyg.runs.run_folder import RunFolder
 from ltgnn_pyg.serving.create_app import check_packages
 from ltgnn_pyg.serving.tables import ensure_tables
 from ltgnn_pyg.serving.versions import is_store
@@ -51,7 +51,7 @@ def serve(
 
     Args:
         path (str): The folder of a run, see
-            :class:`~ltgnn_pyg.run_folder.RunFolder`, or of versions.
+            :class:`~ltgnn_pyg.runs.run_folder.RunFolder`, or of versions.
         host (str, optional): The address to listen at, this machine alone by default.
             (default: :obj:`"127.0.0.1"`)
         port (int, optional): The port. (default: :obj:`8000`)

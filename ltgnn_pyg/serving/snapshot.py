@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ltgnn_pyg.retrieval import FoldIn, Index
-from ltgnn_pyg.run_folder import INDEX, WEIGHTS, RunFolder
+from ltgnn_pyg.retrieval import Index
+from ltgnn_pyg.runs.run_folder import INDEX, WEIGHTS, RunFolder
+from ltgnn_pyg.scorers import FoldIn
 from ltgnn_pyg.serving.tables import ensure_tables, open_tables
 from ltgnn_pyg.serving.versions import check, checksum
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch_geometric.utils.sparse import index2ptr
 
 from ltgnn_pyg.datasets import Interactions, recency_weight
-from ltgnn_pyg.run_folder import INTERACTIONS, WEIGHTS, RunFolder
+from ltgnn_pyg.runs.run_folder import INTERACTIONS, WEIGHTS, RunFolder
 
 TABLES = "serving.safetensors"
 

@@ -7,7 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
-from ltgnn_pyg.run_folder import (
+from ltgnn_pyg.runs.run_folder import (
     CONFIG,
     IDS,
     INDEX,
@@ -40,7 +40,7 @@ def publish(run: str | os.PathLike[str], store: str | os.PathLike[str]) -> str:
 
     Args:
         run (str): The folder of a finished run, see
-            :class:`~ltgnn_pyg.run_folder.RunFolder`.
+            :class:`~ltgnn_pyg.runs.run_folder.RunFolder`.
         store (str): The folder of versions, made if need be.
 
     Returns:

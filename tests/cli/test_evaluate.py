@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from ltgnn_pyg.evaluation import METRICS, evaluate
-from ltgnn_pyg.run_folder import RunFolder
+from ltgnn_pyg.runs.run_folder import RunFolder
 
 
 def test_the_test_part_is_as_it_was_after_training(folder, as_json):

@@ -5,7 +5,7 @@ import pytest
 
 from ltgnn_pyg import export
 from ltgnn_pyg.cli.export import FORMS
-from ltgnn_pyg.run_folder import RunFolder
+from ltgnn_pyg.runs.run_folder import RunFolder
 
 
 @pytest.mark.parametrize("form", FORMS)

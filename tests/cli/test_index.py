@@ -5,7 +5,7 @@ import torch
 
 from ltgnn_pyg.retrieval import Index
 from ltgnn_pyg.retrieval.index import KINDS
-from ltgnn_pyg.run_folder import RunFolder
+from ltgnn_pyg.runs.run_folder import RunFolder
 
 
 @pytest.mark.parametrize("kind", [None, *KINDS])

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from ltgnn_pyg.run_folder import RunFolder
+from ltgnn_pyg.runs.run_folder import RunFolder
 
 
 def test_a_file_by_hand(ratings, as_json, ltgnn):

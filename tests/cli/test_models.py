@@ -5,7 +5,7 @@ import pytest
 import ltgnn_pyg.nn
 from ltgnn_pyg.cli.models import MODELS, build_model, settings_of_model
 from ltgnn_pyg.nn import GuidedSoftmaxLoss, Recommender, SoftmaxLoss
-from ltgnn_pyg.run_folder import RunFolder
+from ltgnn_pyg.runs.run_folder import RunFolder
 
 
 def test_every_model_has_a_name():

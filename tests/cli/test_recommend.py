@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ltgnn_pyg.cli import list_all
-from ltgnn_pyg.run_folder import RunFolder
+from ltgnn_pyg.runs.run_folder import RunFolder
 from tests.cli.conftest import STRANGE
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ltgnn_pyg.run_folder import RunFolder
+from ltgnn_pyg.runs.run_folder import RunFolder
 
 
 @pytest.mark.parametrize("what", ["item", "user"])

@@ -12,10 +12,10 @@ import torch
 from ltgnn_pyg.cli import train
 from ltgnn_pyg.datasets import read_interactions, split_ratio
 from ltgnn_pyg.evaluation import evaluate
+from ltgnn_pyg.inputs.row_adam import RowAdam
 from ltgnn_pyg.nn import LTGNN, SoftmaxLoss
-from ltgnn_pyg.optim import RowAdam
-from ltgnn_pyg.run_folder import RunFolder
-from ltgnn_pyg.training import fit
+from ltgnn_pyg.runs.run_folder import RunFolder
+from ltgnn_pyg.train.fit import fit
 
 FILES = {"config.json", "ids.parquet", "interactions.parquet", "metrics.jsonl",
          "model.safetensors", "run.ckpt"}  # fmt: skip

@@ -2,23 +2,25 @@
 
 import shutil
 from functools import partial
+from importlib import import_module
 
 import torch
 import torch.distributed as dist
 from torch.nn import Linear, Parameter
 
-from ltgnn_pyg import ItemNegativeSampling, PairLoader, fit, training
-from ltgnn_pyg.adjacency import normalized_adj, propagate, without
+from ltgnn_pyg import ItemNegativeSampling, PairLoader, fit
 from ltgnn_pyg.datasets import split_ratio, synthetic_interactions
 from ltgnn_pyg.distributed import Partition, ShardedVectors, is_distributed
 from ltgnn_pyg.distributed import evaluate as evaluate_sharded
 from ltgnn_pyg.distributed.init import sharded_spectral_
 from ltgnn_pyg.evaluation import BEYOND_ACCURACY, evaluate
+from ltgnn_pyg.graph.adjacency import normalized_adj, propagate, without
 from ltgnn_pyg.nn import LTGNN, BPRLoss, LightGCN, Recommender
 from ltgnn_pyg.nn.init import spectral_
 from ltgnn_pyg.retrieval import top_k
 
 DIM = 8
+training = import_module("ltgnn_pyg.train.fit")
 
 
 def split():

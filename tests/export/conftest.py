@@ -4,8 +4,8 @@ import torch
 
 from ltgnn_pyg.datasets import Interactions, split_ratio, synthetic_interactions
 from ltgnn_pyg.nn import LightGCN
-from ltgnn_pyg.retrieval import Vectors
-from ltgnn_pyg.run_folder import RunFolder
+from ltgnn_pyg.runs.run_folder import RunFolder
+from ltgnn_pyg.scorers import Vectors
 
 
 def write_run(folder, bias=True, metrics=None, dim=6, cls=LightGCN):

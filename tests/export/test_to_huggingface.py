@@ -8,8 +8,8 @@ from safetensors.torch import load_file
 
 from ltgnn_pyg.export import to_huggingface
 from ltgnn_pyg.nn import LTGNN, LightGCN
-from ltgnn_pyg.retrieval import Vectors
-from ltgnn_pyg.run_folder import RunFolder
+from ltgnn_pyg.runs.run_folder import RunFolder
+from ltgnn_pyg.scorers import Vectors
 from tests.export.conftest import write_run
 
 yaml = pytest.importorskip("yaml")

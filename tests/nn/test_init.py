@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ltgnn_pyg.adjacency import normalized_adj
+from ltgnn_pyg.graph.adjacency import normalized_adj
 from ltgnn_pyg.nn.init import spectral_
 from tests.dense import dense_adj
 

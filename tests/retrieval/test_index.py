@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch_geometric.utils.sparse import index2ptr
 
-from ltgnn_pyg.retrieval import Index, Vectors, top_k
+from ltgnn_pyg.retrieval import Index, top_k
 from ltgnn_pyg.retrieval import index as module
 from ltgnn_pyg.retrieval.index_state import IndexState
+from ltgnn_pyg.scorers import Vectors
 
 KINDS = ("exact", "ivf", "sq8")
 ALL = 10_000  #: Lists: more than there are.

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from ltgnn_pyg.retrieval import Vectors, similar_items, similar_users
+from ltgnn_pyg.retrieval import similar_items, similar_users
+from ltgnn_pyg.scorers import Vectors
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from torch_geometric.loader import LinkLoader, NodeLoader
 from torch_geometric.sampler import NegativeSampling
 
 from ltgnn_pyg import normalized_adj
-from ltgnn_pyg.adjacency import without
+from ltgnn_pyg.graph.adjacency import without
 from ltgnn_pyg.sampler import RandomWalkSampler
 
 

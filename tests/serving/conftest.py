@@ -11,8 +11,8 @@ pytest.importorskip("fastapi")
 pytest.importorskip("httpx")
 
 from ltgnn_pyg.datasets import Interactions, Split
-from ltgnn_pyg.retrieval import Vectors
-from ltgnn_pyg.run_folder import RunFolder
+from ltgnn_pyg.runs.run_folder import RunFolder
+from ltgnn_pyg.scorers import Vectors
 from ltgnn_pyg.serving import create_app
 
 NUM_USERS, NUM_ITEMS = 12, 30

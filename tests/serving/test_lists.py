@@ -6,14 +6,8 @@ from urllib.parse import quote
 import pytest
 import torch
 
-from ltgnn_pyg.retrieval import (
-    FoldIn,
-    Index,
-    Vectors,
-    similar_items,
-    similar_users,
-    top_k,
-)
+from ltgnn_pyg.retrieval import Index, similar_items, similar_users, top_k
+from ltgnn_pyg.scorers import FoldIn, Vectors
 from ltgnn_pyg.serving import publish
 from tests.serving.conftest import NUM_ITEMS, NUM_USERS, client_of, item_id, make_run
 
@@ -199,7 +193,7 @@ def test_pages_of_users_and_items(client):
 
 
 def test_vectors_without_bias_of_half_precision(tmp_path):
-    from ltgnn_pyg.run_folder import RunFolder
+    from ltgnn_pyg.runs.run_folder import RunFolder
 
     run = make_run(tmp_path / "one", unit=False)
     half = Vectors(run.vectors.user.half(), run.vectors.item.half())

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ltgnn_pyg.adjacency import csr, propagate, reverse_entries
+from ltgnn_pyg.graph.adjacency import csr, propagate, reverse_entries
 
 CHUNK = 2**15  #: Edges whose rows are gathered at once.
 

@@ -1,6 +1,6 @@
 from torch import Tensor
 
-from ltgnn_pyg.polynomial import polynomial
+from ltgnn_pyg.graph.polynomial import polynomial
 
 
 def exact_steps(x: Tensor, adj_t: Tensor, alpha: float, K: int) -> Tensor:

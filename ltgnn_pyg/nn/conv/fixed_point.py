@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch_geometric.typing import OptTensor
 
-from ltgnn_pyg.adjacency import adjoint, propagate
+from ltgnn_pyg.graph.adjacency import adjoint, propagate
 
 
 class SolveReport(NamedTuple):

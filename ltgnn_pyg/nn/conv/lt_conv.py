@@ -8,7 +8,7 @@ from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.typing import Adj, OptTensor, SparseTensor
 from torch_geometric.utils import is_torch_sparse_tensor, spmm
 
-from ltgnn_pyg.adjacency import inv_sqrt_degree, propagate, set_adjoint, to_coo
+from ltgnn_pyg.graph.adjacency import inv_sqrt_degree, propagate, set_adjoint, to_coo
 from ltgnn_pyg.nn.conv.exact_steps import exact_steps
 
 
@@ -54,7 +54,7 @@ class LTConv(MessagePassing):
 
     *Cost:* O(K x E x F) time. A sparse matrix and an
     :class:`~torch_geometric.EdgeIndex` sorted by column take the fused path,
-    :func:`~ltgnn_pyg.adjacency.propagate`, with O(N x F) memory; a plain
+    :func:`~ltgnn_pyg.graph.adjacency.propagate`, with O(N x F) memory; a plain
     :obj:`edge_index`, a bipartite graph and weights that need a gradient gather
     their messages, O(E x F) memory. For one graph, training is the fastest with
     :func:`~ltgnn_pyg.normalized_adj` and :obj:`normalize=False`, or with

@@ -2,7 +2,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ltgnn_pyg.adjacency import propagate
+from ltgnn_pyg.graph.adjacency import propagate
 
 
 def noisy_layers(

@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Data
 
-from ltgnn_pyg.adjacency import csr, propagate
-from ltgnn_pyg.gram import Gram
+from ltgnn_pyg.graph.adjacency import csr, propagate
+from ltgnn_pyg.graph.gram import Gram
 from ltgnn_pyg.nn.loss.in_batch_softmax import Teacher, score_dtype
 from ltgnn_pyg.nn.loss.softmax_at_k_loss import SoftmaxAtKLoss
 
@@ -28,7 +28,7 @@ class GuidedSoftmaxLoss(SoftmaxAtKLoss):
     over the items of the batch, those of the target :math:`f` over at most 1,024 of
     them. The filter is that of `"Graph Spectral Filtering with Chebyshev Interpolation
     for Recommendation" <https://arxiv.org/abs/2505.00552>`_
-    (:class:`~ltgnn_pyg.filters.ChebyCF`), as far as the leading :obj:`rank`
+    (:class:`~ltgnn_pyg.scorers.filters.ChebyCF`), as far as the leading :obj:`rank`
     eigenvectors :math:`V` of :math:`\tilde{R}^{\top} \tilde{R}` see it, of the
     eigenvalues :math:`\mu`:
 
@@ -57,7 +57,7 @@ class GuidedSoftmaxLoss(SoftmaxAtKLoss):
         ValueError: If an argument is out of its range, the objective is not prepared,
             or for another graph.
 
-    *Cost:* Eigenvectors once, see :meth:`~ltgnn_pyg.filters.Gram.leading`, with about
+    *Cost:* Eigenvectors once, see :meth:`~ltgnn_pyg.graph.Gram.leading`, with about
     16 N rank bytes meanwhile and 2 N rank bytes from then on; O(num_pairs x (num_pairs
     x dim + 1024 x rank)) time.
     """

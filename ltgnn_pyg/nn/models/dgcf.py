@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Data
 
-from ltgnn_pyg.adjacency import degree_of
+from ltgnn_pyg.graph.adjacency import degree_of
 from ltgnn_pyg.nn.conv import edge_dot, edge_sum
 from ltgnn_pyg.nn.models.recommender import Recommender, graph_of
 

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ltgnn_pyg.adjacency import propagate
+from ltgnn_pyg.graph.adjacency import propagate
 from ltgnn_pyg.nn.loss import EGCFLoss, Objective
 from ltgnn_pyg.nn.models.recommender import Recommender
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from torch import Tensor
 
-from ltgnn_pyg.edge_dropout import drop_edges
+from ltgnn_pyg.graph.edge_dropout import drop_edges
+from ltgnn_pyg.graph.polynomial import polynomial
 from ltgnn_pyg.nn.models.recommender import Recommender
-from ltgnn_pyg.polynomial import polynomial
 
 
 class LightGCN(Recommender):
@@ -17,7 +17,7 @@ class LightGCN(Recommender):
         Z = \sum_{l=0}^{L} a_l \hat{A}^l X, \qquad a_l = \frac{1}{L + 1}
 
     With :obj:`dropout`, a training step sees the graph without some of its edges
-    (:func:`~ltgnn_pyg.edge_dropout.drop_edges`), the same in all layers.
+    (:func:`~ltgnn_pyg.graph.edge_dropout.drop_edges`), the same in all layers.
 
     Args:
         num_users (int): The number of users.

@@ -4,7 +4,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from ltgnn_pyg.adjacency import degree_of, propagate
+from ltgnn_pyg.graph.adjacency import degree_of, propagate
 from ltgnn_pyg.nn.models.recommender import Recommender
 
 

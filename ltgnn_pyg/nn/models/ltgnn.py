@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Data
 
-from ltgnn_pyg.history import History
+from ltgnn_pyg.inputs.history import History
 from ltgnn_pyg.nn.conv import exact_coefficients, history_step
 from ltgnn_pyg.nn.models.recommender import Recommender
 
@@ -27,7 +27,7 @@ class LTGNN(Recommender):
       autograd leads back: an *exact round*, of a dense gradient.
     * On a micro-batch of a round with *inner steps*, the rows of :math:`Z` are those
       of the round's start, but for the table's own, :math:`\alpha \mathbf{x}_r`; its
-      last one brings the exact gradient of all (:class:`~ltgnn_pyg.round.Round`).
+      last one brings the exact gradient of all (:class:`~ltgnn_pyg.batch.InnerSteps`).
     * On a batch of a :class:`~ltgnn_pyg.VRNeighborLoader`, which carries rows of
       :attr:`history`, each seed takes *the paper's step*, one step from the history of
       earlier batches:
@@ -45,8 +45,8 @@ class LTGNN(Recommender):
     0.45, and a step adds a term of the gradients of earlier batches, whose weights are
     wrong (:obj:`benchmarks/README.md`): :obj:`benchmarks/released.py` is as released.
 
-    The loop is the same, and :class:`~ltgnn_pyg.optim.RowAdam` takes both kinds of
-    gradient:
+    The loop is the same, and :class:`~ltgnn_pyg.inputs.row_adam.RowAdam` takes both
+    kinds of gradient:
 
     .. code-block:: python
 

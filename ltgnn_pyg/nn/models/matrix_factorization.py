@@ -7,10 +7,10 @@ class MatrixFactorization(Recommender):
     the inner product of their rows of :math:`X`. No graph.
 
     The gradient of the table is sparse, of the rows of a batch, so that a row-wise
-    optimizer (:class:`~ltgnn_pyg.optim.RowAdam`) touches nothing else. For steps of a
-    few pairs at a cost that does not depend on the size of the data, make the rounds of
-    the loader small and share its graph:
-    :obj:`PairLoader(data, num_rounds=num_pairs // 1024, leave_out=False)`.
+    optimizer (:class:`~ltgnn_pyg.inputs.row_adam.RowAdam`) touches nothing else. For
+    steps of a few pairs at a cost that does not depend on the size of the data, make
+    the rounds of the loader small and share its graph: :obj:`PairLoader(data,
+    num_rounds=num_pairs // 1024, leave_out=False)`.
 
     Args:
         *args (optional): See :class:`~ltgnn_pyg.nn.models.Recommender`.

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import Linear, ModuleList
 from torch_geometric.data import Data
 
-from ltgnn_pyg.adjacency import degree_of, propagate
+from ltgnn_pyg.graph.adjacency import degree_of, propagate
 from ltgnn_pyg.nn.models.recommender import Recommender
 
 
@@ -29,8 +29,8 @@ class NGCF(Recommender):
 
     :math:`S` is row-normalised and not kept: with :math:`A = D^{1/2} \hat{A} D^{1/2}`,
     :math:`S E = (D + I)^{-1} (D^{1/2} \hat{A} D^{1/2} E + E)`, by the degrees that
-    :math:`\hat{A}` was normalised by (:func:`~ltgnn_pyg.adjacency.degree_of`). A node
-    without an edge hands its own row on.
+    :math:`\hat{A}` was normalised by (:func:`~ltgnn_pyg.graph.adjacency.degree_of`). A
+    node without an edge hands its own row on.
 
     A table of :obj:`embedding_dim` columns makes vectors of :attr:`out_dim`,
     :obj:`(num_layers + 1) * embedding_dim`: 256 by default.

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import Linear, ModuleList
 from torch_geometric.typing import Adj
 
-from ltgnn_pyg.adjacency import normalized_adj
+from ltgnn_pyg.graph.adjacency import normalized_adj
 from ltgnn_pyg.nn.conv import PinSageConv
 from ltgnn_pyg.nn.models.recommender import Recommender
 from ltgnn_pyg.sampler import RandomWalkSampler

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import Module
 
-from ltgnn_pyg.replace_file import replace_file, replace_text
+from ltgnn_pyg.datasets.replace_file import replace_file, replace_text
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 loss = import_module("ltgnn_pyg.nn.loss")  #: Whose public names are written.

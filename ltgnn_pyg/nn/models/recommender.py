@@ -11,12 +11,12 @@ from torch_geometric.data import Data
 from torch_geometric.typing import Adj, OptTensor
 from typing_extensions import Self
 
-from ltgnn_pyg.adjacency import degree, normalized_adj
+from ltgnn_pyg.batch.inner_steps import micro_batches, sizes
+from ltgnn_pyg.graph.adjacency import degree, normalized_adj
+from ltgnn_pyg.graph.polynomial import polynomial
 from ltgnn_pyg.nn.loss import Objective, SoftmaxLoss
 from ltgnn_pyg.nn.models.pretrained import load, save, settings_of
-from ltgnn_pyg.polynomial import polynomial
-from ltgnn_pyg.retrieval import Vectors
-from ltgnn_pyg.round import micro_batches, sizes
+from ltgnn_pyg.scorers import Vectors
 
 
 class Recommender(Module):
@@ -167,7 +167,7 @@ class Recommender(Module):
         Args:
             adj_t (torch.Tensor): :math:`\hat{A}`, the normalised adjacency as sparse
                 CSR: see :func:`~ltgnn_pyg.normalized_adj` and
-                :func:`~ltgnn_pyg.adjacency.propagate`.
+                :func:`~ltgnn_pyg.graph.adjacency.propagate`.
 
         Returns:
             :obj:`[num_nodes, out_dim]`.
@@ -328,7 +328,7 @@ class Recommender(Module):
                 :obj:`[num_users + num_items, dim]`.
             degree (torch.Tensor): The degree of each node
                 :obj:`[num_users + num_items]`, see
-                :func:`~ltgnn_pyg.adjacency.degree`.
+                :func:`~ltgnn_pyg.graph.adjacency.degree`.
 
         *Cost:* O(N x dim).
         """
@@ -369,7 +369,7 @@ class Recommender(Module):
     def from_pretrained(cls, path: str | os.PathLike[str], **kwargs: Any) -> Self:
         """Builds the model that :meth:`save_pretrained`,
         :func:`~ltgnn_pyg.export.to_huggingface` or
-        :meth:`~ltgnn_pyg.run_folder.RunFolder.write` wrote.
+        :meth:`~ltgnn_pyg.runs.run_folder.RunFolder.write` wrote.
 
         .. code-block:: python
 

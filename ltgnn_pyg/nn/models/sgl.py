@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from ltgnn_pyg.nn.conv import graph_dropout
+from ltgnn_pyg.graph.graph_dropout import graph_dropout
+from ltgnn_pyg.graph.polynomial import polynomial
 from ltgnn_pyg.nn.loss import info_nce
 from ltgnn_pyg.nn.models.recommender import Recommender
-from ltgnn_pyg.polynomial import polynomial
 
 
 class SGL(Recommender):
@@ -20,7 +20,7 @@ class SGL(Recommender):
         L = L_{rec}(Z) + \lambda \, L_{NCE}(Z', Z'')
 
     where :math:`Z'` and :math:`Z''` are the same of two graphs of
-    :func:`~ltgnn_pyg.nn.conv.graph_dropout`. Those are drawn for each round, where its
+    :func:`~ltgnn_pyg.graph.graph_dropout`. Those are drawn for each round, where its
     paper draws them for each epoch, and a node is told from the others of its
     micro-batch instead of all.
 

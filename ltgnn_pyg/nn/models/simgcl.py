@@ -5,11 +5,11 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from ltgnn_pyg.adjacency import propagate
+from ltgnn_pyg.graph.adjacency import propagate
+from ltgnn_pyg.graph.polynomial import polynomial
 from ltgnn_pyg.nn.conv import noisy_layers
 from ltgnn_pyg.nn.loss import info_nce
 from ltgnn_pyg.nn.models.recommender import Recommender
-from ltgnn_pyg.polynomial import polynomial
 
 
 class SimGCL(Recommender):

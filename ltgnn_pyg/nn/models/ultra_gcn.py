@@ -6,11 +6,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Data
 
-from ltgnn_pyg.adjacency import degree_of
-from ltgnn_pyg.item_graph import item_graph
+from ltgnn_pyg.batch.inner_steps import micro_batches
+from ltgnn_pyg.graph.adjacency import degree_of
+from ltgnn_pyg.graph.item_graph import item_graph
 from ltgnn_pyg.nn.loss import Objective, RankingLoss, UltraGCNLoss
 from ltgnn_pyg.nn.models.recommender import Recommender, graph_of, share
-from ltgnn_pyg.round import micro_batches
 
 ITEMS_PER_WEIGHT = 135.0  #: So many items weigh as much as a positive.
 
@@ -30,9 +30,9 @@ class UltraGCN(Recommender):
 
     with the constraint losses :math:`L_C` (:class:`~ltgnn_pyg.nn.UltraGCNLoss`) and the
     items :math:`\mathcal{S}(i)` most often taken together with :math:`i`
-    (:func:`~ltgnn_pyg.item_graph.item_graph`). It is the reference code's sum over a
-    batch divided by its pairs :math:`B`, but for two things that keep the size of the
-    data out of the cost of a step, and are the same in the mean:
+    (:func:`~ltgnn_pyg.graph.item_graph.item_graph`). It is the reference code's sum
+    over a batch divided by its pairs :math:`B`, but for two things that keep the size
+    of the data out of the cost of a step, and are the same in the mean:
 
     * the uniform negatives are drawn once a batch, and shared by its pairs;
     * :math:`\| X \|_F^2` is estimated from the pairs, :math:`\frac{E}{B} \sum_b ( \|
@@ -40,9 +40,9 @@ class UltraGCN(Recommender):
       :math:`E` interactions, so that rows of the batch alone have a gradient.
 
     Degrees and item graph are those of the batch's graph, all of its edges, and are
-    kept with it (:func:`~ltgnn_pyg.adjacency.known_of`): another loader has its own.
-    Build the loader on the device that is trained on, or they are worked out anew each
-    batch.
+    kept with it (:func:`~ltgnn_pyg.graph.adjacency.known_of`): another loader has its
+    own. Build the loader on the device that is trained on, or they are worked out anew
+    each batch.
 
     Args:
         num_users (int): The number of users.

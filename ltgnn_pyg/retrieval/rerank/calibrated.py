@@ -48,7 +48,7 @@ def calibrated(
         item_category (torch.Tensor): The categories of each item, as 0 and 1 or as
             weights, which are scaled to shares; zeros if an item has none.
         seen (tuple): What each user has taken, :obj:`(rowptr, col)` over users and
-            items, as the :obj:`exclude` of :func:`~ltgnn_pyg.retrieval.top_k`.
+            items, as the :obj:`exclude` of :func:`~ltgnn_pyg.scorers.top_k`.
         k (int): The length of the lists.
         lam (float): The weight of the score :math:`\lambda`. At 1 the order stays.
 

@@ -7,7 +7,7 @@ from torch import Tensor
 class Candidates(NamedTuple):
     r"""The items that may come into the list of each user, and their scores
 
-    as :func:`~ltgnn_pyg.retrieval.top_k` returns them: the best first, short rows
+    as :func:`~ltgnn_pyg.scorers.top_k` returns them: the best first, short rows
     filled up with score :obj:`-inf` and item :obj:`-1`. A step of re-ranking takes
     candidates, and returns candidates; so it may be any function of the user's own.
 

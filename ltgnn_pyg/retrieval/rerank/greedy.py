@@ -23,7 +23,7 @@ def greedy(
     the most beside those chosen before.
 
     Lists are taken a chunk at a time. One with fewer candidates is filled up, as by
-    :func:`~ltgnn_pyg.retrieval.top_k`.
+    :func:`~ltgnn_pyg.scorers.top_k`.
 
     Args:
         candidates (Candidates): The candidates.

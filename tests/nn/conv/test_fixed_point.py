@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from ltgnn_pyg.adjacency import normalized_adj
+from ltgnn_pyg.graph.adjacency import normalized_adj
 from ltgnn_pyg.nn.conv import LTConv, solve
 from tests.dense import dense_adj, fixed_point
 

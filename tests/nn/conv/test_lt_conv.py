@@ -11,7 +11,7 @@ from torch_geometric import EdgeIndex
 from torch_geometric.nn import APPNP, LGConv
 from torch_geometric.typing import WITH_TORCH_SPARSE, SparseTensor
 
-from ltgnn_pyg.adjacency import normalized_adj, propagate
+from ltgnn_pyg.graph.adjacency import normalized_adj, propagate
 from ltgnn_pyg.nn.conv import LTConv, lt_conv
 from tests.dense import dense_adj, fixed_point
 
@@ -150,7 +150,7 @@ def test_training_takes_the_one_product(form, monkeypatch):
     edge_index, weight = directed()
     adj, weight = adjacency(form, edge_index, weight, 9)
     calls = []
-    exact = sys.modules["ltgnn_pyg.polynomial"]
+    exact = sys.modules["ltgnn_pyg.graph.polynomial"]
     for module in (lt_conv, exact):
         monkeypatch.setattr(
             module, "propagate", lambda *args: calls.append(1) or propagate(*args)

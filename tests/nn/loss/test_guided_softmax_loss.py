@@ -5,9 +5,9 @@ import torch
 
 from ltgnn_pyg import LTGNN, PairLoader, fit, normalized_adj
 from ltgnn_pyg.datasets import Interactions
-from ltgnn_pyg.filters import ChebyCF
 from ltgnn_pyg.nn.loss import EGCFLoss, GuidedSoftmaxLoss, SoftmaxAtKLoss
 from ltgnn_pyg.nn.loss.in_batch_softmax import CHUNK
+from ltgnn_pyg.scorers.filters import ChebyCF
 from tests import dense
 from tests.nn.test_loss import dense_in_batch_softmax, make_batch
 from tests.toy import blocks

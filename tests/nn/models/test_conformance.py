@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from ltgnn_pyg import PairLoader, VRNeighborLoader, fit
-from ltgnn_pyg.checkpoint import load_checkpoint, save_checkpoint
 from ltgnn_pyg.datasets import Interactions
 from ltgnn_pyg.evaluation import evaluate
+from ltgnn_pyg.inputs.row_adam import RowAdam
 from ltgnn_pyg.nn import LTGNN, NGCF, LightGODE, MatrixFactorization
-from ltgnn_pyg.optim import RowAdam
+from ltgnn_pyg.train.checkpoint import load_checkpoint, save_checkpoint
 from tests.toy import MODELS, blocks
 
 DROPS = [NGCF]  # Their steps are random in training, but not after it.

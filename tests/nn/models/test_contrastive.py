@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from ltgnn_pyg import PairLoader
+from ltgnn_pyg.graph.graph_dropout import graph_dropout
 from ltgnn_pyg.nn import SGL, LightGCN, SimGCL, XSimGCL
-from ltgnn_pyg.nn.conv import graph_dropout, noisy_layers
+from ltgnn_pyg.nn.conv import noisy_layers
 from tests.dense import contrastive_loss, dense_adj
 
 

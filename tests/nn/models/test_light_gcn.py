@@ -3,7 +3,7 @@ import torch
 from torch_geometric.nn import LightGCN as PyGLightGCN
 
 from ltgnn_pyg import PairLoader, normalized_adj
-from ltgnn_pyg.edge_dropout import drop_edges
+from ltgnn_pyg.graph.edge_dropout import drop_edges
 from ltgnn_pyg.nn import LightGCN
 from tests.dense import dense_adj
 

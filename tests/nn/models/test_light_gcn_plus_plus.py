@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from ltgnn_pyg import normalized_adj
-from ltgnn_pyg.adjacency import without
+from ltgnn_pyg.graph.adjacency import without
 from ltgnn_pyg.nn import LightGCNPlusPlus
 
 

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from ltgnn_pyg import LTGNN, PairLoader, VRNeighborLoader, normalized_adj
+from ltgnn_pyg.inputs.row_adam import RowAdam
 from ltgnn_pyg.nn import BPRLoss, SoftmaxLoss
-from ltgnn_pyg.optim import RowAdam
 from tests.dense import dense_adj
 
 

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from ltgnn_pyg import PairLoader, normalized_adj
-from ltgnn_pyg.adjacency import without
+from ltgnn_pyg.graph.adjacency import without
 from ltgnn_pyg.nn import NGCF, BPRLoss
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from ltgnn_pyg import PairLoader, fit
+from ltgnn_pyg.inputs.row_adam import RowAdam
 from ltgnn_pyg.nn import HardNegatives, MarginLoss, PinSage
-from ltgnn_pyg.optim import RowAdam
 from ltgnn_pyg.sampler import RandomWalkSampler
 from tests.dense import softmax_loss
 from tests.toy import blocks

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ltgnn_pyg import PairLoader, VRNeighborLoader
+from ltgnn_pyg.inputs.row_adam import RowAdam
 from ltgnn_pyg.nn import (
     LTGNN,
     BPRLoss,
@@ -21,8 +22,7 @@ from ltgnn_pyg.nn import (
     SoftmaxLoss,
 )
 from ltgnn_pyg.nn.loss import tanh_surrogate
-from ltgnn_pyg.optim import RowAdam
-from ltgnn_pyg.run_folder import RunFolder
+from ltgnn_pyg.runs.run_folder import RunFolder
 from tests.toy import MODELS, blocks
 
 

@@ -8,9 +8,9 @@ import torch
 from torch_geometric.transforms import AddSelfLoops
 
 from ltgnn_pyg import LTGNN, ItemNegativeSampling, PairLoader
+from ltgnn_pyg.batch.inner_steps import micro_batches, sizes
+from ltgnn_pyg.inputs.row_adam import RowAdam
 from ltgnn_pyg.nn import BPRLoss, LightGCN, MatrixFactorization, Recommender
-from ltgnn_pyg.optim import RowAdam
-from ltgnn_pyg.round import micro_batches, sizes
 from tests.dense import dense_adj
 from tests.toy import MODELS, blocks
 

@@ -12,7 +12,7 @@ from ltgnn_pyg.nn import (
     UltraGCN,
     UltraGCNLoss,
 )
-from tests.test_item_graph import dense
+from tests.graph.test_item_graph import dense
 
 
 def shared(graph, **kwargs):

@@ -2,8 +2,9 @@
 
 import torch
 
-from ltgnn_pyg.retrieval import Vectors, top_k
+from ltgnn_pyg.retrieval import top_k
 from ltgnn_pyg.retrieval.rerank import Candidates
+from ltgnn_pyg.scorers import Vectors
 
 
 def candidates(num=30, num_users=9, num_items=60, dim=8, dtype=torch.double):

@@ -1,0 +1,158 @@
+"""A round of micro-batches, cut into them, and what its inner steps share."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch_geometric.data import Data
+
+from ltgnn_pyg.graph.adjacency import adjoint
+from ltgnn_pyg.graph.polynomial import horner
+
+
+def micro_batches(batch: Data) -> Iterator[Data]:
+    """The micro-batches of a round, each a batch of its own but for the graph."""
+    pair, seed = batch.pair_ptr, batch.seed_ptr
+    num = len(pair) - 1
+    shared = "dst_neg_index" in batch and batch.dst_neg_index.size(0) == num
+    for i in range(num):
+        pairs, seeds = slice(pair[i], pair[i + 1]), slice(seed[i], seed[i + 1])
+        num_seeds = seed[i + 1] - seed[i]
+        part = Data(
+            n_id=batch.n_id[seeds],
+            num_seeds=num_seeds,
+            num_nodes=num_seeds,
+            src_index=batch.src_index[pairs] - seed[i],
+            dst_pos_index=batch.dst_pos_index[pairs] - seed[i],
+            input_id=batch.input_id[pairs],
+        )
+        if "dst_neg_index" in batch:
+            of_part = slice(i, i + 1) if shared else pairs
+            part.dst_neg_index = batch.dst_neg_index[of_part] - seed[i]
+        if "log_q" in batch:
+            part.log_q = batch.log_q[seeds]
+        yield part
+
+
+def sizes(ptr: list[int]) -> list[int]:
+    """How many there are between each two of them."""
+    return [end - start for start, end in pairwise(ptr)]
+
+
+class Tables(NamedTuple):
+    """What a round calculates in, N x dim numbers each."""
+
+    rest: Tensor
+    gradient: Tensor
+    spare: Tensor
+
+
+class Round:
+    r"""What the *inner steps* of a round share.
+
+    With :math:`Z = \sum_k c_k \hat{A}^k X`, and :math:`R = \sum_{k \ge 1} c_k
+    \hat{A}^k X` at the start of the round, each micro-batch takes a step with the rows
+
+    .. math::
+        \mathbf{z}_r = \mathbf{r}_r + c_0 \mathbf{x}_r, \qquad
+        \frac{\partial L}{\partial \mathbf{x}_r} = c_0\, \mathbf{g}_r, \qquad
+        \mathbf{g}_r = \frac{\partial L}{\partial \mathbf{z}_r},
+
+    and the last one delivers, to all rows of the table, what the gradients of all
+    micro-batches, :math:`G = \sum \mathbf{g}`, lack: :math:`\sum_{k \ge 1} c_k
+    (\hat{A}^{\top})^k G`. So a round of one micro-batch has the exact gradient.
+
+    The loader puts one on each micro-batch of a round.
+
+    Args:
+        adj_t (torch.Tensor): The graph of the round.
+        pool (list): Tables of rounds that have ended, to be taken by others.
+
+    *Cost:* Three tables of N x dim numbers.
+    """
+
+    def __init__(self, adj_t: Tensor, pool: list[Tables]) -> None:
+        self.adj_t = adj_t
+        self.pool = pool
+        self.tables: Tables | None = None
+
+    def step(
+        self,
+        weight: Tensor,
+        index: Tensor,
+        coefficients: Sequence[float],
+        is_last: bool,
+    ) -> Tensor:
+        """Returns rows of :math:`Z`, as a micro-batch sees them.
+
+        Args:
+            weight (torch.Tensor): The table :math:`X`.
+            index (torch.Tensor): Which rows.
+            coefficients (list of float): :math:`c_0, \\ldots, c_K`.
+            is_last (bool): Whether the micro-batch is the last of the round.
+        """
+        if self.tables is None:
+            self.tables = self._take(weight)
+            rest, _, spare = self.tables
+            horner(weight, self.adj_t, [0.0, *coefficients[1:]], rest, spare)
+        return _Step.apply(weight, self, index, coefficients, is_last)
+
+    def deliver(self, coefficients: Sequence[float]) -> Tensor:
+        """Returns what the gradients of all micro-batches lack, and ends the round."""
+        assert self.tables is not None
+        _, gradient, spare = self.tables
+        lacking = [0.0, *coefficients[1:]]
+        out = horner(gradient, adjoint(self.adj_t), lacking, spare=spare)
+        self.pool.append(self.tables)
+        self.tables = None
+        return out
+
+    def _take(self, weight: Tensor) -> Tables:
+        """Takes tables from the pool that fit, or makes them."""
+        weight = weight.detach()
+        while self.pool:
+            tables = self.pool.pop()
+            fits = tables.rest.size() == weight.size() and (
+                (tables.rest.dtype, tables.rest.device) == (weight.dtype, weight.device)
+            )
+            if fits:
+                tables.gradient.zero_()
+                return tables
+        rest, spare = torch.empty_like(weight), torch.empty_like(weight)
+        return Tables(rest, torch.zeros_like(weight), spare)
+
+
+class _Step(torch.autograd.Function):
+    """The rows of a micro-batch, whose gradients are kept on the way back."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        weight: Tensor,
+        state: Round,
+        index: Tensor,
+        coefficients: Sequence[float],
+        is_last: bool,
+    ) -> Tensor:
+        assert state.tables is not None
+        ctx.args = (state, index, coefficients, is_last, weight.size())
+        rows = state.tables.rest.index_select(0, index)
+        return rows.add_(weight.index_select(0, index), alpha=coefficients[0])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        state, index, coefficients, is_last, size = ctx.args
+        state.tables.gradient.index_add_(0, index, grad)
+        if is_last:
+            out = state.deliver(coefficients)
+            out.index_add_(0, index, grad, alpha=coefficients[0])
+        else:
+            own = coefficients[0] * grad
+            out = torch.sparse_coo_tensor(
+                index.unsqueeze(0), own, size, check_invariants=False
+            )
+        return out, None, None, None, None

@@ -1,0 +1,393 @@
+import math
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import product
+from operator import index as as_int
+from typing import SupportsIndex
+
+import torch
+from torch import Tensor
+from torch_geometric.metrics import (
+    LinkPredCoverage,
+    LinkPredHitRatio,
+    LinkPredMAP,
+    LinkPredMetric,
+    LinkPredMetricCollection,
+    LinkPredMRR,
+    LinkPredNDCG,
+    LinkPredPrecision,
+    LinkPredRecall,
+)
+from torch_geometric.utils.sparse import index2ptr
+
+from ltgnn_pyg.evaluation.metrics import (
+    ILD,
+    Gini,
+    ItemCount,
+    ItemMean,
+    Personalization,
+    Serendipity,
+)
+from ltgnn_pyg.retrieval import top_k
+from ltgnn_pyg.retrieval.rerank import Candidates
+from ltgnn_pyg.scorers import Blend, Scorer
+
+#: What needs the lists and the held-out pairs.
+METRICS = {
+    "recall": LinkPredRecall,
+    "ndcg": LinkPredNDCG,
+    "precision": LinkPredPrecision,
+    "hit_ratio": LinkPredHitRatio,
+    "mrr": LinkPredMRR,
+    "map": LinkPredMAP,
+    "coverage": LinkPredCoverage,
+}
+#: What needs the popularity of items.
+OF_POPULARITY = ("novelty", "serendipity", "average_popularity")
+BEYOND_ACCURACY = ("gini", "personalization", "ild", *OF_POPULARITY)
+
+
+@torch.no_grad()
+def evaluate(
+    scorer: Scorer,
+    edge_label_index: Tensor,
+    *,
+    exclude_edge_index: Tensor | None = None,
+    k: SupportsIndex | Sequence[SupportsIndex] = 20,
+    metrics: Sequence[str] = ("recall", "ndcg"),
+    user: Tensor | None = None,
+    lists: Candidates | None = None,
+    item_vector: Tensor | None = None,
+    chunk_bytes: int = 2**28,
+) -> dict[str, float]:
+    r"""Ranks all items for every user by their scores, and measures where the
+    held-out items land, with the metrics of :mod:`torch_geometric.metrics` averaged
+    over users.
+
+    Users without a held-out item are neither scored nor counted. Repeated pairs
+    count once. What is known when the list is made is left out of it: validation
+    ranks all but the training items, the final test all but the items of training
+    **and** validation.
+
+    .. code-block:: python
+
+        vectors = model.vectors(data.edge_index)
+        train, val, test = (
+            part.edge_label_index for part in (split.train, split.val, split.test)
+        )
+        evaluate(vectors, val, exclude_edge_index=train)
+        evaluate(vectors, test, exclude_edge_index=torch.cat([train, val], dim=1),
+                 k=[10, 20])
+        >>> {'recall@10': ..., 'ndcg@10': ..., 'recall@20': ..., 'ndcg@20': ...}
+
+    What else is to be known of the same lists is asked for in the same call, also of
+    lists that were re-ranked, or made in any other way:
+
+    .. code-block:: python
+
+        evaluate(vectors, test, exclude_edge_index=known, lists=rerank(candidates),
+                 metrics=["recall", "ild", "gini"], item_vector=vectors.item)
+
+    Args:
+        scorer (Scorer): What scores: :class:`~ltgnn_pyg.scorers.Vectors`, or a
+            filter of :mod:`ltgnn_pyg.scorers.filters`.
+        edge_label_index (torch.Tensor): The held-out pairs, node ids of user (first
+            row) and item (which start at :math:`U`).
+        exclude_edge_index (torch.Tensor, optional): The pairs of user (first row)
+            and item that are never ranked: training interactions, and at test time
+            those of validation too. (default: :obj:`None`)
+        k (int or Sequence[int], optional): The lengths of the ranking to
+            evaluate. (default: :obj:`20`)
+        metrics (Sequence[str], optional): The metrics, any of :obj:`"recall"`,
+            :obj:`"ndcg"`, :obj:`"precision"`, :obj:`"hit_ratio"`, :obj:`"mrr"`,
+            :obj:`"map"`; of the lists alone, :obj:`"coverage"` (the share of all
+            items that is recommended to anyone), :obj:`"gini"` and
+            :obj:`"personalization"` (see :class:`~ltgnn_pyg.evaluation.metrics.Gini`
+            and :class:`~ltgnn_pyg.evaluation.metrics.Personalization`), and
+            :obj:`"ild"` (:class:`~ltgnn_pyg.evaluation.metrics.ILD`), which needs
+            :obj:`item_vector`; and of lists and what is known, the pairs of
+            :obj:`exclude_edge_index`, :obj:`"average_popularity"` (the mean number of
+            users that have taken an item), :obj:`"novelty"` (the mean of
+            :math:`-\log_2` of their share among all users, as if one had taken what
+            nobody has) and :obj:`"serendipity"`
+            (:class:`~ltgnn_pyg.evaluation.metrics.Serendipity`). (default:
+            :obj:`("recall", "ndcg")`)
+        user (torch.Tensor, optional): The users to evaluate, *e.g.*, a sample. If
+            :obj:`None`, evaluates all of them. (default: :obj:`None`)
+        lists (Candidates, optional): The lists to evaluate, of :math:`k` items at
+            least, of users that come once each; others are not evaluated. If
+            :obj:`None`, the :math:`k` items of the largest scores.
+            (default: :obj:`None`)
+        item_vector (torch.Tensor, optional): The rows by which :obj:`"ild"` tells how
+            unlike items are: their vectors, or a column for each category.
+            (default: :obj:`None`)
+        chunk_bytes (int, optional): The memory the scores of a chunk of users may
+            take, see :meth:`~ltgnn_pyg.scorers.top_k`.
+            (default: :obj:`2**28`)
+
+    Shapes:
+        - **input:** :obj:`edge_label_index` :math:`(2, L)`,
+          :obj:`exclude_edge_index` :math:`(2, E)`, :obj:`user` :math:`(Q)`,
+          :obj:`item_vector` :math:`(I, D)`
+        - **output:** a value for each :obj:`"{metric}@{k}"`
+
+    Raises:
+        ValueError: If shapes, types or ranges of the arguments do not fit, if there
+            is nothing to evaluate, or if a held-out pair is excluded (so that
+            nobody could rank it).
+
+    *Cost:* That of the scores, for vectors :math:`O(U I D)` time,
+    :math:`O((L + E) \log (L + E))` for the pairs, and memory linear in both beyond a
+    chunk.
+    """
+    collection = measure(
+        scorer,
+        edge_label_index,
+        exclude_edge_index=exclude_edge_index,
+        k=k,
+        metrics=metrics,
+        user=user,
+        lists=lists,
+        item_vector=item_vector,
+        chunk_bytes=chunk_bytes,
+    )
+    return read(collection)
+
+
+def choose_blend(
+    first: Scorer,
+    others: Iterable[Scorer],
+    edge_label_index: Tensor,
+    *,
+    exclude_edge_index: Tensor | None = None,
+    k: int = 20,
+    metric: str = "recall",
+    weights: Sequence[float] = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0),
+    user: Tensor | None = None,
+    chunk_bytes: int = 2**28,
+) -> Blend:
+    r"""Finds which recommender to put beside another, and with what weight: the
+    :class:`~ltgnn_pyg.scorers.Blend` that ranks a validation part best, with the
+    lower weight among equals.
+
+    .. code-block:: python
+
+        alone = fit(model, split, refit=False)  # Knows the training part only.
+        found = choose_blend(alone.vectors, [EASE(split.train)],
+                             split.val.edge_label_index,
+                             exclude_edge_index=split.train.edge_label_index)
+
+        # A new model, for as many epochs, on both parts:
+        known = Interactions.cat(split.train, split.val)
+        both = Split(known, split.val[:0], split.test, split.order)
+        report = fit(make_model(), both, max_epochs=alone.epochs)
+        scorer = Blend(report.vectors, EASE(known), found.weight)
+
+    Args:
+        first (Scorer): What is blended, *e.g.*, the vectors of a trained model.
+        others (Iterable[Scorer]): What to put beside it, tried in turn; none of them
+            may know the pairs of validation.
+        edge_label_index (torch.Tensor): The pairs of validation, see :func:`evaluate`.
+        exclude_edge_index (torch.Tensor, optional): The pairs that are not ranked, see
+            :func:`evaluate`. (default: :obj:`None`)
+        k (int, optional): The length of the lists. (default: :obj:`20`)
+        metric (str, optional): What is to be large, see :func:`evaluate`.
+            (default: :obj:`"recall"`)
+        weights (Sequence[float], optional): The weights to try; 0 is :obj:`first`
+            alone. (default:
+            :obj:`(0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)`)
+        user (torch.Tensor, optional): The users to evaluate, *e.g.*, a sample. If
+            :obj:`None`, all. (default: :obj:`None`)
+        chunk_bytes (int, optional): See :func:`evaluate`. (default: :obj:`2**28`)
+
+    Returns:
+        The blend; its :obj:`second` is the one of the others, as it was given.
+
+    Raises:
+        ValueError: If there is no other or no weight to try, and as by
+            :class:`~ltgnn_pyg.scorers.Blend` and :func:`evaluate`.
+
+    *Cost:* An evaluation for each other and weight, which scores both: pass a sample
+    of users where a filter's scores cost much.
+    """
+    k, best, found = as_int(k), -math.inf, None
+    for weight, other in product(sorted(weights), others):
+        if found is not None and weight == 0.0:
+            continue  # The first alone, whatever is beside it.
+        blend = Blend(first, other, weight)
+        figures = evaluate(
+            blend,
+            edge_label_index,
+            exclude_edge_index=exclude_edge_index,
+            k=k,
+            metrics=[metric],
+            user=user,
+            chunk_bytes=chunk_bytes,
+        )
+        if figures[f"{metric}@{k}"] > best:
+            best, found = figures[f"{metric}@{k}"], blend
+    if found is None:
+        raise ValueError("Expected something to blend and 'weights' (got none)")
+    return found
+
+
+def measure(
+    scorer: Scorer,
+    edge_label_index: Tensor,
+    *,
+    exclude_edge_index: Tensor | None,
+    k: SupportsIndex | Sequence[SupportsIndex],
+    metrics: Sequence[str],
+    user: Tensor | None,
+    lists: Candidates | None = None,
+    item_vector: Tensor | None,
+    popularity: Tensor | None = None,
+    num_users: int | None = None,
+    chunk_bytes: int,
+) -> LinkPredMetricCollection:
+    """The metrics of :func:`evaluate` as sums over users, to be added up where users
+    are ranked apart; there, :obj:`popularity` and :obj:`num_users` are those of all.
+    """
+    ks = [as_int(length) for length in (k if isinstance(k, Iterable) else [k])]
+    if not ks or min(ks) < 1:
+        raise ValueError(f"Expected 'k' >= 1 (got {k}); name a length of the ranking")
+    names = [*METRICS, *BEYOND_ACCURACY]
+    if not metrics or not set(names) >= set(metrics):
+        raise ValueError(
+            f"Expected 'metrics' among {names} (got {metrics}); pass a list of them"
+        )
+
+    # A pair as one sorted number, its user times the number of items plus its item:
+    num_own, num_items = scorer.num_users, scorer.num_items
+    label = _to_key(scorer, edge_label_index, "edge_label_index")
+    if user is not None:
+        label = label[torch.isin(label // num_items, user.to(label.device))]
+    if lists is not None:
+        place = _check_lists(lists, max(ks), num_own, num_items).to(label.device)
+        label = label[place[label // num_items] >= 0]
+    exclude = None
+    if exclude_edge_index is not None:
+        key = _to_key(scorer, exclude_edge_index, "exclude_edge_index")
+        exclude = (index2ptr(key // num_items, num_own), key % num_items)
+        if popularity is None:
+            popularity = torch.bincount(exclude[1], minlength=num_items)
+        if torch.isin(label, key, assume_unique=True).any():
+            raise ValueError(
+                "Expected 'edge_label_index' and 'exclude_edge_index' to be disjoint "
+                "(got pairs in both); drop them from one"
+            )
+
+    make = _makers(num_items, num_users or num_own, item_vector, popularity, metrics)
+    collection = LinkPredMetricCollection(
+        {f"{name}@{k}": make[name](k) for k in ks for name in metrics}
+    ).to(label.device)
+    for metric in collection.values():  # Sum over users in double precision.
+        if not isinstance(metric, LinkPredCoverage):
+            metric.accum = metric.accum.double()
+
+    users, row = torch.unique_consecutive(label // num_items, return_inverse=True)
+    rowptr = index2ptr(row, users.numel()).tolist()
+    step = max(chunk_bytes // (64 * max(ks)), 1)
+    for start in range(0, users.numel(), step):
+        chunk = users[start : start + step]
+        if lists is None:
+            _, item = top_k(
+                scorer, max(ks), user=chunk, exclude=exclude, chunk_bytes=chunk_bytes
+            )
+        else:
+            item = lists.item[place[chunk].to(lists.item.device), : max(ks)]
+            item = item.to(label.device)
+        item = item.masked_fill(item < 0, num_items)
+        pairs = slice(rowptr[start], rowptr[start + chunk.numel()])
+        collection.update(item, (row[pairs] - start, label[pairs] % num_items))
+
+    return collection
+
+
+def read(collection: LinkPredMetricCollection) -> dict[str, float]:
+    """The values of the metrics of :func:`measure`."""
+    # Metrics are read without `compute()`, which waits for other processes:
+    out = {}
+    for name, metric in collection.items():
+        if isinstance(metric, LinkPredCoverage):
+            mask = metric.mask[:-1]
+            value, found = mask.double().mean(), mask.any()
+        elif isinstance(metric, ItemCount):
+            value, found = metric.of_count(metric.accum, metric.total), metric.total > 0
+        else:
+            value, found = metric.accum / metric.total, metric.total > 0
+        if not bool(found):
+            raise ValueError(
+                "Expected a held-out pair of the users to evaluate in "
+                "'edge_label_index' (got none); pass the pairs of the part to evaluate "
+                "on"
+            )
+        out[name] = float(value)
+    return out
+
+
+def _makers(
+    num_items: int,
+    num_users: int,
+    item_vector: Tensor | None,
+    popularity: Tensor | None,
+    metrics: Sequence[str],
+) -> dict[str, Callable[[int], LinkPredMetric]]:
+    """Metrics by name, of a length; the item after the last pads short lists."""
+    make: dict[str, Callable[[int], LinkPredMetric]] = {
+        **METRICS,
+        "coverage": partial(LinkPredCoverage, num_dst_nodes=num_items + 1),
+        "gini": partial(Gini, num_items=num_items),
+        "personalization": partial(Personalization, num_items=num_items),
+    }
+    if "ild" in metrics:
+        if item_vector is None or list(item_vector.size())[:-1] != [num_items]:
+            raise ValueError(
+                f"Expected 'item_vector' [{num_items}, D] for 'ild' (got "
+                f"{None if item_vector is None else list(item_vector.size())}); pass "
+                "vectors.item, or a column for each category"
+            )
+        make["ild"] = partial(ILD, item_vector=item_vector)
+    if asked := [name for name in OF_POPULARITY if name in metrics]:
+        if popularity is None:
+            raise ValueError(
+                f"Expected 'exclude_edge_index' for {asked} (got None); pass the "
+                "pairs that are known, of which popularity is counted"
+            )
+        taken = popularity.double()
+        novelty = -(taken.clamp(min=1.0) / num_users).log2()
+        make["novelty"] = partial(ItemMean, value=novelty)
+        make["average_popularity"] = partial(ItemMean, value=taken)
+        make["serendipity"] = partial(Serendipity, popularity=popularity)
+    return make
+
+
+def _check_lists(lists: Candidates, k: int, num_users: int, num_items: int) -> Tensor:
+    """The place of each user's list, -1 if there is none."""
+    lists.check(num_items)
+    user, item = lists.user, lists.item
+    if user.unique().numel() < user.numel():
+        raise ValueError("Expected a list for each user (got several); drop repeats")
+    if user.numel() > 0 and (user.min() < 0 or user.max() >= num_users):
+        raise ValueError(
+            f"Expected users of 'lists' in [0, {num_users}) (got {int(user.min())} to "
+            f"{int(user.max())}); users are counted from 0"
+        )
+    if item.size(1) < k:
+        raise ValueError(
+            f"Expected 'lists' of {k} items, the largest 'k' (got {item.size(1)}); "
+            "make longer ones, or lower 'k'"
+        )
+    ordered = item[:, :k].sort(dim=1).values
+    if ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any():
+        raise ValueError(
+            "Expected an item once in a list (got one twice); drop repeats"
+        )
+    place = user.new_full((num_users,), -1)
+    place[user] = torch.arange(user.numel(), device=user.device)
+    return place
+
+
+def _to_key(scorer: Scorer, edge_index: Tensor, name: str) -> Tensor:
+    user, item = scorer.split_pairs(edge_index, name)
+    return torch.unique(user * scorer.num_items + item)

@@ -1,0 +1,93 @@
+"""Polynomials of the propagation matrix: what linear graph recommenders are."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ltgnn_pyg.graph.adjacency import SymmetricOperator, adjoint, propagate
+
+
+def polynomial(x: Tensor, adj_t: Tensor, coefficients: Sequence[float]) -> Tensor:
+    r"""Propagates by a polynomial of the matrix: what a linear graph recommender is.
+
+    .. math::
+        Z = \sum_{k=0}^{K} c_k \hat{A}^k X
+
+    by Horner's rule. Its gradient is the polynomial of the transposed matrix, of the
+    gradient of :math:`Z`. Nothing is kept for it but the matrix.
+
+    Args:
+        x (torch.Tensor): The table :obj:`[num_nodes, dim]`.
+        adj_t (torch.Tensor): :math:`\hat{A}` as sparse CSR, such as
+            :func:`~ltgnn_pyg.normalized_adj` returns.
+        coefficients (list of float): :math:`c_0, \ldots, c_K`.
+
+    Returns:
+        :obj:`[num_nodes, dim]`, of the type of :obj:`x`.
+
+    *Cost:* O(K x E x dim) time, and two tables beside :obj:`x`; backward the same.
+    """
+    return _Polynomial.apply(x, adj_t, coefficients)
+
+
+class _Polynomial(torch.autograd.Function):
+    """A polynomial of a matrix, whose backward is that of the transposed matrix."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, adj_t: Tensor, coefficients: Sequence[float]
+    ) -> Tensor:
+        ctx.args = (adj_t, coefficients)
+        return horner(x, adj_t, coefficients).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        adj_t, coefficients = ctx.args
+        return _Polynomial.apply(grad, adjoint(adj_t), coefficients), None, None
+
+
+@torch.no_grad()
+def horner(
+    x: Tensor,
+    adj_t: Tensor,
+    coefficients: Sequence[float],
+    out: Tensor | None = None,
+    spare: Tensor | None = None,
+) -> Tensor:
+    r"""Returns :func:`polynomial`, without gradient and in tables at hand.
+
+    Args:
+        x (torch.Tensor): The table :obj:`[num_nodes, dim]`.
+        adj_t (torch.Tensor): The matrix.
+        coefficients (list of float): :math:`c_0, \ldots, c_K`.
+        out (torch.Tensor, optional): Where to write it, :obj:`float32` at least. If
+            :obj:`None`, a new tensor. (default: :obj:`None`)
+        spare (torch.Tensor, optional): A table to calculate in. If :obj:`None`, a new
+            tensor. (default: :obj:`None`)
+    """
+    kept = list(coefficients)
+    while len(kept) > 1 and kept[-1] == 0.0:
+        kept.pop()
+    *lower, last = kept
+    if not lower:
+        return x * last if out is None else torch.mul(x, last, out=out)
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    z, wide = x, x.to(dtype)
+    for num_left, c in zip(range(len(lower), 0, -1), reversed(lower), strict=True):
+        if isinstance(adj_t, SymmetricOperator):
+            z = propagate(adj_t, z)
+        elif num_left % 2 == 1:  # The last one too.
+            out = torch.empty_like(wide) if out is None else out
+            z = propagate(adj_t, z, out)
+        else:
+            spare = torch.empty_like(wide) if spare is None else spare
+            z = propagate(adj_t, z, spare)
+        if num_left == 1:
+            z *= last
+            if c != 0.0:
+                z.add_(wide, alpha=c)
+        elif c != 0.0:
+            z.add_(wide, alpha=c / last)
+    return z

@@ -1,0 +1,34 @@
+import torch
+from torch import Tensor
+
+from ltgnn_pyg.datasets.interactions import Interactions
+from ltgnn_pyg.scorers import Vectors
+from ltgnn_pyg.scorers.filters.filter import Filter
+
+
+class Popularity(Filter):
+    r"""The items taken most often, the same for every user
+
+    .. math::
+        s_{ui} = d_i
+
+    with the number :math:`d_i` of users who took :math:`i`.
+
+    Args:
+        interactions (Interactions): What is known; a pair counts once.
+
+    *Cost:* O(E).
+    """
+
+    def __init__(self, interactions: Interactions) -> None:
+        super().__init__(interactions)
+        col = self.rows.col_indices()
+        self.degree = torch.bincount(col, minlength=self.num_items).to(self.dtype)
+
+    def vectors(self) -> Vectors:
+        """The same scores as vectors of one column."""
+        user = self.degree.new_ones(self.num_users, 1)
+        return Vectors(user, self.degree.view(-1, 1))
+
+    def _filter(self, rows: Tensor, out: Tensor) -> Tensor:
+        return out.copy_(self.degree.expand_as(out))

@@ -1,0 +1,157 @@
+from operator import index as as_int
+
+import torch
+from torch import Tensor
+from torch_geometric.utils import index_sort
+from torch_geometric.utils.sparse import index2ptr
+
+from ltgnn_pyg.scorers.scorer import Scorer
+
+GROUP_SIZE = 16  # One cache line of float32: rows of scores stay aligned.
+
+
+@torch.no_grad()
+def top_k(
+    scorer: Scorer,
+    k: int,
+    *,
+    user: Tensor | None = None,
+    exclude: Tensor | tuple[Tensor, Tensor] | None = None,
+    chunk_bytes: int = 2**28,
+) -> tuple[Tensor, Tensor]:
+    r"""The :math:`k` items with the largest scores for each user
+
+    .. math::
+        \mathcal{T}_u = \underset{i \notin \mathcal{E}_u}
+        {\mathrm{arg\,top}k} \; s_{ui}
+
+    by exact search, where :math:`\mathcal{E}_u` holds the items excluded for
+    :math:`u`, *e.g.*, those the user has already seen.
+    Scores are computed for a chunk of users at a time. The columns of a chunk are
+    cut into groups: the :math:`k` groups with the largest maxima hold its :math:`k`
+    largest scores, so only those are ranked.
+
+    Half-precision vectors are scored in :obj:`float32`. Ties are broken
+    arbitrarily. A row with :math:`k^{\prime} < k` candidates left is filled up
+    with score :obj:`-inf` and item :obj:`-1`, as in
+    :class:`torch_geometric.nn.pool.KNNIndex`.
+
+    Args:
+        scorer (Scorer): What scores: :class:`~ltgnn_pyg.scorers.Vectors`, or a
+            filter of :mod:`ltgnn_pyg.scorers.filters`.
+        k (int): The number of items to return for each user.
+        user (torch.Tensor, optional): The users to query, in any order, with or
+            without repeats. If :obj:`None`, queries all of them.
+            (default: :obj:`None`)
+        exclude (torch.Tensor or tuple, optional): The pairs never to return:
+            either node ids of user and item (which start at :math:`U`) in any
+            order, or :obj:`(rowptr, col)` over the users and the items counted
+            from 0, which saves sorting in every call. (default: :obj:`None`)
+        chunk_bytes (int, optional): The memory the scores of a chunk may take;
+            a chunk holds at least one row. (default: :obj:`2**28`)
+
+    Shapes:
+        - **input:** :obj:`user` :math:`(Q)`, :obj:`exclude` :math:`(2, E)` or
+          :math:`(U + 1), (E)`
+        - **output:** scores and items, counted from 0, :math:`(Q, k)`, in
+          descending order of score; :math:`Q = U` if :obj:`user` is :obj:`None`
+
+    Raises:
+        ValueError: If shapes, types or ranges of the arguments do not fit, or
+            if the best score of a user overflows.
+
+    *Cost:* That of the scores, for vectors :math:`O(Q I D)` time, :math:`O(Q k + E)`
+    memory beyond a chunk, and :math:`O(E \log E)` time to sort :obj:`exclude`.
+    """
+    k = as_int(k)
+    if k < 1 or chunk_bytes < 1:
+        raise ValueError(
+            f"Expected 'k' >= 1 and 'chunk_bytes' >= 1 (got {k} and {chunk_bytes}); "
+            "raise them"
+        )
+    device, dtype = scorer.device, scorer.dtype
+    if user is None:
+        user = torch.arange(scorer.num_users, device=device)
+    elif user.dim() != 1:
+        raise ValueError(f"Expected 'user' [Q] (got {list(user.size())}); flatten it")
+    else:
+        _check_range("user", user, scorer.num_users)
+        user = user.to(device)
+    if exclude is not None:
+        rowptr, col = _to_csr(exclude, scorer, user)
+
+    num_items = scorer.num_items
+    num_groups = -(-num_items // GROUP_SIZE)
+    k_item, k_group = min(k, num_items), min(k, num_groups)
+
+    out = torch.full((user.numel(), k), -torch.inf, dtype=dtype, device=device)
+    out_item = torch.full_like(out, -1, dtype=torch.long)
+
+    width = GROUP_SIZE * num_groups  # The padding stays at -inf throughout.
+    step = max(chunk_bytes // (width * dtype.itemsize), 1)
+    chunk = out.new_full((min(step, user.numel()), width), -torch.inf)
+
+    for start in range(0, user.numel(), step):
+        index = user[start : start + step]
+        score = chunk[: index.numel()]
+        scorer.score(index, out=score[:, :num_items])
+
+        if exclude is not None:
+            count = rowptr[index + 1] - rowptr[index]
+            row = torch.arange(index.numel(), device=device)
+            row = row.repeat_interleave(count)
+            offset = (rowptr[index] - count.cumsum(0) + count)[row]
+            offset += torch.arange(row.numel(), device=device)
+            score[row, col[offset]] = -torch.inf
+
+        # Column i is in group i % num_groups, so that maxima vectorize:
+        score = score.view(-1, GROUP_SIZE, num_groups)
+        group = score.amax(dim=1).topk(k_group, sorted=False)[1]
+        score = score.gather(2, group.unsqueeze(1).expand(-1, GROUP_SIZE, -1))
+        score, pos = score.flatten(1).topk(k_item)
+        pos = (pos // k_group) * num_groups + group.gather(1, pos % k_group)
+
+        out[start : start + step, :k_item] = score
+        pos.masked_fill_(score == -torch.inf, -1)
+        out_item[start : start + step, :k_item] = pos
+
+    if not (out[:, 0] < torch.inf).all():  # NaN ranks first.
+        raise ValueError(
+            f"Expected scores within the range of {dtype} (got NaN or inf); scale the "
+            "vectors down"
+        )
+    return out, out_item
+
+
+def _check_range(name: str, index: Tensor, size: int) -> None:
+    if index.dtype != torch.long:
+        raise ValueError(
+            f"Expected '{name}' of type int64 (got {index.dtype}); convert it"
+        )
+    if index.numel() > 0 and (index.min() < 0 or index.max() >= size):
+        raise ValueError(
+            f"Expected '{name}' in [0, {size}) (got {int(index.min())} to "
+            f"{int(index.max())}); users and items are counted from 0 here"
+        )
+
+
+def _to_csr(
+    exclude: Tensor | tuple[Tensor, Tensor], scorer: Scorer, user: Tensor
+) -> tuple[Tensor, Tensor]:
+    num_users = scorer.num_users
+    if isinstance(exclude, Tensor):
+        row, col = scorer.split_pairs(exclude, "exclude")
+        queried = torch.zeros(num_users, dtype=torch.bool, device=row.device)
+        queried[user] = True
+        mask = queried[row]  # Sort no more than needed.
+        row, col = row[mask], col[mask]
+        row, perm = index_sort(row, max_value=num_users)
+        return index2ptr(row, num_users), col[perm]
+    rowptr, col = (index.to(user.device) for index in exclude)
+    if rowptr.numel() != num_users + 1 or rowptr[0] != 0 or rowptr[-1] != len(col):
+        raise ValueError(
+            f"Expected 'rowptr' of {num_users + 1} entries from 0 to {len(col)} in "
+            f"'exclude' (got {rowptr}); stack pairs of users and items to [2, E]"
+        )
+    _check_range("exclude[1]", col, scorer.num_items)
+    return rowptr, col

@@ -1,0 +1,81 @@
+"""The folder of a trained model: what is written is what is read."""
+
+import pytest
+import torch
+
+from ltgnn_pyg.datasets import read_interactions, split_ratio
+from ltgnn_pyg.retrieval import top_k
+from ltgnn_pyg.runs.run_folder import Ids, RunFolder
+from ltgnn_pyg.scorers import Vectors
+
+
+@pytest.fixture
+def split(tmp_path):
+    rows = [f"ü{u % 7},i{'x' * (u % 5)}{u % 11},{u}" for u in range(77)]
+    path = tmp_path / "ratings.csv"
+    path.write_text("\n".join(["user_id,item_id,timestamp", *rows]) + "\n")
+    return split_ratio(read_interactions(path), val_ratio=0.2, test_ratio=0.2)
+
+
+def vectors(split, bias=True):
+    size = split.train.num_users, split.train.num_items
+    item_bias = torch.randn(size[1]) if bias else None
+    return Vectors(torch.randn(size[0], 4), torch.randn(size[1], 4), item_bias)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_what_is_written_is_read(split, tmp_path, bias):
+    scored, model = vectors(split, bias), torch.nn.Linear(3, 2)
+    RunFolder.write(tmp_path / "run", scored, split, {"model": {"name": "x"}}, model)
+    run = RunFolder.open(tmp_path / "run")
+    assert run.config["model"] == {"name": "x"} and run.config["format"] == 1
+    for name in ("user", "item", "item_bias"):
+        value = getattr(scored, name)
+        assert value is None or torch.equal(getattr(run.vectors, name), value)
+    assert (run.vectors.item_bias is None) == (not bias)
+    for name, value in model.state_dict().items():
+        assert torch.equal(run.state_dict()[name], value)
+    assert run.split.order == split.order == "time"
+    for name in ("train", "val", "test"):
+        one, other = getattr(run.split, name), getattr(split, name)
+        for column in ("user", "item", "time"):
+            assert torch.equal(getattr(one, column), getattr(other, column))
+    for side, ids in (("user", run.user_ids), ("item", run.item_ids)):
+        raw = [str(x) for x in getattr(split.train, f"{side}_ids")]
+        assert [ids[n] for n in range(len(ids))] == raw
+        assert [ids.index(x) for x in raw] == list(range(len(raw)))
+        assert ids.index("nobody") is None and ids.index("") is None
+    assert not list((tmp_path / "run").glob("*.tmp"))
+
+
+def test_what_is_seen_is_never_recommended(split, tmp_path):
+    run = RunFolder.write(tmp_path / "run", vectors(split), split, {})
+    known = torch.cat([split.train.edge_label_index, split.val.edge_label_index], 1)
+    _, one = top_k(run.vectors, 5, exclude=run.seen)
+    _, other = top_k(run.vectors, 5, exclude=known)
+    assert torch.equal(one, other)
+
+
+def test_a_folder_without_a_run_is_refused(split, tmp_path):
+    with pytest.raises(ValueError, match="finished run"):
+        RunFolder.open(tmp_path)
+    scored = vectors(split)
+    other = Vectors(scored.user[1:], scored.item)
+    with pytest.raises(ValueError, match="vectors of 7 users"):
+        RunFolder.write(tmp_path / "run", other, split, {})
+
+
+def test_a_damaged_file_is_told(split, tmp_path):
+    run = RunFolder.write(tmp_path / "run", vectors(split), split, {})
+    path = tmp_path / "run" / "model.safetensors"
+    assert path.stat().st_mode == (tmp_path / "run" / "config.json").stat().st_mode
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(ValueError, match="as it was written"):
+        _ = run.vectors
+
+
+def test_ids_are_there_once():
+    import pyarrow as pa
+
+    with pytest.raises(ValueError, match="once"):
+        Ids(pa.chunked_array([["a", "b", "a"]]))

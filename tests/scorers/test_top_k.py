@@ -1,0 +1,161 @@
+import numpy as np
+import pytest
+import torch
+from torch_geometric import EdgeIndex
+from torch_geometric.utils import index_sort
+from torch_geometric.utils.sparse import index2ptr
+
+from ltgnn_pyg.retrieval import top_k
+from ltgnn_pyg.scorers import Vectors
+
+devices = ["cpu"] + ["cuda"] * torch.cuda.is_available()
+
+
+def reference(vectors, k, exclude=None):
+    score = vectors.user @ vectors.item.t()
+    if vectors.item_bias is not None:
+        score = score + vectors.item_bias
+    if exclude is not None:
+        score[exclude[0], exclude[1] - vectors.num_users] = -torch.inf
+    score, item = score.sort(dim=1, descending=True)
+    item[score == -torch.inf] = -1
+    return score[:, :k], item[:, :k]
+
+
+def random_inputs(num_users=23, num_items=57, num_exclude=300, bias=True):
+    generator = torch.Generator().manual_seed(12)
+    user = torch.randn(num_users, 8, generator=generator, dtype=torch.double)
+    item = torch.randn(num_items, 8, generator=generator, dtype=torch.double)
+    item_bias = 3 * torch.randn(num_items, generator=generator, dtype=torch.double)
+    row = torch.randint(num_users, (num_exclude,), generator=generator)
+    col = torch.randint(num_items, (num_exclude,), generator=generator)
+    vectors = Vectors(user, item, item_bias if bias else None)
+    return vectors, torch.stack([row, col + num_users])
+
+
+# Fewer and more groups than `k`, whole and ragged groups, all items:
+@pytest.mark.parametrize("num_items", [1, 5, 16, 57, 640, 1000])
+@pytest.mark.parametrize("k", [1, 3, 20])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("device", devices)
+def test_top_k(num_items, k, bias, device):
+    vectors, exclude = random_inputs(num_items=num_items, bias=bias)
+    vectors, exclude = vectors.to(device), exclude.to(device)
+    for pairs in [None, exclude]:
+        score, item = top_k(vectors, k, exclude=pairs)
+        assert score.size() == item.size() == (vectors.num_users, k)
+        expected = reference(vectors, k, pairs)
+        width = min(k, num_items)
+        torch.testing.assert_close(score[:, :width], expected[0])
+        assert item[:, :width].equal(expected[1])
+        assert (score[:, width:] == -torch.inf).all()
+        assert (item[:, width:] == -1).all()
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 64 * 8 * 5, 2**28])
+def test_chunks_agree(chunk_bytes):
+    vectors, exclude = random_inputs()
+    score, item = top_k(vectors, 7, exclude=exclude, chunk_bytes=chunk_bytes)
+    expected = reference(vectors, 7, exclude)
+    torch.testing.assert_close(score, expected[0])
+    assert item.equal(expected[1])
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 2**28])
+def test_some_users(chunk_bytes):
+    vectors, exclude = random_inputs()
+    user = torch.tensor([4, 0, 22, 4, 9])  # Any order, with repeats.
+    expected = reference(vectors, 6, exclude)
+    score, item = top_k(vectors, 6, user=user, exclude=exclude, chunk_bytes=chunk_bytes)
+    torch.testing.assert_close(score, expected[0][user])
+    assert item.equal(expected[1][user])
+
+    score, item = top_k(vectors, 6, user=user[:0], exclude=exclude)
+    assert score.size() == item.size() == (0, 6)
+
+
+def test_exclude_forms():
+    vectors, exclude = random_inputs()
+    expected = top_k(vectors, 5, exclude=exclude)[1]
+
+    row, perm = index_sort(exclude[0])
+    csr = (index2ptr(row, 23), exclude[1][perm] - 23)
+    assert top_k(vectors, 5, exclude=csr)[1].equal(expected)
+    edge_index = EdgeIndex(exclude, sparse_size=(80, 80))
+    assert top_k(vectors, 5, exclude=edge_index)[1].equal(expected)
+
+    expected = top_k(vectors, 5)[1]
+    assert top_k(vectors, 5, exclude=exclude[:, :0])[1].equal(expected)
+
+
+def test_candidates_run_out():
+    vectors = Vectors(
+        torch.tensor([[1.0], [-1.0], [1.0]]), torch.tensor([[1.0], [2.0], [3.0]])
+    )
+    exclude = torch.tensor([[0, 0, 1, 2, 2, 2, 2], [5, 3, 4, 3, 4, 5, 5]])
+    score, item = top_k(vectors, 2, exclude=exclude)
+    inf = torch.inf
+    assert score.tolist() == [[2.0, -inf], [-1.0, -3.0], [-inf, -inf]]
+    assert item.tolist() == [[1, -1], [0, 2], [-1, -1]]
+
+
+def test_ties():
+    vectors = Vectors(torch.ones(4, 2), torch.ones(100, 2))
+    exclude = torch.stack([torch.arange(4).repeat(90), 4 + torch.arange(360) // 4])
+    score, item = top_k(vectors, 9, exclude=exclude)
+    assert (score == 2).all() and (item >= 90).all()
+    assert all(len(row.unique()) == 9 for row in item)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.half, torch.float])
+def test_low_precision_is_scored_in_float(dtype):
+    vectors, exclude = random_inputs()
+    vectors = vectors.to(dtype)
+    score, item = top_k(vectors, 5, exclude=exclude)
+    expected = reference(vectors.to(torch.float), 5, exclude)
+    assert score.dtype == torch.float
+    torch.testing.assert_close(score, expected[0])
+    assert item.equal(expected[1])
+
+
+def test_leaves_inputs_alone():
+    vectors, exclude = random_inputs()
+    vectors.user.requires_grad_()
+    inputs = [vectors.user, vectors.item, vectors.item_bias, exclude]
+    copies = [x.clone() for x in inputs]
+    score, _ = top_k(vectors, 5, exclude=exclude)
+    assert not score.requires_grad
+    assert all(x.equal(y) for x, y in zip(inputs, copies, strict=True))
+
+
+def test_numpy_k():
+    vectors, _ = random_inputs()
+    assert top_k(vectors, np.int64(5))[1].equal(top_k(vectors, 5)[1])
+
+
+def test_overflow_is_an_error():
+    vectors = Vectors(torch.full((2, 2), 1e30), torch.full((3, 2), 1e30))
+    with pytest.raises(ValueError, match="within the range"):
+        top_k(vectors, 2)
+
+
+def test_errors():
+    vectors, exclude = random_inputs()
+    row, col = exclude
+    for k, kwargs, match in [
+        (0, {}, "'k' >= 1"),
+        (5, {"chunk_bytes": 0}, "'chunk_bytes' >= 1"),
+        (5, {"user": torch.tensor([23])}, r"\[0, 23\)"),
+        (5, {"user": torch.tensor([-1])}, r"\[0, 23\)"),
+        (5, {"user": torch.tensor([1.0])}, "int64"),
+        (5, {"user": torch.tensor([[1]])}, r"'user' \[Q\]"),
+        (5, {"exclude": row}, r"'exclude' \[2, E\]"),
+        (5, {"exclude": (row, col)}, "'rowptr' of 24 entries"),
+        (5, {"exclude": (row[:0], col[:0])}, "'rowptr' of 24 entries"),
+        (5, {"exclude": exclude + 23}, r"users in \[0, 23\)"),
+        (5, {"exclude": exclude.flip(0)}, "pass one"),
+        (5, {"exclude": torch.stack([row, col - 23])}, r"items in \[23, 80\)"),
+        (5, {"exclude": (index2ptr(row.sort()[0], 23), col)}, r"\[0, 57\)"),
+    ]:
+        with pytest.raises(ValueError, match=match):
+            top_k(vectors, k, **kwargs)
