@@ -1,45 +1,14 @@
-"""A round of micro-batches, cut into them, and what its inner steps share."""
+"""The inner steps of a round, and what they share."""
 
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch_geometric.data import Data
 
-from ltgnn_pyg.graph.adjacency import adjoint
+from ltgnn_pyg.graph.graph import Graph
 from ltgnn_pyg.graph.polynomial import horner
-
-
-def micro_batches(batch: Data) -> Iterator[Data]:
-    """The micro-batches of a round, each a batch of its own but for the graph."""
-    pair, seed = batch.pair_ptr, batch.seed_ptr
-    num = len(pair) - 1
-    shared = "dst_neg_index" in batch and batch.dst_neg_index.size(0) == num
-    for i in range(num):
-        pairs, seeds = slice(pair[i], pair[i + 1]), slice(seed[i], seed[i + 1])
-        num_seeds = seed[i + 1] - seed[i]
-        part = Data(
-            n_id=batch.n_id[seeds],
-            num_seeds=num_seeds,
-            num_nodes=num_seeds,
-            src_index=batch.src_index[pairs] - seed[i],
-            dst_pos_index=batch.dst_pos_index[pairs] - seed[i],
-            input_id=batch.input_id[pairs],
-        )
-        if "dst_neg_index" in batch:
-            of_part = slice(i, i + 1) if shared else pairs
-            part.dst_neg_index = batch.dst_neg_index[of_part] - seed[i]
-        if "log_q" in batch:
-            part.log_q = batch.log_q[seeds]
-        yield part
-
-
-def sizes(ptr: list[int]) -> list[int]:
-    """How many there are between each two of them."""
-    return [end - start for start, end in pairwise(ptr)]
 
 
 class Tables(NamedTuple):
@@ -50,8 +19,8 @@ class Tables(NamedTuple):
     spare: Tensor
 
 
-class Round:
-    r"""What the *inner steps* of a round share.
+class InnerSteps:
+    r"""The *inner steps* of a round: what they share.
 
     With :math:`Z = \sum_k c_k \hat{A}^k X`, and :math:`R = \sum_{k \ge 1} c_k
     \hat{A}^k X` at the start of the round, each micro-batch takes a step with the rows
@@ -65,17 +34,17 @@ class Round:
     micro-batches, :math:`G = \sum \mathbf{g}`, lack: :math:`\sum_{k \ge 1} c_k
     (\hat{A}^{\top})^k G`. So a round of one micro-batch has the exact gradient.
 
-    The loader puts one on each micro-batch of a round.
+    The loader puts one on each :class:`InnerStep` of a round.
 
     Args:
-        adj_t (torch.Tensor): The graph of the round.
+        graph (Graph): The graph of the round.
         pool (list): Tables of rounds that have ended, to be taken by others.
 
     *Cost:* Three tables of N x dim numbers.
     """
 
-    def __init__(self, adj_t: Tensor, pool: list[Tables]) -> None:
-        self.adj_t = adj_t
+    def __init__(self, graph: Graph, pool: list[Tables]) -> None:
+        self.graph = graph
         self.pool = pool
         self.tables: Tables | None = None
 
@@ -97,7 +66,8 @@ class Round:
         if self.tables is None:
             self.tables = self._take(weight)
             rest, _, spare = self.tables
-            horner(weight, self.adj_t, [0.0, *coefficients[1:]], rest, spare)
+            lacking = [0.0, *coefficients[1:]]
+            horner(weight, self.graph.operator, lacking, rest, spare)
         return _Step.apply(weight, self, index, coefficients, is_last)
 
     def deliver(self, coefficients: Sequence[float]) -> Tensor:
@@ -105,7 +75,8 @@ class Round:
         assert self.tables is not None
         _, gradient, spare = self.tables
         lacking = [0.0, *coefficients[1:]]
-        out = horner(gradient, adjoint(self.adj_t), lacking, spare=spare)
+        adjoint = self.graph.operator.adjoint
+        out = horner(gradient, adjoint, lacking, spare=spare)
         self.pool.append(self.tables)
         self.tables = None
         return out
@@ -132,7 +103,7 @@ class _Step(torch.autograd.Function):
     def forward(
         ctx: Any,
         weight: Tensor,
-        state: Round,
+        state: InnerSteps,
         index: Tensor,
         coefficients: Sequence[float],
         is_last: bool,

@@ -55,6 +55,9 @@ class Interactions:
     item_ids: np.ndarray | None = None
     rating: Tensor | None = None
     time: Tensor | None = None
+    weight: Tensor | None = None
+    behavior: Tensor | None = None
+    behaviors: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.num_users * self.num_items >= 2**63:
@@ -104,6 +107,15 @@ class Interactions:
             rating=None if self.rating is None else self.rating[index],
             time=None if self.time is None else self.time[index],
         )
+
+    def to(self, device: torch.device | str) -> Interactions:
+        r"""The same interactions on another device."""
+        moved = {
+            name: value.to(device)
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor)
+        }
+        return replace(self, **moved) if self.user.device != device else self
 
     @classmethod
     def cat(cls, *parts: Interactions) -> Interactions:

@@ -18,7 +18,7 @@ def replace_file(path: Path, write: Callable[[Path], Any]) -> Path:
 
     *Cost:* That of :obj:`write`.
     """
-    beside = path.with_name(path.name + ".tmp")
+    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     beside.touch()
     mode = beside.stat().st_mode
     write(beside)

@@ -50,6 +50,11 @@ class Split:
                 f"Expected order to be one of {ORDERS} (got {self.order!r}); choose one"
             )
 
+    @property
+    def known(self) -> Interactions:
+        """The training and the validation interactions together."""
+        return Interactions.cat(self.train, self.val)
+
 
 def split_given(
     train: Interactions,

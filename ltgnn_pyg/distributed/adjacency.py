@@ -1,27 +1,18 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch_geometric.typing import OptTensor
 
+from ltgnn_pyg.distributed.partition import Partition
 from ltgnn_pyg.distributed.process_group import answered
-from ltgnn_pyg.graph.adjacency import (
-    SymmetricOperator,
-    csr,
-    inv_sqrt,
-    propagate,
-    zero_entries,
-)
-
-if TYPE_CHECKING:
-    from ltgnn_pyg.distributed.partition import Partition
+from ltgnn_pyg.graph import CSROperator, Graph, Operator, propagate
+from ltgnn_pyg.graph.csr_operator import inv_sqrt
 
 
-class ShardedAdjacency(SymmetricOperator):
+class ShardedAdjacency(Operator):
     r"""The normalised adjacency of which each process holds the edges of its users.
 
     With :math:`R_r` the rows of :math:`R = D_U^{-1/2} B D_I^{-1/2}` of the users of
@@ -39,8 +30,8 @@ class ShardedAdjacency(SymmetricOperator):
 
     Args:
         partition (Partition): Which rows each process holds.
-        to_user (list): :math:`R_{r1}, \ldots, R_{rP}`, sparse CSR.
-        to_item (list): Their transposes, sparse CSR.
+        to_user (list of CSROperator): :math:`R_{r1}, \ldots, R_{rP}`.
+        to_item (list of CSROperator): Their transposes.
 
     *Cost:* O(E x dim / P) time; of memory, the edges of the users twice, and while a
     product lasts four blocks of I x dim / P numbers; each process sends 2 I x dim (P -
@@ -48,54 +39,80 @@ class ShardedAdjacency(SymmetricOperator):
     """
 
     def __init__(
-        self, partition: Partition, to_user: list[Tensor], to_item: list[Tensor]
+        self,
+        partition: Partition,
+        to_user: list[CSROperator],
+        to_item: list[CSROperator],
     ) -> None:
         self.partition, self.to_user, self.to_item = partition, to_user, to_item
 
     @classmethod
-    def build(
-        cls, partition: Partition, edge_index: Tensor, edge_weight: OptTensor = None
-    ) -> ShardedAdjacency:
+    def build(cls, partition: Partition, graph: Graph) -> ShardedAdjacency:
         """Normalises the edges of users to items, of which this process keeps its own.
 
         Args:
             partition (Partition): Which rows each process holds.
-            edge_index (torch.Tensor): All edges, node ids, users first
-                :obj:`[2, num_edges]`.
-            edge_weight (torch.Tensor, optional): Weights :obj:`[num_edges]`.
-                (default: :obj:`None`)
+            graph (Graph): All edges.
+
+        Raises:
+            ValueError: If the graph has other edges.
 
         *Cost:* O(E + E / P log E) time.
         """
-        p = partition
-        scale = []
-        for index, num in ((edge_index[0], p.num_users), (edge_index[1], p.num_nodes)):
-            scale.append(inv_sqrt(torch.bincount(index, edge_weight, num).float()))
-        own = p.own_pairs(edge_index)
-        user, item = edge_index[:, own]
-        value = scale[0][user] * scale[1][item]
-        if edge_weight is not None:
-            value *= edge_weight[own]
-        user, item = user - p.users.start, item - p.num_users
+        p, edges = partition, graph.edges
+        if edges.type is not None or graph.num_nodes != p.num_nodes:
+            raise ValueError(
+                f"Expected users, items and edges between them alone in several "
+                f"processes (got {graph}); train in one process"
+            )
+        user = graph.index("user", edges.index[0])
+        item = graph.index("item", edges.index[1])
+        value, own = None, p.is_own(user)
+        for index, num in ((user, p.num_users), (item, p.num_items)):
+            scale = inv_sqrt(torch.bincount(index, edges.weight, num).float())
+            part = scale[index[own]]
+            value = part if value is None else value * part
+        assert value is not None
+        if edges.weight is not None:
+            value *= edges.weight[own]
+        user, item = user[own] - p.users.start, item[own]
         to_user, to_item = [], []
         for low, high in pairwise(p.item_ptr):
             block = (item >= low) & (item < high)
             row, col, of_block = user[block], item[block] - low, value[block]
-            to_user.append(_to_csr(row, col, of_block, (p.num_own_users, high - low)))
-            to_item.append(_to_csr(col, row, of_block, (high - low, p.num_own_users)))
+            size = p.num_own_users, high - low
+            to_user.append(CSROperator.from_coo(row, col, *size, of_block))
+            to_item.append(CSROperator.from_coo(col, row, *size[::-1], of_block))
         return cls(partition, to_user, to_item)
 
     @property
+    def num_rows(self) -> int:
+        """The number of rows of this process."""
+        return self.partition.num_rows
+
+    @property
+    def num_cols(self) -> int:
+        """The number of rows of this process."""
+        return self.partition.num_rows
+
+    @property
     def device(self) -> torch.device:
-        """Where this process's part is."""
+        """The device of this process's part."""
         return self.to_user[0].device
 
-    def product(self, x: Tensor) -> Tensor:
+    @property
+    def adjoint(self) -> ShardedAdjacency:
+        """Itself, as it is symmetric."""
+        return self
+
+    def product(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         """Returns the rows of :math:`\\hat{A} X` of this process, of those of all."""
         rank, size = self.partition.rank, self.partition.world_size
         num_users = self.partition.num_own_users
         x_user, rows = x[:num_users], x[num_users:].contiguous()
-        out = x.new_empty(x.size(), dtype=torch.promote_types(x.dtype, torch.float32))
+        if out is None:
+            dtype = torch.promote_types(x.dtype, torch.float32)
+            out = x.new_empty(x.size(), dtype=dtype)
         z_user, z_item = out[:num_users], out[num_users:]
         sums: _Passing | None = None
         for step in range(size):
@@ -120,14 +137,14 @@ class ShardedAdjacency(SymmetricOperator):
         of other processes passed over.
         """
         p = self.partition
-        user, item = edge_index[:, p.own_pairs(edge_index)]
+        user, item = edge_index[:, p.is_own(edge_index[0])]
         user, item = user - p.users.start, item - p.num_users
         to_user, to_item = [], []
         for b, (low, high) in enumerate(pairwise(p.item_ptr)):
             block = (item >= low) & (item < high)
             row, col = user[block], item[block] - low
-            to_user.append(zero_entries(self.to_user[b], row, col))
-            to_item.append(zero_entries(self.to_item[b], col, row))
+            to_user.append(self.to_user[b].zero_entries(row, col))
+            to_item.append(self.to_item[b].zero_entries(col, row))
         return ShardedAdjacency(p, to_user, to_item)
 
     def _pass(self, sent: Tensor, block: int, tag: int) -> _Passing:
@@ -158,13 +175,3 @@ class _Passing:
             for work in self.works:
                 work.wait()
         return self.received
-
-
-def _to_csr(row: Tensor, col: Tensor, value: Tensor, size: tuple[int, int]) -> Tensor:
-    """A sparse CSR matrix with sorted columns."""
-    key, perm = (row * size[1] + col).sort()
-    rowptr = torch.arange(size[0] + 1, device=key.device) * size[1]
-    rowptr, col = torch.searchsorted(key, rowptr), key % max(size[1], 1)
-    if max(*size, key.numel()) < 2**31:
-        rowptr, col = rowptr.int(), col.int()
-    return csr(rowptr, col, value[perm], size[1])

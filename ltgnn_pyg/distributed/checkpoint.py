@@ -30,7 +30,7 @@ from ltgnn_pyg.distributed.process_group import answered
 from ltgnn_pyg.distributed.recommender import ShardedRecommender
 
 GENERATORS = "global_generators"
-TABLE = "model.embedding.weight"
+TABLE = "model.inputs.weight"
 FORMAT = "ltgnn_pyg sharded checkpoint"
 
 
@@ -165,7 +165,7 @@ def load_sharded(
             "load what was saved"
         )
     tensors: dict[str, Tensor] = {}
-    device = model.embedding.weight.device
+    device = model.inputs.table().device
     found = {
         name: _decode(content["state"][name], partition, device, tensors)
         for name in sorted(names)
@@ -184,7 +184,7 @@ class _Tables:
     """Where tables stand in what is saved."""
 
     def __init__(self, model: ShardedRecommender, optimizer: Optimizer | None) -> None:
-        self.partition, table = model.partition, model.embedding.weight
+        self.partition, table = model.partition, model.inputs.table()
         self.size = table.size()
         tensors = [*model.parameters(), *model.buffers()]
         self.position = _find(table, tensors)

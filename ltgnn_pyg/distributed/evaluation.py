@@ -6,17 +6,18 @@ import torch.distributed as dist
 from torch import Tensor
 from torch_geometric.metrics import LinkPredCoverage
 
+from ltgnn_pyg.datasets import Interactions
 from ltgnn_pyg.distributed.process_group import answered
 from ltgnn_pyg.distributed.vectors import ShardedVectors
-from ltgnn_pyg.evaluation.evaluate import OF_POPULARITY, measure, read
+from ltgnn_pyg.evaluation.evaluate import OF_POPULARITY, measure, values_of
 
 
 @torch.no_grad()
 def evaluate(
     vectors: ShardedVectors,
-    edge_label_index: Tensor,
+    held_out: Interactions,
     *,
-    exclude_edge_index: Tensor | None = None,
+    exclude: Interactions | None = None,
     k: SupportsIndex | Sequence[SupportsIndex] = 20,
     metrics: Sequence[str] = ("recall", "ndcg"),
     user: Tensor | None = None,
@@ -30,8 +31,8 @@ def evaluate(
 
     Args:
         vectors (ShardedVectors): The vectors of users and items.
-        edge_label_index (torch.Tensor): The held-out pairs of all users.
-        exclude_edge_index (torch.Tensor, optional): The pairs never ranked.
+        held_out (Interactions): The held-out pairs of all users.
+        exclude (Interactions, optional): The pairs never ranked.
             (default: :obj:`None`)
         k (int or Sequence[int], optional): The lengths of the ranking.
             (default: :obj:`20`)
@@ -54,19 +55,14 @@ def evaluate(
         first, last = partition.users.start, partition.users.stop
         user = user[(user >= first) & (user < last)] - first
     popularity = None
-    if exclude_edge_index is not None and set(OF_POPULARITY) & set(metrics):
-        pair = torch.unique(exclude_edge_index[0] * partition.num_nodes
-                            + exclude_edge_index[1])  # fmt: skip
-        popularity = torch.bincount(
-            pair % partition.num_nodes - partition.num_users,
-            minlength=partition.num_items,
-        )
+    if exclude is not None and set(OF_POPULARITY) & set(metrics):
+        num = partition.num_items
+        item = torch.unique(exclude.user * num + exclude.item) % num
+        popularity = torch.bincount(item, minlength=num)
     collection = measure(
         vectors.own(),
-        vectors.to_own(edge_label_index),
-        exclude_edge_index=None
-        if exclude_edge_index is None
-        else vectors.to_own(exclude_edge_index),
+        vectors.to_own(held_out),
+        exclude=None if exclude is None else vectors.to_own(exclude),
         k=k,
         metrics=metrics,
         user=user,
@@ -83,4 +79,4 @@ def evaluate(
             metric.mask.copy_(mask)
         else:
             partition.sum_(metric.accum, metric.total)
-    return read(collection)
+    return values_of(collection)

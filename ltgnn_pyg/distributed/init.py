@@ -10,7 +10,7 @@ from ltgnn_pyg.nn.init import signs
 
 @torch.no_grad()
 def sharded_spectral_(
-    tensor: Tensor, adj_t: ShardedAdjacency, std: float = 0.02
+    tensor: Tensor, operator: ShardedAdjacency, std: float = 0.02
 ) -> Tensor:
     r"""Fills this process's rows with what :func:`~ltgnn_pyg.nn.init.spectral_` fills
     the whole table with, up to rounding.
@@ -22,7 +22,7 @@ def sharded_spectral_(
 
     Args:
         tensor (torch.Tensor): The rows of this process :obj:`[num_rows, dim]`.
-        adj_t (ShardedAdjacency): :math:`\hat{A}`.
+        operator (ShardedAdjacency): :math:`\hat{A}`.
         std (float, optional): The root mean square of the entries of the whole table.
             (default: :obj:`0.02`)
 
@@ -32,11 +32,11 @@ def sharded_spectral_(
     *Cost:* That of one process over P, and eight products; a table of random numbers
     is drawn whole, and given up.
     """
-    p, dim = adj_t.partition, tensor.size(1)
+    p, dim = operator.partition, tensor.size(1)
     rows = slice(0, p.num_own_users), slice(p.num_own_users, p.num_rows)
     num, size = min(dim, p.num_users, p.num_items), (p.num_users, p.num_items)
     tensor.copy_(p.take(tensor.new_empty(p.num_nodes, dim).normal_(std=0.1 * std)))
-    linked = adj_t.product(tensor.new_ones(p.num_rows, 1, dtype=torch.float32)) > 0
+    linked = operator.product(tensor.new_ones(p.num_rows, 1, dtype=torch.float32)) > 0
     linked = linked.view(-1)
     if _sum(p, linked.sum()) > 0:
         rank = min(dim + 16, *size)
@@ -47,11 +47,11 @@ def sharded_spectral_(
         x = drawn.new_zeros(p.num_rows, rank, dtype=torch.double)
         x[flat] = drawn[own].double()
         del drawn
-        basis = _orthonormal(p, _half(adj_t, x, flat, tall))
+        basis = _orthonormal(p, _half(operator, x, flat, tall))
         for _ in range(3):
-            basis = _orthonormal(p, _half(adj_t, basis, tall, flat))
-            basis = _orthonormal(p, _half(adj_t, basis, flat, tall))
-        other = _half(adj_t, basis, tall, flat)
+            basis = _orthonormal(p, _half(operator, basis, tall, flat))
+            basis = _orthonormal(p, _half(operator, basis, flat, tall))
+        other = _half(operator, basis, tall, flat)
         value, vector = torch.linalg.eigh(_gram(p, other))
         value, vector = value.flip(0)[:num], vector.flip(1)[:, :num]
         leading = basis.new_empty(p.num_rows, num)
@@ -73,10 +73,10 @@ def sharded_spectral_(
     return tensor
 
 
-def _half(adj_t: ShardedAdjacency, x: Tensor, given: slice, wanted: slice) -> Tensor:
+def _half(operator: ShardedAdjacency, x: Tensor, given: slice, wanted: slice) -> Tensor:
     """The product of one side's rows, those of the other side."""
     x[wanted] = 0.0
-    out = adj_t.product(x)
+    out = operator.product(x)
     out[given] = 0.0
     return out
 

@@ -5,11 +5,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch_geometric.data import Data
-from torch_geometric.typing import OptTensor
 
-from ltgnn_pyg.datasets import Interactions
-from ltgnn_pyg.distributed.adjacency import ShardedAdjacency
 from ltgnn_pyg.distributed.process_group import answered
 
 
@@ -121,30 +117,9 @@ class Partition:
         row += first.diff()[owner].masked_fill(place < self.world_size, 0)
         return owner, row
 
-    def own_pairs(self, edge_index: Tensor) -> Tensor:
-        """Which pairs are of users of this process, a mask."""
-        return (edge_index[0] >= self.users.start) & (edge_index[0] < self.users.stop)
-
-    def to_data(self, interactions: Interactions) -> Data:
-        """The graph of some interactions, users to items, for a loader that makes this
-        process's part of the matrix only.
-        """
-        return Data(
-            edge_index=interactions.edge_label_index,
-            num_nodes=self.num_nodes,
-            num_users=self.num_users,
-            num_items=self.num_items,
-            partition=self,
-        )
-
-    def normalize(
-        self,
-        edge_index: Tensor,
-        edge_weight: OptTensor,
-        num_nodes: int,
-    ) -> ShardedAdjacency:
-        """The normalised matrix of the edges of users to items and their reverses."""
-        return ShardedAdjacency.build(self, edge_index, edge_weight)
+    def is_own(self, user: Tensor) -> Tensor:
+        """A mask of the users that this process holds."""
+        return (user >= self.users.start) & (user < self.users.stop)
 
     def sum_(self, *tensors: Tensor) -> None:
         """Sums tensors over all processes, in place."""

@@ -8,17 +8,18 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import Embedding, Module, Parameter
+from torch.nn import Module, Parameter
 from torch.optim import Optimizer
-from torch_geometric.data import Data
-from torch_geometric.typing import OptTensor
 
+from ltgnn_pyg.batch import PairBatch, Round
 from ltgnn_pyg.datasets import Interactions
 from ltgnn_pyg.distributed.adjacency import ShardedAdjacency
 from ltgnn_pyg.distributed.exchange import SumLoss, pull_rows
 from ltgnn_pyg.distributed.init import sharded_spectral_
 from ltgnn_pyg.distributed.partition import Partition
 from ltgnn_pyg.distributed.vectors import ShardedVectors
+from ltgnn_pyg.graph import Graph
+from ltgnn_pyg.inputs import Embeddings, Inputs
 from ltgnn_pyg.loader import PairLoader
 from ltgnn_pyg.nn.init import spectral_
 from ltgnn_pyg.nn.loss.objective import Objective
@@ -72,12 +73,13 @@ class ShardedRecommender(Module):
                     f"the graph (got '{type(each).__name__}', which is prepared with "
                     "all of it); take 'SoftmaxAtKLoss', or train in one process"
                 )
-        if model.embedding.weight.size(0) != partition.num_nodes:
+        table = model.inputs.table()
+        if table.size(0) != partition.num_nodes or not isinstance(table, Parameter):
             raise ValueError(
                 f"Expected a model with all {partition.num_nodes} rows of its table "
-                f"(got {model.embedding.weight.size(0)}); build anew one that was "
-                "trained in several processes before, and train one that has no rows "
-                "for some nodes in one process"
+                f"(got {model.inputs}); build anew one that was trained in several "
+                "processes before, and train one that has no rows for some nodes in "
+                "one process"
             )
         partition.check_alike(
             "model and torch generator",
@@ -85,11 +87,10 @@ class ShardedRecommender(Module):
             torch.get_rng_state(),
             *model.parameters(),
         )
-        rows = partition.take(model.embedding.weight.detach())
-        model.embedding = Embedding.from_pretrained(rows, freeze=False)
+        model.inputs = Embeddings.from_table(partition.take(table.detach()))
         self.model, self.partition = model, partition
         self.num_users, self.num_items = model.num_users, model.num_items
-        self.num_nodes = model.num_nodes
+        self.num_nodes = partition.num_nodes
 
     @classmethod
     def of(
@@ -119,16 +120,27 @@ class ShardedRecommender(Module):
         return None
 
     @property
-    def embedding(self) -> Embedding:
+    def inputs(self) -> Inputs:
         """The rows of the table that this process holds."""
-        return self.model.embedding
+        return self.model.inputs
+
+    @property
+    def loss_fn(self) -> Objective:
+        """The objective."""
+        return self.model.loss_fn
+
+    def graph(self, interactions: Interactions) -> Graph:
+        """The graph of interactions, whose matrix all processes share."""
+        graph = Graph.from_interactions(interactions).to(self.inputs.table().device)
+        operator = ShardedAdjacency.build(self.partition, graph)
+        return graph.with_operator(operator)
 
     def prepare(
         self,
-        data: Data,
-        loader: Iterable[Data],
+        graph: Graph,
+        loader: Iterable[PairBatch],
         optimizer: Optimizer,
-        init: Callable[[Tensor, Tensor, int], Any] | None,
+        init: Callable[[Tensor, Graph], Any] | None,
     ) -> None:
         """Starts the table from where one process would, and makes the optimizer sum
         what all processes hold.
@@ -142,8 +154,7 @@ class ShardedRecommender(Module):
                 f"processes (got a {type(loader).__name__} of other steps); leave "
                 "'loader' out"
             )
-        if torch.equal(loader.edge_label_index, data.edge_index):
-            data.edge_index = loader.edge_label_index  # Held once.
+        table = self.inputs.table()
         if init is not None:
             given = init.func if isinstance(init, partial) else init
             if given is not spectral_:
@@ -152,11 +163,10 @@ class ShardedRecommender(Module):
                     f"{init}); fill the table of the model before 'fit', with init=None"
                 )
             settings = init.keywords if isinstance(init, partial) else {}
-            matrix: Any = loader.adj_t
-            sharded_spectral_(self.embedding.weight, matrix, **settings)
+            matrix: Any = graph.operator
+            sharded_spectral_(table, matrix, **settings)
         num_all = self.num_users * self.num_items
-        self.model.loss_fn.set_density(data.edge_index.size(1), num_all)
-        table = self.embedding.weight
+        self.loss_fn.set_density(graph.num_edges, num_all)
         held = [p for p in self.parameters() if p is not table and p.requires_grad]
         if held:
             optimizer.register_step_pre_hook(partial(self._sum_gradients, held))
@@ -167,56 +177,46 @@ class ShardedRecommender(Module):
                 param.grad = torch.zeros_like(param)
             self.partition.sum_(param.grad)
 
-    def loss(self, batch: Data) -> Tensor:
+    def loss(self, batch: Round) -> Tensor:
         """Returns the loss of a round, a scalar; its gradient is this process's part.
 
         Args:
-            batch (torch_geometric.data.Data): The round, alike in all processes.
+            batch (Round): The round, alike in all processes.
         """
         size = self.partition.world_size
         n_id = [take_share(batch, rank, size).n_id for rank in range(size)]
         part = take_share(batch, self.partition.rank, size)
-        z = pull_rows(self.model.encode(batch.adj_t), n_id, self.partition)
+        z = pull_rows(self.model.encode(batch.graph), n_id, self.partition)
         x = None
         if self.model.weight_decay > 0.0:
-            x = pull_rows(self.embedding.weight, n_id, self.partition)
-        if part.src_index.numel() > 0:
+            x = pull_rows(self.inputs.table(), n_id, self.partition)
+        if part.num_pairs > 0:
             loss = self.model.objective(z, part)
             if x is not None:
                 loss = loss + self.model.decay(x, part)
-            loss = part.src_index.numel() / batch.src_index.numel() * loss
+            loss = batch.share(part) * loss
         else:  # There are fewer micro-batches than processes.
             loss = z.sum() if x is None else z.sum() + x.sum()
         return SumLoss.apply(loss, self.partition)
 
     @torch.no_grad()
-    def vectors(
-        self, edge_index: Tensor, edge_weight: OptTensor = None
-    ) -> ShardedVectors:
+    def scorer(self, graph: Graph) -> ShardedVectors:
         """Returns this process's part of what is scored.
 
         Args:
-            edge_index (torch.Tensor): The edges of users to items
-                :obj:`[2, num_edges]`.
-            edge_weight (torch.Tensor, optional): Their weights :obj:`[num_edges]`.
-                (default: :obj:`None`)
+            graph (Graph): The graph, such as :meth:`graph` makes.
         """
-        adj_t = ShardedAdjacency.build(self.partition, edge_index, edge_weight)
-        encoded: Any = adj_t
-        z = self.model.encode(encoded)
-        del adj_t, encoded
-        if self.model.loss_fn.cosine:
+        z = self.model.encode(graph)
+        if self.loss_fn.cosine:
             z = F.normalize(z, dim=-1)
-        item = edge_index[1] - self.num_users
-        degree = torch.bincount(item, edge_weight, self.num_items)
-        bias = self.model.loss_fn.item_bias(degree.to(z))
+        bias = self.loss_fn.item_bias(graph.item_degree.to(z))
         user, rows = z.split(
             [self.partition.num_own_users, z.size(0) - self.partition.num_own_users]
         )
         return ShardedVectors(self.partition, user, rows, bias)
 
 
-def take_share(batch: Data, rank: int, world_size: int) -> Data:
+def take_share(batch: Round, rank: int, world_size: int) -> Round:
     """The micro-batches of a round that are dealt to one process, as a round."""
     ends = list(zip(pairwise(batch.pair_ptr), pairwise(batch.seed_ptr), strict=True))
     ends = ends[rank::world_size]
@@ -227,7 +227,7 @@ def take_share(batch: Data, rank: int, world_size: int) -> Data:
     pair, seed = torch.cat([none, *pairs]), torch.cat([none, *seeds])
     place = torch.empty_like(batch.n_id)
     place[seed] = torch.arange(seed.numel(), device=device)
-    out = Data(
+    out = Round(
         n_id=batch.n_id[seed],
         num_seeds=seed.numel(),
         num_nodes=seed.numel(),
@@ -237,12 +237,11 @@ def take_share(batch: Data, rank: int, world_size: int) -> Data:
         seed_ptr=_to_ptr(seeds),
         input_id=batch.input_id[pair],
     )
-    if "dst_neg_index" in batch:
-        neg = batch.dst_neg_index
-        shared = neg.size(0) == len(batch.pair_ptr) - 1
+    if (neg := batch.negatives) is not None:
+        shared = neg.size(0) == batch.num_micro_batches
         rows = neg[rank::world_size] if shared else neg[pair]
         out.dst_neg_index = place[rows]
-    if "log_q" in batch:
+    if batch.get("log_q") is not None:
         out.log_q = batch.log_q[seed]
     return out
 

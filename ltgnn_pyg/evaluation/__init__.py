@@ -1,10 +1,6 @@
-r"""Where held-out items land in the lists of a scorer."""
+r"""The metrics of lists: where the held-out items of users land in them."""
 
-from ltgnn_pyg.evaluation.evaluate import (
-    BEYOND_ACCURACY,
-    METRICS,
-    choose_blend,
-    evaluate,
-)
+from ltgnn_pyg.evaluation.choose_blend import choose_blend
+from ltgnn_pyg.evaluation.evaluate import BEYOND_ACCURACY, METRICS, evaluate
 
 __all__ = ["BEYOND_ACCURACY", "METRICS", "choose_blend", "evaluate"]

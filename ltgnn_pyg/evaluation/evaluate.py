@@ -1,7 +1,5 @@
-import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from itertools import product
 from operator import index as as_int
 from typing import SupportsIndex
 
@@ -20,6 +18,7 @@ from torch_geometric.metrics import (
 )
 from torch_geometric.utils.sparse import index2ptr
 
+from ltgnn_pyg.datasets import Interactions
 from ltgnn_pyg.evaluation.metrics import (
     ILD,
     Gini,
@@ -28,9 +27,8 @@ from ltgnn_pyg.evaluation.metrics import (
     Personalization,
     Serendipity,
 )
-from ltgnn_pyg.retrieval import top_k
 from ltgnn_pyg.retrieval.rerank import Candidates
-from ltgnn_pyg.scorers import Blend, Scorer
+from ltgnn_pyg.scorers import Scorer, top_k
 
 #: What needs the lists and the held-out pairs.
 METRICS = {
@@ -50,9 +48,9 @@ BEYOND_ACCURACY = ("gini", "personalization", "ild", *OF_POPULARITY)
 @torch.no_grad()
 def evaluate(
     scorer: Scorer,
-    edge_label_index: Tensor,
+    held_out: Interactions,
     *,
-    exclude_edge_index: Tensor | None = None,
+    exclude: Interactions | None = None,
     k: SupportsIndex | Sequence[SupportsIndex] = 20,
     metrics: Sequence[str] = ("recall", "ndcg"),
     user: Tensor | None = None,
@@ -71,13 +69,8 @@ def evaluate(
 
     .. code-block:: python
 
-        vectors = model.vectors(data.edge_index)
-        train, val, test = (
-            part.edge_label_index for part in (split.train, split.val, split.test)
-        )
-        evaluate(vectors, val, exclude_edge_index=train)
-        evaluate(vectors, test, exclude_edge_index=torch.cat([train, val], dim=1),
-                 k=[10, 20])
+        evaluate(scorer, split.val, exclude=split.train)
+        evaluate(report.scorer, split.test, exclude=split.known, k=[10, 20])
         >>> {'recall@10': ..., 'ndcg@10': ..., 'recall@20': ..., 'ndcg@20': ...}
 
     What else is to be known of the same lists is asked for in the same call, also of
@@ -85,17 +78,16 @@ def evaluate(
 
     .. code-block:: python
 
-        evaluate(vectors, test, exclude_edge_index=known, lists=rerank(candidates),
+        evaluate(scorer, split.test, exclude=split.known, lists=rerank(candidates),
                  metrics=["recall", "ild", "gini"], item_vector=vectors.item)
 
     Args:
         scorer (Scorer): What scores: :class:`~ltgnn_pyg.scorers.Vectors`, or a
             filter of :mod:`ltgnn_pyg.scorers.filters`.
-        edge_label_index (torch.Tensor): The held-out pairs, node ids of user (first
-            row) and item (which start at :math:`U`).
-        exclude_edge_index (torch.Tensor, optional): The pairs of user (first row)
-            and item that are never ranked: training interactions, and at test time
-            those of validation too. (default: :obj:`None`)
+        held_out (Interactions): The held-out pairs.
+        exclude (Interactions, optional): The pairs that are never ranked: training
+            interactions, and at test time those of validation too.
+            (default: :obj:`None`)
         k (int or Sequence[int], optional): The lengths of the ranking to
             evaluate. (default: :obj:`20`)
         metrics (Sequence[str], optional): The metrics, any of :obj:`"recall"`,
@@ -126,9 +118,7 @@ def evaluate(
             (default: :obj:`2**28`)
 
     Shapes:
-        - **input:** :obj:`edge_label_index` :math:`(2, L)`,
-          :obj:`exclude_edge_index` :math:`(2, E)`, :obj:`user` :math:`(Q)`,
-          :obj:`item_vector` :math:`(I, D)`
+        - **input:** :obj:`user` :math:`(Q)`, :obj:`item_vector` :math:`(I, D)`
         - **output:** a value for each :obj:`"{metric}@{k}"`
 
     Raises:
@@ -142,8 +132,8 @@ def evaluate(
     """
     collection = measure(
         scorer,
-        edge_label_index,
-        exclude_edge_index=exclude_edge_index,
+        held_out,
+        exclude=exclude,
         k=k,
         metrics=metrics,
         user=user,
@@ -151,91 +141,14 @@ def evaluate(
         item_vector=item_vector,
         chunk_bytes=chunk_bytes,
     )
-    return read(collection)
-
-
-def choose_blend(
-    first: Scorer,
-    others: Iterable[Scorer],
-    edge_label_index: Tensor,
-    *,
-    exclude_edge_index: Tensor | None = None,
-    k: int = 20,
-    metric: str = "recall",
-    weights: Sequence[float] = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0),
-    user: Tensor | None = None,
-    chunk_bytes: int = 2**28,
-) -> Blend:
-    r"""Finds which recommender to put beside another, and with what weight: the
-    :class:`~ltgnn_pyg.scorers.Blend` that ranks a validation part best, with the
-    lower weight among equals.
-
-    .. code-block:: python
-
-        alone = fit(model, split, refit=False)  # Knows the training part only.
-        found = choose_blend(alone.vectors, [EASE(split.train)],
-                             split.val.edge_label_index,
-                             exclude_edge_index=split.train.edge_label_index)
-
-        # A new model, for as many epochs, on both parts:
-        known = Interactions.cat(split.train, split.val)
-        both = Split(known, split.val[:0], split.test, split.order)
-        report = fit(make_model(), both, max_epochs=alone.epochs)
-        scorer = Blend(report.vectors, EASE(known), found.weight)
-
-    Args:
-        first (Scorer): What is blended, *e.g.*, the vectors of a trained model.
-        others (Iterable[Scorer]): What to put beside it, tried in turn; none of them
-            may know the pairs of validation.
-        edge_label_index (torch.Tensor): The pairs of validation, see :func:`evaluate`.
-        exclude_edge_index (torch.Tensor, optional): The pairs that are not ranked, see
-            :func:`evaluate`. (default: :obj:`None`)
-        k (int, optional): The length of the lists. (default: :obj:`20`)
-        metric (str, optional): What is to be large, see :func:`evaluate`.
-            (default: :obj:`"recall"`)
-        weights (Sequence[float], optional): The weights to try; 0 is :obj:`first`
-            alone. (default:
-            :obj:`(0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)`)
-        user (torch.Tensor, optional): The users to evaluate, *e.g.*, a sample. If
-            :obj:`None`, all. (default: :obj:`None`)
-        chunk_bytes (int, optional): See :func:`evaluate`. (default: :obj:`2**28`)
-
-    Returns:
-        The blend; its :obj:`second` is the one of the others, as it was given.
-
-    Raises:
-        ValueError: If there is no other or no weight to try, and as by
-            :class:`~ltgnn_pyg.scorers.Blend` and :func:`evaluate`.
-
-    *Cost:* An evaluation for each other and weight, which scores both: pass a sample
-    of users where a filter's scores cost much.
-    """
-    k, best, found = as_int(k), -math.inf, None
-    for weight, other in product(sorted(weights), others):
-        if found is not None and weight == 0.0:
-            continue  # The first alone, whatever is beside it.
-        blend = Blend(first, other, weight)
-        figures = evaluate(
-            blend,
-            edge_label_index,
-            exclude_edge_index=exclude_edge_index,
-            k=k,
-            metrics=[metric],
-            user=user,
-            chunk_bytes=chunk_bytes,
-        )
-        if figures[f"{metric}@{k}"] > best:
-            best, found = figures[f"{metric}@{k}"], blend
-    if found is None:
-        raise ValueError("Expected something to blend and 'weights' (got none)")
-    return found
+    return values_of(collection)
 
 
 def measure(
     scorer: Scorer,
-    edge_label_index: Tensor,
+    held_out: Interactions,
     *,
-    exclude_edge_index: Tensor | None,
+    exclude: Interactions | None,
     k: SupportsIndex | Sequence[SupportsIndex],
     metrics: Sequence[str],
     user: Tensor | None,
@@ -259,22 +172,22 @@ def measure(
 
     # A pair as one sorted number, its user times the number of items plus its item:
     num_own, num_items = scorer.num_users, scorer.num_items
-    label = _to_key(scorer, edge_label_index, "edge_label_index")
+    label = _to_key(scorer, held_out, "held_out")
     if user is not None:
         label = label[torch.isin(label // num_items, user.to(label.device))]
     if lists is not None:
         place = _check_lists(lists, max(ks), num_own, num_items).to(label.device)
         label = label[place[label // num_items] >= 0]
-    exclude = None
-    if exclude_edge_index is not None:
-        key = _to_key(scorer, exclude_edge_index, "exclude_edge_index")
-        exclude = (index2ptr(key // num_items, num_own), key % num_items)
+    known = None
+    if exclude is not None:
+        key = _to_key(scorer, exclude, "exclude")
+        known = (index2ptr(key // num_items, num_own), key % num_items)
         if popularity is None:
-            popularity = torch.bincount(exclude[1], minlength=num_items)
+            popularity = torch.bincount(known[1], minlength=num_items)
         if torch.isin(label, key, assume_unique=True).any():
             raise ValueError(
-                "Expected 'edge_label_index' and 'exclude_edge_index' to be disjoint "
-                "(got pairs in both); drop them from one"
+                "Expected 'held_out' and 'exclude' to be disjoint (got pairs in both); "
+                "drop them from one"
             )
 
     make = _makers(num_items, num_users or num_own, item_vector, popularity, metrics)
@@ -292,7 +205,7 @@ def measure(
         chunk = users[start : start + step]
         if lists is None:
             _, item = top_k(
-                scorer, max(ks), user=chunk, exclude=exclude, chunk_bytes=chunk_bytes
+                scorer, max(ks), user=chunk, exclude=known, chunk_bytes=chunk_bytes
             )
         else:
             item = lists.item[place[chunk].to(lists.item.device), : max(ks)]
@@ -304,7 +217,7 @@ def measure(
     return collection
 
 
-def read(collection: LinkPredMetricCollection) -> dict[str, float]:
+def values_of(collection: LinkPredMetricCollection) -> dict[str, float]:
     """The values of the metrics of :func:`measure`."""
     # Metrics are read without `compute()`, which waits for other processes:
     out = {}
@@ -318,9 +231,8 @@ def read(collection: LinkPredMetricCollection) -> dict[str, float]:
             value, found = metric.accum / metric.total, metric.total > 0
         if not bool(found):
             raise ValueError(
-                "Expected a held-out pair of the users to evaluate in "
-                "'edge_label_index' (got none); pass the pairs of the part to evaluate "
-                "on"
+                "Expected a held-out pair of the users to evaluate in 'held_out' (got "
+                "none); pass the part to evaluate on"
             )
         out[name] = float(value)
     return out
@@ -351,7 +263,7 @@ def _makers(
     if asked := [name for name in OF_POPULARITY if name in metrics]:
         if popularity is None:
             raise ValueError(
-                f"Expected 'exclude_edge_index' for {asked} (got None); pass the "
+                f"Expected 'exclude' for {asked} (got None); pass the "
                 "pairs that are known, of which popularity is counted"
             )
         taken = popularity.double()
@@ -388,6 +300,6 @@ def _check_lists(lists: Candidates, k: int, num_users: int, num_items: int) -> T
     return place
 
 
-def _to_key(scorer: Scorer, edge_index: Tensor, name: str) -> Tensor:
-    user, item = scorer.split_pairs(edge_index, name)
-    return torch.unique(user * scorer.num_items + item)
+def _to_key(scorer: Scorer, interactions: Interactions, name: str) -> Tensor:
+    given = scorer.check(interactions, name)
+    return torch.unique(given.user * scorer.num_items + given.item)

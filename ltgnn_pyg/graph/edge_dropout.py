@@ -1,12 +1,11 @@
 """Edge dropout: some entries of a matrix, and what makes up for the others."""
 
 import torch
-from torch import Tensor
 
-from ltgnn_pyg.graph.adjacency import csr, reverse_entries, set_adjoint
+from ltgnn_pyg.graph.csr_operator import CSROperator
 
 
-def drop_edges(adj_t: Tensor, p: float) -> Tensor:
+def drop_edges(operator: CSROperator, p: float) -> CSROperator:
     r"""Sets entries of a matrix to zero at random, and scales up those that stay.
 
     .. math::
@@ -17,10 +16,10 @@ def drop_edges(adj_t: Tensor, p: float) -> Tensor:
     nothing is normalised anew, as in the reference code of `LightGCN
     <https://arxiv.org/abs/2002.02126>`_. What is drawn comes from torch's global
     generator. The matrix knows its transpose, so the gradient of
-    :func:`~ltgnn_pyg.graph.adjacency.propagate` is exact.
+    :func:`~ltgnn_pyg.graph.propagate` is exact.
 
     Args:
-        adj_t (torch.Tensor): :math:`\hat{A}`, symmetric, as sparse CSR.
+        operator (CSROperator): :math:`\hat{A}`, symmetric.
         p (float): The share of the entries to drop, in :math:`[0, 1)`.
 
     Raises:
@@ -30,10 +29,8 @@ def drop_edges(adj_t: Tensor, p: float) -> Tensor:
     """
     if not 0.0 <= p < 1.0:
         raise ValueError(f"Expected 'p' in [0, 1) (got {p})")
-    reverse = reverse_entries(adj_t)
-    rowptr, col, value = adj_t.crow_indices(), adj_t.col_indices(), adj_t.values()
+    reverse, value = operator.reverse, operator.value
     kept = torch.rand(value.numel(), device=value.device) >= p
     value = value * kept / (1.0 - p)
-    out = csr(rowptr, col, value, adj_t.size(1))
-    set_adjoint(out, csr(rowptr, col, value[reverse], adj_t.size(1)))
-    return out
+    transpose = operator.with_value(value[reverse])
+    return operator.with_value(value, transpose=transpose)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ltgnn_pyg.graph.adjacency import adjoint, csr, inv_sqrt, propagate
+from ltgnn_pyg.graph.csr_operator import CSROperator, inv_sqrt
+from ltgnn_pyg.graph.product import propagate
 
 MAX_SWEEPS = 50
 GROWTH = 1e6  #: How far apart float32 may hold the columns of a table.
@@ -21,25 +22,25 @@ class Gram:
     it, or its leading eigenvectors.
 
     Args:
-        rows (torch.Tensor): :math:`R`, sparse CSR of ones.
+        rows (CSROperator): :math:`R`, a matrix of ones, such as :obj:`graph.rows`.
 
     *Cost:* O(E log E) time, O(E) memory.
     """
 
-    def __init__(self, rows: Tensor) -> None:
-        rowptr, col = rows.crow_indices(), rows.col_indices()
+    def __init__(self, rows: CSROperator) -> None:
+        rowptr, col = rows.rowptr, rows.col
         scale = inv_sqrt(rowptr.diff().to(rows.dtype))
         value = scale.repeat_interleave(rowptr.diff(), output_size=col.numel())
-        self.degree = torch.bincount(col, minlength=rows.size(1)).to(rows.dtype)
+        self.degree = torch.bincount(col, minlength=rows.num_cols).to(rows.dtype)
         value *= inv_sqrt(self.degree)[col]
-        self.half = csr(rowptr, col, value, rows.size(1))
+        self.half = rows.with_value(value)
 
     def product(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         r"""Returns :math:`P X`, not in the place of :obj:`x`.
 
         *Cost:* O(E x dim) time, U x dim numbers.
         """
-        return propagate(adjoint(self.half), propagate(self.half, x), out)
+        return propagate(self.half.adjoint, propagate(self.half, x), out)
 
     def powers(self, x: Tensor, coefficients: Sequence[float]) -> Tensor:
         r"""Returns :math:`\sum_{k=0}^{K} c_k P^k X`, by Horner's rule.
@@ -97,7 +98,7 @@ class Gram:
         """
         if rank < 0:
             raise ValueError(f"Expected 'rank' of at least 0 (got {rank})")
-        num_items, device = self.half.size(1), self.half.device
+        num_items, device = self.half.num_cols, self.half.device
         if rank == 0:
             return torch.zeros(num_items, 0, device=device)
         num = min(rank + max(16, rank // 8), num_items)

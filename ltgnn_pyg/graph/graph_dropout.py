@@ -1,12 +1,12 @@
 import torch
 from torch import Tensor
 
-from ltgnn_pyg.graph.adjacency import csr
+from ltgnn_pyg.graph.csr_operator import CSROperator
 
 
 def graph_dropout(
-    adj_t: Tensor, edge_dropout: float = 0.1, node_dropout: float = 0.0
-) -> Tensor:
+    operator: CSROperator, edge_dropout: float = 0.1, node_dropout: float = 0.0
+) -> CSROperator:
     r"""Drops edges or nodes of a symmetric graph at random, and normalises it anew.
 
     .. math::
@@ -20,14 +20,14 @@ def graph_dropout(
     edges are dropped. All is drawn from torch's global generator.
 
     Args:
-        adj_t (torch.Tensor): :math:`\hat{A}`, symmetric, sparse CSR. Entries of 0 count
-            as edges: those that were taken out of a normalised graph.
+        operator (CSROperator): :math:`\hat{A}`, symmetric. Entries of 0 count as
+            edges: those that were taken out of a normalised graph.
         edge_dropout (float, optional): :math:`\rho`, the probability of an edge to
             be dropped. (default: :obj:`0.1`)
         node_dropout (float, optional): That of a node. (default: :obj:`0.0`)
 
     Returns:
-        A sparse CSR matrix of the same pattern.
+        A matrix of the same pattern.
 
     Raises:
         ValueError: If a probability is not in :math:`[0, 1)`.
@@ -39,11 +39,8 @@ def graph_dropout(
             "Expected 'edge_dropout' and 'node_dropout' in [0, 1) (got "
             f"{edge_dropout} and {node_dropout})"
         )
-    rowptr, col = adj_t.crow_indices(), adj_t.col_indices()
-    num_nodes, device = adj_t.size(0), col.device
-    degree = rowptr.diff()
-    row = torch.arange(num_nodes, device=device, dtype=col.dtype)
-    row = row.repeat_interleave(degree, output_size=col.numel())
+    degree, col, row = operator.rowptr.diff(), operator.col, operator.pattern.row
+    num_nodes, device = operator.num_rows, col.device
     kept = torch.ones(col.numel(), dtype=torch.bool, device=device)
     if edge_dropout > 0.0:
         # Alike for both directions: a hash of the sum of two random numbers.
@@ -55,12 +52,10 @@ def graph_dropout(
         kept &= node.index_select(0, row) & node.index_select(0, col)
     num = torch.zeros(num_nodes, device=device)
     num.index_add_(0, row, kept.to(num.dtype))
-    scale = (degree / num).sqrt_().masked_fill_(num == 0, 0.0).to(adj_t.dtype)
+    scale = (degree / num).sqrt_().masked_fill_(num == 0, 0.0).to(operator.dtype)
     value = scale.index_select(0, row).mul_(scale.index_select(0, col))
-    value.mul_(adj_t.values()).masked_fill_(~kept, 0.0)
-    out = csr(rowptr, col, value, num_nodes)
-    vars(out)["_symmetric"] = vars(adj_t).get("_symmetric")
-    return out
+    value.mul_(operator.value).masked_fill_(~kept, 0.0)
+    return operator.with_value(value, operator.is_symmetric)
 
 
 def _mix(x: Tensor) -> Tensor:

@@ -3,15 +3,14 @@
 import torch
 from torch import Tensor
 
-from ltgnn_pyg.graph.adjacency import known_of
+from ltgnn_pyg.graph.csr_operator import CSROperator
+from ltgnn_pyg.graph.graph import Graph
 
 BLOCK = 2**22  #: Pairs of items, counted for each user, that are sorted at once.
 
 
 @torch.no_grad()
-def item_graph(
-    adj_t: Tensor, num_users: int, num_neighbors: int = 10
-) -> tuple[Tensor, Tensor]:
+def item_graph(graph: Graph, num_neighbors: int = 10) -> tuple[Tensor, Tensor]:
     r"""The items most often taken together with each item, and how strongly, as in
     `"UltraGCN: Ultra Simplification of Graph Convolutional Networks for
     Recommendation" <https://arxiv.org/abs/2110.15114>`_.
@@ -27,10 +26,8 @@ def item_graph(
     without the diagonal.)
 
     Args:
-        adj_t (torch.Tensor): The graph of users and items, sparse CSR; entries of
-            zero, as :func:`~ltgnn_pyg.graph.adjacency.without` leaves them, and weights
-            count as one.
-        num_users (int): The number of users, the nodes before the items.
+        graph (Graph): The graph, of which the edges that are recommended count, and
+            each as one.
         num_neighbors (int, optional): How many items are kept of each.
             (default: :obj:`10`)
 
@@ -39,33 +36,21 @@ def item_graph(
         and :math:`\omega`, likewise. An item with fewer links is followed by itself, at
         :math:`\omega = 0`.
 
-    Raises:
-        ValueError: If other edges than those between users and items are there.
-
     *Cost:* :math:`O(P \log P)` time once a graph, of which it is kept, with
     :math:`P = \sum_u d_u^2` pairs; no matrix of all items is made, and memory is that
     of the result and of a block of pairs, those of a single item at least.
     """
-    known, key = known_of(adj_t), ("item_graph", num_users, num_neighbors)
-    if key not in known:
-        known[key] = _build(adj_t, num_users, num_neighbors)
-    neighbor, omega = known[key]
-    return neighbor, omega
+    if num_neighbors not in graph.item_graphs:
+        graph.item_graphs[num_neighbors] = _build(graph.rows, num_neighbors)
+    return graph.item_graphs[num_neighbors]
 
 
-def _build(adj_t: Tensor, num_users: int, num: int) -> tuple[Tensor, Tensor]:
-    rowptr, col = adj_t.crow_indices().long(), adj_t.col_indices().long()
-    degree, num_items = rowptr.diff(), adj_t.size(0) - num_users
-    first = rowptr[num_users:]
-    of_users, of_items = col[: int(first[0])], col[int(first[0]) :]
-    if bool((of_users < num_users).any()) or bool((of_items >= num_users).any()):
-        raise ValueError(
-            "Expected edges between users and items only (got others); remove "
-            "self-loops"
-        )
+def _build(rows: CSROperator, num: int) -> tuple[Tensor, Tensor]:
+    rowptr, col = rows.rowptr.long(), rows.col.long()
+    degree, num_items = rowptr.diff(), rows.num_cols
+    first, of_items = rows.adjoint.rowptr.long(), rows.adjoint.col.long()
     # How many pairs each item brings, which is g.
-    total = torch.cat([degree.new_zeros(1), degree[of_items].cumsum(0)])
-    total = total[first - first[0]]
+    total = torch.cat([degree.new_zeros(1), degree[of_items].cumsum(0)])[first]
     g = total.diff().double()
     left = ((g + 1).sqrt() / g).masked_fill(g == 0, 0.0)
     right = (g + 1).rsqrt()
@@ -76,12 +61,12 @@ def _build(adj_t: Tensor, num_users: int, num: int) -> tuple[Tensor, Tensor]:
     bounds = torch.searchsorted(total[:-1], start).clamp_(max=num_items - 1)
     bounds = bounds.unique().tolist()
     for low, high in zip(bounds, [*bounds[1:], num_items], strict=True):
-        user = col[int(first[low]) : int(first[high])]
+        user = of_items[int(first[low]) : int(first[high])]
         row = item[low:high].repeat_interleave(first[low : high + 1].diff())
         size = degree[user]
         place = torch.arange(int(size.sum()), device=col.device)
         place += (rowptr[user] - size.cumsum(0) + size).repeat_interleave(size)
-        pair = row.repeat_interleave(size) * num_items + col[place] - num_users
+        pair = row.repeat_interleave(size) * num_items + col[place]
         del place
         pair, count = _sorted(pair).unique_consecutive(return_counts=True)
         row, other = pair // num_items, pair % num_items

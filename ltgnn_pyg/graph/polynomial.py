@@ -6,10 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ltgnn_pyg.graph.adjacency import SymmetricOperator, adjoint, propagate
+from ltgnn_pyg.graph.operator import Operator
+from ltgnn_pyg.graph.product import propagate
 
 
-def polynomial(x: Tensor, adj_t: Tensor, coefficients: Sequence[float]) -> Tensor:
+def polynomial(x: Tensor, operator: Operator, coefficients: Sequence[float]) -> Tensor:
     r"""Propagates by a polynomial of the matrix: what a linear graph recommender is.
 
     .. math::
@@ -20,8 +21,7 @@ def polynomial(x: Tensor, adj_t: Tensor, coefficients: Sequence[float]) -> Tenso
 
     Args:
         x (torch.Tensor): The table :obj:`[num_nodes, dim]`.
-        adj_t (torch.Tensor): :math:`\hat{A}` as sparse CSR, such as
-            :func:`~ltgnn_pyg.normalized_adj` returns.
+        operator (Operator): :math:`\hat{A}`, such as :obj:`graph.operator`.
         coefficients (list of float): :math:`c_0, \ldots, c_K`.
 
     Returns:
@@ -29,7 +29,7 @@ def polynomial(x: Tensor, adj_t: Tensor, coefficients: Sequence[float]) -> Tenso
 
     *Cost:* O(K x E x dim) time, and two tables beside :obj:`x`; backward the same.
     """
-    return _Polynomial.apply(x, adj_t, coefficients)
+    return _Polynomial.apply(x, operator, coefficients)
 
 
 class _Polynomial(torch.autograd.Function):
@@ -37,21 +37,21 @@ class _Polynomial(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, adj_t: Tensor, coefficients: Sequence[float]
+        ctx: Any, x: Tensor, operator: Operator, coefficients: Sequence[float]
     ) -> Tensor:
-        ctx.args = (adj_t, coefficients)
-        return horner(x, adj_t, coefficients).to(x.dtype)
+        ctx.args = (operator, coefficients)
+        return horner(x, operator, coefficients).to(x.dtype)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        adj_t, coefficients = ctx.args
-        return _Polynomial.apply(grad, adjoint(adj_t), coefficients), None, None
+        operator, coefficients = ctx.args
+        return _Polynomial.apply(grad, operator.adjoint, coefficients), None, None
 
 
 @torch.no_grad()
 def horner(
     x: Tensor,
-    adj_t: Tensor,
+    operator: Operator,
     coefficients: Sequence[float],
     out: Tensor | None = None,
     spare: Tensor | None = None,
@@ -60,7 +60,7 @@ def horner(
 
     Args:
         x (torch.Tensor): The table :obj:`[num_nodes, dim]`.
-        adj_t (torch.Tensor): The matrix.
+        operator (Operator): The matrix.
         coefficients (list of float): :math:`c_0, \ldots, c_K`.
         out (torch.Tensor, optional): Where to write it, :obj:`float32` at least. If
             :obj:`None`, a new tensor. (default: :obj:`None`)
@@ -76,14 +76,12 @@ def horner(
     dtype = torch.promote_types(x.dtype, torch.float32)
     z, wide = x, x.to(dtype)
     for num_left, c in zip(range(len(lower), 0, -1), reversed(lower), strict=True):
-        if isinstance(adj_t, SymmetricOperator):
-            z = propagate(adj_t, z)
-        elif num_left % 2 == 1:  # The last one too.
+        if num_left % 2 == 1:  # The last one too.
             out = torch.empty_like(wide) if out is None else out
-            z = propagate(adj_t, z, out)
+            z = propagate(operator, z, out)
         else:
             spare = torch.empty_like(wide) if spare is None else spare
-            z = propagate(adj_t, z, spare)
+            z = propagate(operator, z, spare)
         if num_left == 1:
             z *= last
             if c != 0.0:

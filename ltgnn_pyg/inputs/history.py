@@ -4,7 +4,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ltgnn_pyg.graph.adjacency import aggregate, propagate
+from ltgnn_pyg.graph.graph import Graph
+from ltgnn_pyg.graph.product import aggregate, propagate
 
 
 class History(torch.nn.Module):
@@ -171,15 +172,14 @@ class History(torch.nn.Module):
         difference.index_copy_(0, index.to(difference.device), output.to(difference))
 
     @torch.no_grad()
-    def refresh(self, adj_t: Tensor, output: Tensor | None = None) -> None:
+    def refresh(self, graph: Graph, output: Tensor | None = None) -> None:
         r"""Renews the snapshot and its exact aggregate.
 
         :math:`Z_{ref} \leftarrow Z_{hist}` and :math:`M \leftarrow \hat{A}
         Z_{ref}`, one sparse product.
 
         Args:
-            adj_t (torch.Tensor): :math:`\hat{A}` as a sparse CSR matrix, as made
-                by :func:`~ltgnn_pyg.normalized_adj`.
+            graph (Graph): The graph, with :math:`\hat{A}`.
             output (torch.Tensor, optional): Replaces all of :obj:`output` first
                 :obj:`[num_nodes, dim]`; the first call needs it.
                 (default: :obj:`None`)
@@ -189,10 +189,10 @@ class History(torch.nn.Module):
 
         *Cost:* O(E x dim) time.
         """
-        if adj_t.size(0) != self.num_nodes or adj_t.size(1) != self.num_nodes:
+        if graph.num_nodes != self.num_nodes:
             raise ValueError(
-                f"Expected a matrix over the history's {self.num_nodes} nodes (got "
-                f"{tuple(adj_t.size())}); call 'resize' when nodes were added"
+                f"Expected a graph of the history's {self.num_nodes} nodes (got "
+                f"{graph.num_nodes}); call 'append' when nodes were appended"
             )
         if output is not None and self.is_empty:
             self.allocate()
@@ -202,20 +202,24 @@ class History(torch.nn.Module):
         else:
             reference.copy_(output)
         difference.zero_()
-        propagate(adj_t.to(reference.device), reference, out=self._table("aggregate"))
+        if graph.device != reference.device:
+            graph = graph.to(reference.device)
+        propagate(graph.operator, reference, out=self._table("aggregate"))
         self.num_refreshes += 1
 
-    def resize(self, num_nodes: int) -> None:
-        """Adds rows of zeros for new nodes, or drops the last rows.
+    def append(self, num_nodes: int) -> None:
+        """Adds rows of zeros for nodes that were appended to a graph, behind the last;
+        all others stay as they are.
+
+        Args:
+            num_nodes (int): The number of new nodes.
 
         *Cost:* O(N x dim) time, and twice the memory of a table meanwhile.
         """
-        self.num_nodes = num_nodes
+        self.num_nodes += num_nodes
         for name, table in self.tables().items():
             new = table.new_zeros(num_nodes, table.size(1))
-            keep = min(num_nodes, table.size(0))
-            new[:keep] = table[:keep]
-            setattr(self, name, new)
+            setattr(self, name, torch.cat([table, new]))
 
     def get_extra_state(self) -> dict[str, Any]:
         """The tables, and how often they were renewed."""
@@ -233,7 +237,7 @@ class History(torch.nn.Module):
                 raise ValueError(
                     f"Expected tables of {self.num_nodes} nodes and "
                     f"{self.embedding_dim} columns (got {tuple(table.size())}); call "
-                    "'resize' before"
+                    "'append' before"
                 )
         if not state["tables"]:
             self.reference = self.difference = self.aggregate = None

@@ -94,6 +94,7 @@ class RowAdam(Optimizer):
                     continue
                 if not self.state[param]:
                     self.init_state(param)
+                self._grow(param)
                 if param.grad.is_sparse:
                     self._update_rows(param, param.grad, group)
                 else:
@@ -115,6 +116,16 @@ class RowAdam(Optimizer):
         for name in ("exp_avg", "exp_avg_sq"):
             state[name] = torch.zeros_like(param, device=device, requires_grad=False)
         return state
+
+    def _grow(self, param: Tensor) -> None:
+        """Makes room for rows that were appended to a parameter since: moments of
+        zeros.
+        """
+        state = self.state[param]
+        for name in ("exp_avg", "exp_avg_sq"):
+            if (num := param.size(0) - state[name].size(0)) if param.dim() else 0:
+                new = state[name].new_zeros(num, *param.size()[1:])
+                state[name] = torch.cat([state[name], new])
 
     def _update(
         self, params: list[Tensor], group: dict[str, Any], fused: bool | None

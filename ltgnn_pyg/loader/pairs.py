@@ -7,73 +7,24 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.sampler import NegativeSampling
-from torch_geometric.typing import OptTensor
 
-from ltgnn_pyg.graph.adjacency import is_symmetric, normalized_adj, to_coo
+from ltgnn_pyg.graph import Graph
 from ltgnn_pyg.sampler import ItemNegativeSampling
 
 
-def read_size(data: Data) -> tuple[int, int]:
-    """The numbers of users and of nodes of a graph.
-
-    Raises:
-        ValueError: If they are missing or contradict each other.
-    """
-    num_nodes, num_users = data.num_nodes, data.get("num_users")
-    if num_users is None or num_nodes is None or not 0 < num_users < num_nodes:
-        raise ValueError(
-            f"Expected 'data.num_users' between 0 and 'data.num_nodes' (got "
-            f"{num_users} of {num_nodes}); set both"
-        )
-    return int(num_users), int(num_nodes)
+def as_graph(data: Data | Graph) -> Graph:
+    """The graph of a loader: one, or PyG's homogeneous data of one."""
+    return data if isinstance(data, Graph) else Graph.from_data(data)
 
 
-def read_graph(data: Data) -> tuple[Tensor, OptTensor]:
-    """The edges of a graph, sources first, and their weights."""
-    graph = "adj_t" if data.get("edge_index") is None else "edge_index"
-    if data.get(graph) is None:
-        raise ValueError("Expected 'data.edge_index' or 'data.adj_t' (got neither)")
-    return to_coo(data[graph], data.get("edge_weight"))
-
-
-def normalize(edge_index: Tensor, edge_weight: OptTensor, num_nodes: int) -> Tensor:
-    """The normalised matrix of a graph, which must be symmetric.
-
-    Raises:
-        ValueError: If an edge lacks its reverse, or its weight differs there.
-
-    *Cost:* O(E log E) time.
-    """
-    adj_t = normalized_adj(edge_index, edge_weight, num_nodes)
-    check_symmetric(adj_t)
-    return adj_t
-
-
-def check_symmetric(adj_t: Tensor) -> None:
-    """Refuses a matrix that differs from its transpose."""
-    if not is_symmetric(adj_t):
-        raise ValueError(
-            "Expected both directions of each edge, of the same weight (got edges "
-            "whose reverse is missing or weighs otherwise); append "
-            "'edge_index.flip(0)' to the edges and their weights to the weights"
-        )
-
-
-def training_pairs(
-    edge_label_index: Tensor | None,
-    edge_index: Tensor | None,
-    num_users: int,
-    num_nodes: int,
-) -> Tensor:
-    """The pairs to train on: those given, or the edges from users to items.
+def training_pairs(edge_label_index: Tensor | None, graph: Graph) -> Tensor:
+    """The pairs to train on: those given, or the edges that are recommended.
 
     Raises:
         ValueError: If they do not lead from users to items.
     """
     if edge_label_index is None:
-        assert edge_index is not None
-        source, target = edge_index
-        edge_label_index = edge_index[:, (source < num_users) & (target >= num_users)]
+        edge_label_index = graph.target_edges
     if edge_label_index.dim() != 2 or edge_label_index.size(0) != 2:
         raise ValueError(
             f"Expected 'edge_label_index' of shape [2, num_pairs] (got "
@@ -81,29 +32,27 @@ def training_pairs(
         )
     if edge_label_index.numel() == 0:
         raise ValueError("Expected at least one training pair (got none)")
-    (u_min, i_min), (u_max, i_max) = (
-        edge_label_index.amin(1).tolist(),
-        edge_label_index.amax(1).tolist(),
-    )
-    if u_min < 0 or u_max >= num_users or i_min < num_users or i_max >= num_nodes:
+    user, item = edge_label_index
+    is_of = graph.numbering.is_of
+    if not bool(is_of("user", user).all() & is_of("item", item).all()):
         raise ValueError(
-            f"Expected pairs of users [0, {num_users}) and items [{num_users}, "
-            f"{num_nodes}) (got [{u_min}, {u_max}] and [{i_min}, {i_max}]); add the "
-            "number of users to item ids"
+            f"Expected pairs of users and items of {graph} (got nodes "
+            f"{int(user.min())} to {int(user.max())} and {int(item.min())} to "
+            f"{int(item.max())}); see 'Graph.pairs'"
         )
     return edge_label_index
 
 
 def items_only(
     neg_sampling: NegativeSampling | str | dict[str, Any] | None,
-    num_users: int,
-    num_items: int,
+    graph: Graph,
     generator: torch.Generator | None,
     device: torch.device,
 ) -> ItemNegativeSampling | None:
     """Turns PyG's triplet sampling into one that draws items only."""
     if neg_sampling is None:
         return None
+    num_users, num_items = graph.num_users, graph.num_items
     given = cast(NegativeSampling, NegativeSampling.cast(neg_sampling))
     if isinstance(given, ItemNegativeSampling):
         if (given.num_users, given.num_items) != (num_users, num_items):
@@ -123,16 +72,18 @@ def items_only(
         )
     if out.generator is None:
         out.generator = generator
+    out.numbering = graph.numbering
     return out.to(device)
 
 
-def log_q(negatives: ItemNegativeSampling | None, num_users: int) -> Tensor | None:
-    """How likely each node is drawn as a negative, a logarithm :obj:`[num_nodes]`;
-    :obj:`None` if all items are alike, or none are drawn.
+def log_q(negatives: ItemNegativeSampling | None, graph: Graph) -> Tensor | None:
+    """The logarithm of the probability of each node to be drawn as a negative
+    :obj:`[num_nodes]`; :obj:`None` if all items are alike, or none are drawn.
     """
     if negatives is None or negatives.q is None:
         return None
-    q = torch.cat([negatives.q.new_ones(num_users), negatives.q])
+    q = negatives.q.new_ones(graph.num_nodes)
+    q[graph.nodes("item")] = negatives.q
     return q.float().clamp(min=torch.finfo(torch.float32).tiny).log()
 
 

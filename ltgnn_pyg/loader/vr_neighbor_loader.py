@@ -10,17 +10,16 @@ from torch_geometric.loader import LinkLoader
 from torch_geometric.sampler import BaseSampler, NegativeSampling, SamplerOutput
 from torch_geometric.typing import WITH_PYG_LIB
 
-from ltgnn_pyg.graph.adjacency import inv_sqrt_degree
-from ltgnn_pyg.inputs.history import History
+from ltgnn_pyg.batch import HistoryRows
+from ltgnn_pyg.graph import Graph
+from ltgnn_pyg.graph.csr_operator import inv_sqrt
+from ltgnn_pyg.inputs import History
 from ltgnn_pyg.loader.pair_batch_sampler import PairBatchSampler
 from ltgnn_pyg.loader.pairs import (
-    check_symmetric,
+    as_graph,
     check_workers,
     items_only,
     log_q,
-    normalize,
-    read_graph,
-    read_size,
     training_pairs,
 )
 from ltgnn_pyg.sampler import LinkSampler, StratifiedNeighborSampler
@@ -31,8 +30,8 @@ class HasHistory(Protocol):
 
     history: History
 
-    def refresh(self, adj_t: Tensor) -> None:
-        """Fills the history, or renews its snapshot, over a normalised graph."""
+    def refresh(self, graph: Graph) -> None:
+        """Fills the history, or renews its snapshot, over a graph."""
 
 
 class VRNeighborLoader(LinkLoader):
@@ -54,41 +53,23 @@ class VRNeighborLoader(LinkLoader):
     are pulled in the main process when a batch is handed out, so no worker can serve a
     stale one.
 
-    A batch is a :class:`~torch_geometric.data.Data` in PyG's form, which any
-    PyG training step can consume:
-
-    * :obj:`n_id`: node ids, the seeds first, then their neighbours;
-    * :obj:`num_seeds`: how many of them are seeds;
-    * :obj:`src_index`, :obj:`dst_pos_index` :obj:`[batch_size]` and
-      :obj:`dst_neg_index` (:obj:`[batch_size]`, :obj:`[batch_size, amount]`,
-      :obj:`[1, amount]` if shared, absent without negatives): positions in
-      :obj:`n_id`;
-    * :obj:`edge_index`, :obj:`edge_weight`: the sampled edges in positions of
-      :obj:`n_id`, neighbour to seed, and :math:`c_{rj} \hat{A}_{rj}`; at most
-      :obj:`num_neighbors x num_seeds`;
-    * :obj:`aggregate` :obj:`[num_seeds, dim]`: :math:`\mathbf{a}_r`;
-    * :obj:`history_id`: tells the history the rows are of;
-    * :obj:`log_q` :obj:`[num_seeds]`, only if negatives are not drawn uniformly: the
-      logarithm of the probability of each node;
-    * :obj:`input_id`: which pairs of :obj:`edge_label_index` the batch holds;
-    * what else lies on :obj:`data`, filtered as PyG does.
+    A batch is a :class:`~ltgnn_pyg.batch.HistoryRows`, in PyG's form, which any PyG
+    training step can consume; what else lies on :obj:`data` is there, filtered as PyG
+    does.
 
     Args:
-        data (torch_geometric.data.Data): The graph, both directions of each
-            interaction: :obj:`data.edge_index` (and :obj:`data.edge_weight`), or
-            else :obj:`data.adj_t`. It is normalised here, once;
-            :obj:`loader.adj_t` is the whole matrix. :obj:`data.num_users` tells users
-            and items apart.
+        data (Graph or torch_geometric.data.Data): The graph, which is normalised once;
+            of PyG's data see :meth:`~ltgnn_pyg.graph.Graph.from_data`.
         model (torch.nn.Module): The model to train, such as
             :class:`~ltgnn_pyg.LTGNN`, of the fixed point that is trained so
             (:obj:`K=None`): its :obj:`history` is pulled from, and its
-            :obj:`refresh(adj_t)` called when an epoch starts.
+            :obj:`refresh(graph)` called when an epoch starts.
         num_neighbors (int, optional): The most neighbours of a seed; :obj:`-1`
             takes all. With the control variate five learn what fifteen do, faster.
             (default: :obj:`5`)
         edge_label_index (torch.Tensor, optional): The training pairs
-            :obj:`[2, num_pairs]`, users first. If :obj:`None`, the edges of
-            :obj:`data` that lead from users to items. (default: :obj:`None`)
+            :obj:`[2, num_pairs]`, users first. If :obj:`None`, the edges that are
+            recommended. (default: :obj:`None`)
         batch_size (int, optional): Pairs in a batch. (default: :obj:`1024`)
         neg_sampling (NegativeSampling or str or dict, optional): An
             :class:`~ltgnn_pyg.ItemNegativeSampling`, or a triplet
@@ -100,9 +81,7 @@ class VRNeighborLoader(LinkLoader):
             :class:`~torch_geometric.sampler.BaseSampler` over the same graph that
             draws uniformly. PyG's :obj:`NeighborSampler` on torch-sparse 0.6.18
             does so with :obj:`replace=True` only. If :obj:`None`, a
-            :class:`~ltgnn_pyg.StratifiedNeighborSampler`; one of your own lends
-            the loader its matrix, and :obj:`data` needs no edges.
-            (default: :obj:`None`)
+            :class:`~ltgnn_pyg.StratifiedNeighborSampler`. (default: :obj:`None`)
         shuffle (bool, optional): Draws the order of the pairs anew each epoch.
             (default: :obj:`True`)
         drop_last (bool, optional): Drops the last batch if it is smaller.
@@ -127,7 +106,7 @@ class VRNeighborLoader(LinkLoader):
 
     def __init__(
         self,
-        data: Data,
+        data: Data | Graph,
         model: HasHistory,
         num_neighbors: int = 5,
         edge_label_index: Tensor | None = None,
@@ -142,42 +121,25 @@ class VRNeighborLoader(LinkLoader):
         **kwargs: Any,
     ) -> None:
         check_workers(kwargs)
-        num_users, num_nodes = read_size(data)
+        graph = self.graph = as_graph(data)
         if not isinstance(getattr(model, "history", None), History):
             raise ValueError(
                 f"Expected a model with a 'history' (got {type(model).__name__}); "
                 "train it by rounds, with a 'PairLoader'"
             )
-        if model.history.num_nodes != num_nodes:
+        if model.history.num_nodes != graph.num_nodes:
             raise ValueError(
-                f"Expected a history of the graph's {num_nodes} nodes (got "
-                f"{model.history.num_nodes}); call 'history.resize({num_nodes})'"
+                f"Expected a history of the graph's {graph.num_nodes} nodes (got "
+                f"{model.history.num_nodes}); append others by 'model.append(graph)'"
             )
-        ours = sampler is None or isinstance(sampler, StratifiedNeighborSampler)
-        edge_index = weight = None
-        if edge_label_index is None or not isinstance(
-            sampler, StratifiedNeighborSampler
-        ):
-            edge_index, weight = read_graph(data)
-        edge_label_index = training_pairs(
-            edge_label_index, edge_index, num_users, num_nodes
-        )
-        if edge_index is None or isinstance(sampler, StratifiedNeighborSampler):
-            assert isinstance(sampler, StratifiedNeighborSampler)
-            self.adj_t = sampler.adj_t
-            check_symmetric(self.adj_t)
-        else:
-            self.adj_t = normalize(edge_index, weight, num_nodes)
+        edge_label_index = training_pairs(edge_label_index, graph)
         if sampler is None:
-            sampler = StratifiedNeighborSampler(self.adj_t, num_neighbors, generator)
-        data = copy.copy(data)
-        data.num_nodes = num_nodes
-        data.pop("adj_t", None)
-        if ours:  # The matrix holds all of it.
-            data.pop("edge_index", None)
-            data.pop("edge_weight", None)
-        else:
-            assert edge_index is not None
+            sampler = StratifiedNeighborSampler(graph.matrix, num_neighbors, generator)
+        data = Data() if isinstance(data, Graph) else copy.copy(data)
+        data.num_nodes = graph.num_nodes
+        for name in ("adj_t", "edge_index", "edge_weight"):  # The graph holds them.
+            data.pop(name, None)
+        if not isinstance(sampler, StratifiedNeighborSampler):
             if not WITH_PYG_LIB and getattr(sampler, "replace", None) is False:
                 warnings.warn(
                     "Without replacement torch-sparse draws the last neighbours of "
@@ -185,15 +147,16 @@ class VRNeighborLoader(LinkLoader):
                     "pass 'replace=True' to the sampler or install pyg-lib",
                     stacklevel=2,
                 )
-            data.edge_index = edge_index
-            self._inv_sqrt = inv_sqrt_degree(edge_index[1], weight, num_nodes)
-            sampler = LinkSampler(sampler, num_nodes)
+            index = graph.edges.index
+            data.edge_index = torch.cat([index, index.flip(0)], dim=1)
+            if graph.edges.weight is not None:
+                data.edge_weight = graph.edges.weight.repeat(2)
+            self._inv_sqrt = inv_sqrt(graph.matrix.degree)
+            sampler = LinkSampler(sampler, graph.num_nodes)
         self.model = model
         self.batch_transform = transform
-        negatives = items_only(
-            neg_sampling, num_users, num_nodes - num_users, generator, self.adj_t.device
-        )
-        self._log_q = log_q(negatives, num_users)
+        negatives = items_only(neg_sampling, graph, generator, graph.device)
+        self._log_q = log_q(negatives, graph)
         super().__init__(
             data,
             sampler,
@@ -214,18 +177,18 @@ class VRNeighborLoader(LinkLoader):
         self.input_data.row, self.input_data.col = edge_label_index.cpu()
 
     def __iter__(self) -> Any:
-        self.model.refresh(self.adj_t)
+        self.model.refresh(self.graph)
         return super().__iter__()
 
-    def filter_fn(self, out: SamplerOutput) -> Data:
+    def filter_fn(self, out: SamplerOutput) -> HistoryRows:
         """Makes a batch of a sampler output: pulls the rows of its seeds."""
-        batch = super().filter_fn(out)
+        batch = HistoryRows.from_dict(super().filter_fn(out).to_dict())
         batch.edge_index = torch.stack([out.row, out.col])
         if self.neg_sampling is None:
             batch.src_index, batch.dst_pos_index = batch.edge_label_index
             del batch.edge_label_index, batch.edge_label, batch.edge_label_time
         batch.num_seeds = num_seeds = batch.num_sampled_nodes[0]
-        seed = batch.n_id[:num_seeds]
+        seed = batch.seeds
         if isinstance(self.link_sampler, StratifiedNeighborSampler):
             neighbor, weight, ptr = batch.n_id[num_seeds:], out.edge_weight, out.ptr
         else:
@@ -236,7 +199,7 @@ class VRNeighborLoader(LinkLoader):
         pull = self.model.history.pull
         batch.aggregate = pull("aggregate", seed)
         batch.aggregate += pull("difference", neighbor, weight, ptr)
-        batch.history_id = id(self.model.history)
+        batch.history = self.model.history
         return batch if self.batch_transform is None else self.batch_transform(batch)
 
     def _weigh(self, batch: Data, seed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -254,7 +217,7 @@ class VRNeighborLoader(LinkLoader):
         weight = batch.get("edge_weight")
         weight = 1.0 if weight is None else weight[perm]
         count = torch.bincount(col, minlength=num_seeds)
-        rowptr = self.adj_t.crow_indices()
+        rowptr = self.graph.matrix.rowptr
         degree = rowptr[seed + 1] - rowptr[seed]
         scale = self._inv_sqrt[seed] * degree / count.clamp(min=1)
         ptr = torch.cat([count.new_zeros(1), count.cumsum(0)])

@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
+from ltgnn_pyg.graph import Graph
+
 
 @torch.no_grad()
-def spectral_(
-    tensor: Tensor, adj_t: Tensor, num_users: int, std: float = 0.02
-) -> Tensor:
+def spectral_(tensor: Tensor, graph: Graph, std: float = 0.02) -> Tensor:
     r"""Fills a table with the leading singular vectors of the interactions.
 
     For the normalised interactions :math:`R = D_U^{-1/2} B D_I^{-1/2} \approx P S
@@ -21,11 +21,9 @@ def spectral_(
     <https://arxiv.org/abs/0909.4061>`_) and draws from torch's global generator.
 
     Args:
-        tensor (torch.Tensor): The table to fill in place,
-            :obj:`[num_users + num_items, dim]`.
-        adj_t (torch.Tensor): :math:`\hat{A}` as sparse CSR, such as
-            :func:`~ltgnn_pyg.normalized_adj` returns.
-        num_users (int): The number of users.
+        tensor (torch.Tensor): The table to fill in place :obj:`[num_nodes, dim]`.
+        graph (Graph): The graph; nodes that are no users and items count as such
+            without an edge.
         std (float, optional): The root mean square of the entries.
             (default: :obj:`0.02`)
 
@@ -38,32 +36,28 @@ def spectral_(
     *Cost:* O(E x dim + N x dim^2) time, O(E + N x dim) memory, once.
     """
     num_nodes, dim = tensor.size()
-    if adj_t.layout != torch.sparse_csr or tuple(adj_t.size()) != (num_nodes,) * 2:
+    if graph.num_nodes != num_nodes:
         raise ValueError(
-            f"Expected 'adj_t' as a sparse CSR matrix of size {(num_nodes,) * 2} (got "
-            f"{adj_t.layout} of size {tuple(adj_t.size())}); pass what "
-            "'ltgnn_pyg.normalized_adj' returns"
-        )
-    if not 0 < num_users < num_nodes:
-        raise ValueError(
-            f"Expected 'num_users' in [1, {num_nodes - 1}], that of {num_nodes} nodes "
-            f"(got {num_users})"
+            f"Expected 'tensor' of a row for each of {graph.num_nodes} nodes (got "
+            f"{num_nodes})"
         )
     tensor.normal_(std=0.1 * std)
-    matrix = _interactions(adj_t, num_users)
+    matrix = _interactions(graph)
+    user, item = graph.nodes("user"), graph.nodes("item")
     if matrix._nnz() > 0:
         num = min(dim, *matrix.size())
         rank = min(dim + 16, *matrix.size())  # More than asked for: more exact.
-        user, _, item = torch.svd_lowrank(matrix, q=rank, niter=3)
-        leading = torch.cat([user[:, :num], item[:, :num]])
+        left, _, right = torch.svd_lowrank(matrix, q=rank, niter=3)
+        leading = left.new_zeros(num_nodes, num)
+        leading[user], leading[item] = left[:, :num], right[:, :num]
         index = torch.arange(num_nodes, device=leading.device)
         leading *= signs(leading, index).sign().to(leading)
         leading *= std / leading.square().mean().sqrt()
         tensor[:, :num] = leading.to(tensor)
-    user, item = matrix._indices()
-    linked = torch.zeros(num_nodes, dtype=torch.bool, device=user.device)
-    linked[user] = True
-    linked[item + num_users] = True
+    linked = torch.zeros(num_nodes, dtype=torch.bool, device=matrix.device)
+    row, col = matrix._indices()
+    linked[graph.number("user", row)] = True
+    linked[graph.number("item", col)] = True
     alone = ~linked.to(tensor.device)  # Rows of zeros have no direction.
     tensor[alone] = std * torch.randn_like(tensor[alone])
     return tensor
@@ -84,18 +78,17 @@ def signs(table: Tensor, index: Tensor) -> Tensor:
     return (weight @ table).double()
 
 
-def _interactions(adj_t: Tensor, num_users: int) -> Tensor:
+def _interactions(graph: Graph) -> Tensor:
     """The block of users and items of the matrix, as sparse COO."""
-    rowptr = adj_t.crow_indices()[: num_users + 1]
-    entry = slice(0, int(rowptr[-1]))
-    col = adj_t.col_indices()[entry].long() - num_users
-    row = torch.arange(num_users, device=col.device).repeat_interleave(rowptr.diff())
-    value = adj_t.values().to(torch.promote_types(adj_t.dtype, torch.float32))
-    inside = col >= 0  # Not the self-loops.
+    operator, numbering = graph.matrix, graph.numbering
+    row, col = operator.pattern.row.long(), operator.col.long()
+    inside = numbering.is_of("user", row) & numbering.is_of("item", col)
+    user = numbering.index("user", row[inside])
+    value = operator.value.to(torch.promote_types(operator.dtype, torch.float32))
     return torch.sparse_coo_tensor(
-        torch.stack([row, col])[:, inside],
-        value[entry][inside],
-        (num_users, adj_t.size(0) - num_users),
+        torch.stack([user, numbering.index("item", col[inside])]),
+        value[inside],
+        (graph.num_users, graph.num_items),
         is_coalesced=True,
         check_invariants=False,
     )

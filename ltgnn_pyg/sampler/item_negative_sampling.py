@@ -5,6 +5,7 @@ from torch import Tensor
 from torch_geometric.sampler import NegativeSampling
 from torch_geometric.utils import index_sort
 
+from ltgnn_pyg.graph import Numbering
 from ltgnn_pyg.sampler.generator import generator_here
 
 
@@ -83,6 +84,7 @@ class ItemNegativeSampling(NegativeSampling):
                 "'power' (got None); pass the training pairs"
             )
         self.num_users = num_users
+        self.numbering = Numbering.of({"user": num_users, "item": num_items})
         self.num_items = num_items
         self.reject_seen = reject_seen
         self.shared = shared
@@ -90,7 +92,7 @@ class ItemNegativeSampling(NegativeSampling):
         self._cdf: Tensor | None = None  # The mass up to each item, of it and before.
         if edge_index is None:
             return
-        user, item = edge_index[0], edge_index[1] - num_users
+        user, item = edge_index[0], self.numbering.index("item", edge_index[1])
         if user.numel() and (
             int(user.min()) < 0
             or int(user.max()) >= num_users
@@ -162,7 +164,7 @@ class ItemNegativeSampling(NegativeSampling):
             )
         if endpoint == "src":
             return self._uniform(num_samples, torch.device("cpu"), self.num_users)
-        return self._draw(num_samples, torch.device("cpu")) + self.num_users
+        return self._number(self._draw(num_samples, torch.device("cpu")))
 
     def sample_for(self, src: Tensor) -> Tensor:
         r"""Draws negatives for the users of a batch.
@@ -176,14 +178,18 @@ class ItemNegativeSampling(NegativeSampling):
         """
         amount, num_pairs = int(self.amount), src.numel()
         if self.shared:
-            return self._draw(amount, src.device).view(1, -1) + self.num_users
+            return self._number(self._draw(amount, src.device)).view(1, -1)
+        src = self.numbering.index("user", src)
         user = src if amount == 1 else src.repeat_interleave(amount)
         if self.reject_seen:
             item = self._draw_unseen(user)
         else:
             item = self._draw(user.numel(), src.device)
-        item = item + self.num_users
+        item = self._number(item)
         return item if amount == 1 else item.view(num_pairs, amount)
+
+    def _number(self, item: Tensor) -> Tensor:
+        return self.numbering.number("item", item)
 
     def _uniform(self, num: int, device: torch.device, high: int) -> Tensor:
         generator = generator_here(self.generator, device)

@@ -10,6 +10,7 @@ from torch_geometric.sampler import (
 )
 from torch_geometric.typing import OptTensor
 
+from ltgnn_pyg.graph import CSROperator
 from ltgnn_pyg.sampler.generator import generator_here
 from ltgnn_pyg.sampler.link_sampler import sample_links
 from ltgnn_pyg.sampler.weighted_sampler_output import WeightedSamplerOutput
@@ -39,9 +40,8 @@ class RandomWalkSampler(BaseSampler):
     :class:`~torch_geometric.loader.LinkLoader`.
 
     Args:
-        adj_t (torch.Tensor): The graph as symmetric sparse CSR, such as
-            :func:`~ltgnn_pyg.normalized_adj` returns. Entries of 0 are no edges; other
-            weights do not matter.
+        operator (CSROperator): A symmetric matrix of the graph, such as
+            :obj:`graph.matrix`. Entries of 0 are no edges; other weights do not matter.
         num_neighbors (int, optional): :math:`T`. (default: :obj:`10`)
         num_walks (int, optional): :math:`W`. (default: :obj:`10`)
         num_steps (int, optional): :math:`S`. (default: :obj:`2`)
@@ -52,7 +52,7 @@ class RandomWalkSampler(BaseSampler):
             torch's global generator does. (default: :obj:`None`)
 
     Raises:
-        ValueError: If :obj:`adj_t` is not sparse CSR, or an argument is out of its
+        ValueError: If :obj:`operator` is none, or an argument is out of its
             range.
 
     *Cost:* O(E) time and memory once; O(num_seeds x W x S (h + log(W x S))) time a
@@ -61,7 +61,7 @@ class RandomWalkSampler(BaseSampler):
 
     def __init__(
         self,
-        adj_t: Tensor,
+        operator: CSROperator,
         num_neighbors: int = 10,
         *,
         num_walks: int = 10,
@@ -70,11 +70,10 @@ class RandomWalkSampler(BaseSampler):
         termination_prob: float = 0.5,
         generator: torch.Generator | None = None,
     ) -> None:
-        if not isinstance(adj_t, Tensor) or adj_t.layout != torch.sparse_csr:
+        if not isinstance(operator, CSROperator):
             raise ValueError(
-                "Expected 'adj_t' as a torch.sparse_csr matrix (got "
-                f"{getattr(adj_t, 'layout', type(adj_t).__name__)}); see "
-                "'ltgnn_pyg.normalized_adj'"
+                f"Expected 'operator' as a CSROperator (got a "
+                f"{type(operator).__name__}); pass 'graph.matrix'"
             )
         if min(num_neighbors, num_walks, num_steps, num_hops) < 1:
             raise ValueError(
@@ -92,10 +91,10 @@ class RandomWalkSampler(BaseSampler):
         self.num_hops = num_hops
         self.termination_prob = termination_prob
         self.generator = generator
-        self.num_nodes = adj_t.size(0)
-        col, kept = adj_t.col_indices(), adj_t.values() != 0
+        self.num_nodes = operator.num_rows
+        col, kept = operator.col, operator.value != 0
         place = F.pad(kept.cumsum(0), (1, 0))
-        self._rowptr = place[adj_t.crow_indices().long()]
+        self._rowptr = place[operator.rowptr.long()]
         # What is kept moves up, the rest to the end, without asking how much it is.
         place = torch.where(kept, place[:-1], col.numel())
         self._col = col.new_zeros(col.numel() + 1).scatter_(0, place, col)

@@ -9,6 +9,7 @@ from torch_geometric.sampler import (
 )
 from torch_geometric.typing import OptTensor
 
+from ltgnn_pyg.graph import CSROperator
 from ltgnn_pyg.sampler.generator import generator_here
 from ltgnn_pyg.sampler.link_sampler import sample_links
 from ltgnn_pyg.sampler.weighted_sampler_output import WeightedSamplerOutput
@@ -34,15 +35,15 @@ class StratifiedNeighborSampler(BaseSampler):
     :class:`~torch_geometric.loader.LinkLoader`.
 
     Args:
-        adj_t (torch.Tensor): The normalised adjacency as sparse CSR, rows are
-            targets, as made by :func:`~ltgnn_pyg.normalized_adj`.
+        operator (CSROperator): The normalised adjacency, rows are targets, such as
+            :obj:`graph.matrix`.
         num_neighbors (int, optional): The most neighbours drawn for a seed;
             :obj:`-1` takes all. (default: :obj:`5`)
         generator (torch.Generator, optional): Draws the neighbours. If
             :obj:`None`, torch's global generator does. (default: :obj:`None`)
 
     Raises:
-        ValueError: If :obj:`adj_t` is not sparse CSR or :obj:`num_neighbors`
+        ValueError: If :obj:`operator` is none or :obj:`num_neighbors`
             is below :obj:`-1`.
 
     *Cost:* O(num_seeds x num_neighbors) time a call; no copy of the graph.
@@ -50,22 +51,21 @@ class StratifiedNeighborSampler(BaseSampler):
 
     def __init__(
         self,
-        adj_t: Tensor,
+        operator: CSROperator,
         num_neighbors: int = 5,
         generator: torch.Generator | None = None,
     ) -> None:
-        if not isinstance(adj_t, Tensor) or adj_t.layout != torch.sparse_csr:
+        if not isinstance(operator, CSROperator):
             raise ValueError(
-                "Expected 'adj_t' as a torch.sparse_csr matrix (got "
-                f"{getattr(adj_t, 'layout', type(adj_t).__name__)}); see "
-                "'ltgnn_pyg.normalized_adj'"
+                f"Expected 'operator' as a CSROperator (got a "
+                f"{type(operator).__name__}); pass 'graph.matrix'"
             )
         if num_neighbors < -1:
             raise ValueError(
                 f"Expected 'num_neighbors' to be at least 0, or -1 for all (got "
                 f"{num_neighbors})"
             )
-        self.adj_t = adj_t
+        self.operator = operator
         self.num_neighbors = num_neighbors
         self.generator = generator
 
@@ -79,15 +79,15 @@ class StratifiedNeighborSampler(BaseSampler):
             The neighbours' node ids and weights, seed by seed,
             :obj:`[num_sampled_edges]`, and the boundaries :obj:`[num_seeds + 1]`.
         """
-        rowptr = self.adj_t.crow_indices()
+        rowptr = self.operator.rowptr
         start = rowptr[seed]
         degree = rowptr[seed + 1] - start
         if self.num_neighbors == -1:
             ptr = _cumsum(degree)
             edge = torch.arange(int(ptr[-1]), device=seed.device)
             edge += (start - ptr[:-1]).repeat_interleave(degree, output_size=len(edge))
-            neighbor = self.adj_t.col_indices()[edge].long()
-            return neighbor, self.adj_t.values()[edge], ptr
+            neighbor = self.operator.col[edge].long()
+            return neighbor, self.operator.value[edge], ptr
         # Stratum t of a seed covers its neighbours [t d / k, (t + 1) d / k), with
         # k = d for a seed of fewer than k neighbours. All is laid out for k strata
         # a seed, in double precision, in which such quotients have an exact floor.
@@ -105,16 +105,16 @@ class StratifiedNeighborSampler(BaseSampler):
         shift = k * torch.arange(seed.numel(), device=seed.device) - ptr[:-1]
         used += shift.repeat_interleave(count, output_size=used.numel())
         edge = edge.view(-1).index_select(0, used)
-        weight = size.to(self.adj_t.dtype).view(-1).index_select(0, used)
-        weight *= self.adj_t.values().index_select(0, edge)
-        neighbor = self.adj_t.col_indices().index_select(0, edge).long()
+        weight = size.to(self.operator.dtype).view(-1).index_select(0, used)
+        weight *= self.operator.value.index_select(0, edge)
+        neighbor = self.operator.col.index_select(0, edge).long()
         return neighbor, weight, ptr
 
     def sample_from_nodes(
         self, index: NodeSamplerInput, **kwargs: object
     ) -> SamplerOutput:
         """Samples from nodes, in PyG's form: seeds first, then their neighbours."""
-        out = self._subgraph(index.node.to(self.adj_t.device))
+        out = self._subgraph(index.node.to(self.operator.device))
         out.metadata = (index.input_id, index.time)
         return out
 
@@ -122,7 +122,7 @@ class StratifiedNeighborSampler(BaseSampler):
         self, index: EdgeSamplerInput, neg_sampling: NegativeSampling | None = None
     ) -> SamplerOutput:
         """Samples from links: their distinct end points and negatives as seeds."""
-        device, num_nodes = self.adj_t.device, self.adj_t.size(0)
+        device, num_nodes = self.operator.device, self.operator.num_rows
         return sample_links(index, neg_sampling, self._subgraph, num_nodes, device)
 
     def _subgraph(self, seed: Tensor, time: OptTensor = None) -> WeightedSamplerOutput:

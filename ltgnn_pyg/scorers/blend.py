@@ -1,6 +1,7 @@
 import torch
 from torch import Tensor
 
+from ltgnn_pyg.scorers.query import Query
 from ltgnn_pyg.scorers.scorer import Scorer
 
 
@@ -22,7 +23,7 @@ class Blend(Scorer):
 
     .. code-block:: python
 
-        scorer = Blend(report.vectors, EASE(report.interactions), weight=0.2)
+        scorer = Blend(report.scorer, EASE(report.interactions), weight=0.2)
         scores, items = top_k(scorer, k=20)
 
     A user whose scores are all equal in one of them, such as one without a history in
@@ -79,16 +80,16 @@ class Blend(Scorer):
         return torch.promote_types(self.first.dtype, self.second.dtype)
 
     @torch.no_grad()
-    def score(self, user: Tensor, out: Tensor | None = None) -> Tensor:
-        """Scores all items for some users, see
+    def score(self, query: Query, out: Tensor | None = None) -> Tensor:
+        """Scores all items for some queries, see
         :meth:`Scorer.score <ltgnn_pyg.scorers.Scorer.score>`.
         """
         if out is None:
-            size = user.numel(), self.num_items
+            size = len(query), self.num_items
             out = torch.empty(size, dtype=self.dtype, device=self.device)
         room = out if self.first.dtype == out.dtype else None
-        standardize_(out.copy_(self.first.score(user, out=room)))
-        other = standardize_(self.second.score(user).to(out.dtype))
+        standardize_(out.copy_(self.first.score(query, out=room)))
+        other = standardize_(self.second.score(query).to(out.dtype))
         return out.lerp_(other, self.weight)
 
 

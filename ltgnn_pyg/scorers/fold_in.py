@@ -1,15 +1,20 @@
+from functools import cached_property
+
 import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag, normalize
 
+from ltgnn_pyg.graph.graph import Graph
+from ltgnn_pyg.scorers.query import Query, Rows
+from ltgnn_pyg.scorers.rows import take
+from ltgnn_pyg.scorers.scorer import Scorer
 from ltgnn_pyg.scorers.vectors import Vectors
 
-Rows = tuple[Tensor, Tensor]  #: Items of each user, as CSR.
 
-
-class FoldIn:
-    r"""Vectors of users from what they took after training: a row of the propagation,
-    and no training.
+class FoldIn(Scorer):
+    r"""Vectors that score everybody: users by what the model learned of them, and by
+    what they have taken since, a row of the propagation and no training; new users by
+    what they have taken alone.
 
     For a user whose vector was made of the items :math:`\mathcal{N}_u`, :math:`d_u` of
     them, and who has taken :math:`m` others, :math:`\mathcal{M}`, since
@@ -32,43 +37,98 @@ class FoldIn:
 
     .. code-block:: python
 
-        fold_in = FoldIn(vectors, degree)
-        ptr, item = torch.tensor([0, 2]), torch.tensor([5, 8])
-        new = fold_in((ptr, item))  # Somebody who has taken items 5 and 8.
+        scorer = model.scorer(graph)
+        scores = scorer.score(Query.of_items([[5, 8]]))  # Who has taken items 5 and 8.
 
     Args:
         vectors (Vectors): What is scored.
         item_degree (torch.Tensor): How often each item was taken, :math:`d_i`.
-        alpha (float, optional): :math:`\alpha` of the model, 0 for one without.
+        alpha (float, optional): :math:`\alpha` of the model, 0 for one without; at 1
+            nothing is propagated, and what was taken since has no say.
             (default: :obj:`0.0`)
+        graph (Graph, optional): The graph that the vectors were made over, which knows
+            what users had taken; needed for what known users have taken since.
+            (default: :obj:`None`)
 
     Shapes:
         :obj:`item_degree` :math:`(I)`
 
     Raises:
         ValueError: If there is no degree for each item, or :obj:`alpha` is not in
-            :math:`[0, 1)`.
+            :math:`[0, 1]`.
 
-    *Cost:* O((U + I) D), to see whether rows have the length 1.
+    *Cost:* O((U + I) D) once, to see if rows have the length 1.
     """
 
     def __init__(
-        self, vectors: Vectors, item_degree: Tensor, alpha: float = 0.0
+        self,
+        vectors: Vectors,
+        item_degree: Tensor,
+        alpha: float = 0.0,
+        graph: Graph | None = None,
     ) -> None:
         if list(item_degree.size()) != [vectors.num_items]:
             raise ValueError(
                 f"Expected 'item_degree' [{vectors.num_items}], a number for each item "
                 f"(got {list(item_degree.size())}); count them with torch.bincount"
             )
-        if not 0.0 <= alpha < 1.0:
-            raise ValueError(
-                f"Expected 'alpha' in [0, 1) (got {alpha}); at 1 nothing is propagated"
-            )
-        self.vectors, self.alpha = vectors, alpha
-        self.degree = item_degree.to(vectors.device, vectors.dtype)
-        self.is_unit = _is_unit(vectors.user) and _is_unit(vectors.item)
+        if not 0.0 <= alpha <= 1.0:
+            raise ValueError(f"Expected 'alpha' in [0, 1] (got {alpha})")
+        self.vectors, self.alpha, self.graph = vectors, alpha, graph
+        self.item_degree = item_degree.to(vectors.device, vectors.dtype)
 
-    def __call__(
+    @cached_property
+    def is_unit(self) -> bool:
+        """True if all vectors have the length 1, or 0."""
+        return _is_unit(self.vectors.user) and _is_unit(self.vectors.item)
+
+    @property
+    def num_users(self) -> int:
+        """The number of users :math:`U`."""
+        return self.vectors.num_users
+
+    @property
+    def num_items(self) -> int:
+        """The number of items :math:`I`."""
+        return self.vectors.num_items
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the vectors."""
+        return self.vectors.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the scores, :obj:`float32` at least."""
+        return self.vectors.dtype
+
+    @property
+    def as_vectors(self) -> Vectors:
+        """The vectors, which score known users."""
+        return self.vectors
+
+    @torch.no_grad()
+    def score(self, query: Query, out: Tensor | None = None) -> Tensor:
+        """Scores all items for some queries, see
+        :meth:`Scorer.score <ltgnn_pyg.scorers.Scorer.score>`.
+
+        *Cost:* O(B I D).
+        """
+        if query.items is None:
+            return self.vectors.score(query, out)
+        seen = None
+        if query.user is not None:
+            if self.graph is None:
+                raise ValueError(
+                    "Expected a graph that knows what users had taken (got none), to "
+                    "add what they have taken since; pass 'graph'"
+                )
+            known = take(self.graph.rows, query.user)
+            seen = known.rowptr, known.col
+        rows = self.rows(query.items, query.user, seen)
+        return self.vectors.score_rows(rows, out)
+
+    def rows(
         self, items: Rows, user: Tensor | None = None, seen: Rows | None = None
     ) -> Tensor:
         r"""Returns the vectors :math:`\mathbf{z}_u^{\prime}` of some users.
@@ -106,9 +166,9 @@ class FoldIn:
                 f"Expected as many users in 'user' and 'seen' as in 'items', {num} "
                 f"(got {user.numel()} and {seen[0].numel() - 1}); pass a row for each"
             )
-        degree = seen[0].diff().to(self.degree)
+        degree = seen[0].diff().to(self.item_degree)
         kept = (degree / (degree + items[0].diff()).clamp(min=1.0)).sqrt()
-        old = self.vectors.user[user].to(self.degree)
+        old = self.vectors.user[user].to(self.item_degree)
         if self.is_unit:
             kept = kept * self._propagate(seen, 0.0, 0.0).norm(dim=1)
         new = self._propagate(items, 1.0, degree)
@@ -121,13 +181,13 @@ class FoldIn:
         rowptr, col = items
         total = embedding_bag(
             col,
-            self.vectors.item.to(self.degree),
+            self.vectors.item.to(self.item_degree),
             rowptr,
             mode="sum",
-            per_sample_weights=(self.degree[col] + more).clamp(min=1.0).rsqrt(),
+            per_sample_weights=(self.item_degree[col] + more).clamp(min=1.0).rsqrt(),
             include_last_offset=True,
         )
-        count = (rowptr.diff() + degree).to(self.degree).clamp(min=1.0)
+        count = (rowptr.diff() + degree).to(self.item_degree).clamp(min=1.0)
         return (1.0 - self.alpha) * count.rsqrt().unsqueeze(1) * total
 
     def _finish(self, row: Tensor) -> Tensor:

@@ -1,15 +1,25 @@
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from ltgnn_pyg.datasets.interactions import Interactions
+from ltgnn_pyg.scorers.query import Query
+
+if TYPE_CHECKING:
+    from ltgnn_pyg.scorers.vectors import Vectors
+
 
 class Scorer(ABC):
-    r"""A score :math:`s_{ui}` for each user and item: what evaluation and lists take.
+    r"""A score :math:`s_{qi}` of each item for a query, such as a user: what
+    evaluation, lists, run folders and serving take.
 
     :class:`~ltgnn_pyg.scorers.Vectors` are one, and so is every filter of
-    :mod:`ltgnn_pyg.scorers.filters`. Users and items are counted from 0 here; as nodes
-    of the graph, items start at the number of users :math:`U`.
+    :mod:`ltgnn_pyg.scorers.filters`. Users and items are counted from 0, each for
+    themselves.
 
     .. code-block:: python
 
@@ -22,8 +32,8 @@ class Scorer(ABC):
             device = property(lambda self: self.time.device)
             dtype = property(lambda self: self.time.dtype)
 
-            def score(self, user, out=None):
-                score = self.time.expand(user.numel(), -1)
+            def score(self, query, out=None):
+                score = self.time.expand(len(query), -1)
                 return score.clone() if out is None else out.copy_(score)
     """
 
@@ -40,66 +50,53 @@ class Scorer(ABC):
     @property
     @abstractmethod
     def device(self) -> torch.device:
-        """Where scores are calculated."""
+        """The device that scores are calculated on."""
 
     @property
     @abstractmethod
     def dtype(self) -> torch.dtype:
         """The type of the scores, :obj:`float32` at least."""
 
-    @property
-    def num_nodes(self) -> int:
-        """The number of users and items :math:`N`."""
-        return self.num_users + self.num_items
-
     @abstractmethod
-    def score(self, user: Tensor, out: Tensor | None = None) -> Tensor:
-        r"""Scores all items for some users.
+    def score(self, query: Query, out: Tensor | None = None) -> Tensor:
+        r"""Scores all items for some queries.
 
         Args:
-            user (torch.Tensor): The users :obj:`[B]`, counted from 0.
+            query (Query): The users, or what somebody has taken.
             out (torch.Tensor, optional): Where to write the scores, all of which are
                 overwritten; rows may lie apart. If :obj:`None`, a new tensor.
                 (default: :obj:`None`)
 
         Returns:
             The scores :obj:`[B, num_items]`.
-        """
-
-    def split_pairs(self, edge_index: Tensor, name: str) -> tuple[Tensor, Tensor]:
-        r"""The users and items of pairs, both counted from 0.
-
-        Args:
-            edge_index (torch.Tensor): Pairs of node ids, :obj:`[2, num_pairs]`: a
-                user :math:`0, \ldots, U - 1` and an item
-                :math:`U, \ldots, N - 1`.
-            name (str): What errors call them.
 
         Raises:
-            ValueError: If they are no such pairs.
+            ValueError: If it cannot answer such a query.
         """
-        if edge_index.dim() != 2 or edge_index.size(0) != 2:
+
+    @property
+    def as_vectors(self) -> Vectors | None:
+        """The vectors of users and items whose inner products the scores are, which an
+        index takes; :obj:`None` if they are of another kind.
+        """
+        return None
+
+    def check(self, interactions: Interactions, name: str) -> Interactions:
+        """Interactions on the device of the scores, which must be of its users and
+        items.
+
+        Args:
+            interactions (Interactions): The interactions.
+            name (str): The name that errors call them by.
+
+        Raises:
+            ValueError: If they are of others.
+        """
+        size = interactions.num_users, interactions.num_items
+        if size != (self.num_users, self.num_items):
             raise ValueError(
-                f"Expected '{name}' [2, E] (got {list(edge_index.size())}); stack "
-                "users and items"
+                f"Expected '{name}' of {self.num_users} users and {self.num_items} "
+                f"items, as the scorer has (got {size[0]} and {size[1]}); take parts "
+                "of one split"
             )
-        if edge_index.dtype != torch.long:
-            raise ValueError(
-                f"Expected '{name}' of type int64 (got {edge_index.dtype}); convert it"
-            )
-        user, item = edge_index.to(self.device).unbind()
-        if user.numel() == 0:
-            return user, item
-        if user.min() < 0 or user.max() >= self.num_users:
-            raise ValueError(
-                f"Expected users in [0, {self.num_users}) in the first row of '{name}' "
-                f"(got {int(user.min())} to {int(user.max())}); of a graph with both "
-                "directions, pass one"
-            )
-        if item.min() < self.num_users or item.max() >= self.num_nodes:
-            raise ValueError(
-                f"Expected items in [{self.num_users}, {self.num_nodes}) in the second "
-                f"row of '{name}' (got {int(item.min())} to {int(item.max())}); item "
-                "ids start at the number of users"
-            )
-        return user, item - self.num_users
+        return interactions.to(self.device)

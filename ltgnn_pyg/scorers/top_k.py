@@ -5,6 +5,8 @@ from torch import Tensor
 from torch_geometric.utils import index_sort
 from torch_geometric.utils.sparse import index2ptr
 
+from ltgnn_pyg.datasets.interactions import Interactions
+from ltgnn_pyg.scorers.query import Query, Rows
 from ltgnn_pyg.scorers.scorer import Scorer
 
 GROUP_SIZE = 16  # One cache line of float32: rows of scores stay aligned.
@@ -16,7 +18,8 @@ def top_k(
     k: int,
     *,
     user: Tensor | None = None,
-    exclude: Tensor | tuple[Tensor, Tensor] | None = None,
+    query: Query | None = None,
+    exclude: Interactions | Rows | None = None,
     chunk_bytes: int = 2**28,
 ) -> tuple[Tensor, Tensor]:
     r"""The :math:`k` items with the largest scores for each user
@@ -43,16 +46,17 @@ def top_k(
         user (torch.Tensor, optional): The users to query, in any order, with or
             without repeats. If :obj:`None`, queries all of them.
             (default: :obj:`None`)
-        exclude (torch.Tensor or tuple, optional): The pairs never to return:
-            either node ids of user and item (which start at :math:`U`) in any
-            order, or :obj:`(rowptr, col)` over the users and the items counted
-            from 0, which saves sorting in every call. (default: :obj:`None`)
+        query (Query, optional): Queries in place of :obj:`user`, such as those of
+            anybody by what they have taken. (default: :obj:`None`)
+        exclude (Interactions or tuple, optional): The pairs never to return; as
+            :obj:`(rowptr, col)` over the users and the items, counted from 0, they
+            need no sorting in every call. Of queries without users, the items of each
+            query. (default: :obj:`None`)
         chunk_bytes (int, optional): The memory the scores of a chunk may take;
             a chunk holds at least one row. (default: :obj:`2**28`)
 
     Shapes:
-        - **input:** :obj:`user` :math:`(Q)`, :obj:`exclude` :math:`(2, E)` or
-          :math:`(U + 1), (E)`
+        - **input:** :obj:`user` :math:`(Q)`, :obj:`exclude` :math:`(U + 1), (E)`
         - **output:** scores and items, counted from 0, :math:`(Q, k)`, in
           descending order of score; :math:`Q = U` if :obj:`user` is :obj:`None`
 
@@ -70,33 +74,36 @@ def top_k(
             "raise them"
         )
     device, dtype = scorer.device, scorer.dtype
-    if user is None:
-        user = torch.arange(scorer.num_users, device=device)
-    elif user.dim() != 1:
-        raise ValueError(f"Expected 'user' [Q] (got {list(user.size())}); flatten it")
-    else:
-        _check_range("user", user, scorer.num_users)
-        user = user.to(device)
+    if query is None:
+        query = Query(_users(scorer, user))
+    elif user is not None:
+        raise ValueError("Expected one of 'user' and 'query' (got both); pass one")
+    query = query.to(device)
+    # The row of 'exclude' that belongs to each query.
+    user = query.user
+    place = torch.arange(len(query), device=device) if user is None else user
     if exclude is not None:
-        rowptr, col = _to_csr(exclude, scorer, user)
+        num_rows = len(query) if user is None else scorer.num_users
+        rowptr, col = _to_csr(exclude, scorer, place, num_rows)
 
     num_items = scorer.num_items
     num_groups = -(-num_items // GROUP_SIZE)
     k_item, k_group = min(k, num_items), min(k, num_groups)
 
-    out = torch.full((user.numel(), k), -torch.inf, dtype=dtype, device=device)
+    out = torch.full((len(query), k), -torch.inf, dtype=dtype, device=device)
     out_item = torch.full_like(out, -1, dtype=torch.long)
 
     width = GROUP_SIZE * num_groups  # The padding stays at -inf throughout.
     step = max(chunk_bytes // (width * dtype.itemsize), 1)
-    chunk = out.new_full((min(step, user.numel()), width), -torch.inf)
+    chunk = out.new_full((min(step, len(query)), width), -torch.inf)
 
-    for start in range(0, user.numel(), step):
-        index = user[start : start + step]
-        score = chunk[: index.numel()]
-        scorer.score(index, out=score[:, :num_items])
+    for start in range(0, len(query), step):
+        part = query[start : start + step]
+        score = chunk[: len(part)]
+        scorer.score(part, out=score[:, :num_items])
 
         if exclude is not None:
+            index = place[start : start + step]
             count = rowptr[index + 1] - rowptr[index]
             row = torch.arange(index.numel(), device=device)
             row = row.repeat_interleave(count)
@@ -135,23 +142,34 @@ def _check_range(name: str, index: Tensor, size: int) -> None:
         )
 
 
+def _users(scorer: Scorer, user: Tensor | None) -> Tensor:
+    """The users that are queried."""
+    if user is None:
+        return torch.arange(scorer.num_users, device=scorer.device)
+    if user.dim() != 1:
+        raise ValueError(f"Expected 'user' [Q] (got {list(user.size())}); flatten it")
+    _check_range("user", user, scorer.num_users)
+    return user
+
+
 def _to_csr(
-    exclude: Tensor | tuple[Tensor, Tensor], scorer: Scorer, user: Tensor
-) -> tuple[Tensor, Tensor]:
-    num_users = scorer.num_users
-    if isinstance(exclude, Tensor):
-        row, col = scorer.split_pairs(exclude, "exclude")
-        queried = torch.zeros(num_users, dtype=torch.bool, device=row.device)
-        queried[user] = True
+    exclude: Interactions | Rows, scorer: Scorer, place: Tensor, num_rows: int
+) -> Rows:
+    """What is never returned, sorted by rows; those of others may be left out."""
+    if isinstance(exclude, Interactions):
+        given = scorer.check(exclude, "exclude")
+        row, col = given.user, given.item
+        queried = torch.zeros(num_rows, dtype=torch.bool, device=row.device)
+        queried[place] = True
         mask = queried[row]  # Sort no more than needed.
         row, col = row[mask], col[mask]
-        row, perm = index_sort(row, max_value=num_users)
-        return index2ptr(row, num_users), col[perm]
-    rowptr, col = (index.to(user.device) for index in exclude)
-    if rowptr.numel() != num_users + 1 or rowptr[0] != 0 or rowptr[-1] != len(col):
+        row, perm = index_sort(row, max_value=num_rows)
+        return index2ptr(row, num_rows), col[perm]
+    rowptr, col = (index.to(place.device) for index in exclude)
+    if rowptr.numel() != num_rows + 1 or rowptr[0] != 0 or rowptr[-1] != len(col):
         raise ValueError(
-            f"Expected 'rowptr' of {num_users + 1} entries from 0 to {len(col)} in "
-            f"'exclude' (got {rowptr}); stack pairs of users and items to [2, E]"
+            f"Expected 'rowptr' of {num_rows + 1} entries from 0 to {len(col)} in "
+            f"'exclude' (got {rowptr}); pass interactions"
         )
     _check_range("exclude[1]", col, scorer.num_items)
     return rowptr, col

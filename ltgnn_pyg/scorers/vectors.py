@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from ltgnn_pyg.scorers.query import Query
 from ltgnn_pyg.scorers.scorer import Scorer
 
 
@@ -19,8 +20,7 @@ class Vectors(Scorer):
 
     .. code-block:: python
 
-        z = model.get_embedding(data.edge_index)
-        vectors = Vectors.from_embedding(z, data.num_users)
+        vectors = Vectors(user, item)
         scores, items = top_k(vectors, k=20)
 
     Args:
@@ -78,29 +78,6 @@ class Vectors(Scorer):
                     "training diverged"
                 )
 
-    @classmethod
-    def from_embedding(
-        cls, embedding: Tensor, num_users: int, item_bias: Tensor | None = None
-    ) -> "Vectors":
-        r"""Splits the embeddings of all nodes, users first.
-
-        Args:
-            embedding (torch.Tensor): As of :obj:`get_embedding`,
-                :obj:`[num_nodes, dim]`.
-            num_users (int): The number of users.
-            item_bias (torch.Tensor, optional): :obj:`[num_items]`.
-                (default: :obj:`None`)
-
-        Raises:
-            ValueError: If there are not as many nodes.
-        """
-        if embedding.dim() != 2 or not 0 <= num_users < embedding.size(0):
-            raise ValueError(
-                f"Expected 'embedding' [N, D] of {num_users} users and at least one "
-                f"item (got {list(embedding.size())}); pass the rows of all nodes"
-            )
-        return cls(embedding[:num_users], embedding[num_users:], item_bias)
-
     @property
     def num_users(self) -> int:
         """The number of users :math:`U`."""
@@ -142,13 +119,35 @@ class Vectors(Scorer):
         user, item = self.user.to(self.dtype), self.item.to(self.dtype)
         return Vectors(normalize(user), normalize(item))
 
-    def score(self, user: Tensor, out: Tensor | None = None) -> Tensor:
+    @property
+    def as_vectors(self) -> "Vectors":
+        """They themselves."""
+        return self
+
+    def score(self, query: Query, out: Tensor | None = None) -> Tensor:
         r"""Scores all items for some users, see
         :meth:`Scorer.score <ltgnn_pyg.scorers.Scorer.score>`.
 
+        Raises:
+            ValueError: If the query is of more than users.
+
         *Cost:* :math:`O(B I D)`.
         """
-        row, item = self.user[user].to(self.dtype), self.item.to(self.dtype)
+        if query.user is None or query.items is not None:
+            raise ValueError(
+                "Expected users alone (got items that somebody has taken); fold them "
+                "in with 'ltgnn_pyg.scorers.FoldIn', as 'model.scorer(graph)' does"
+            )
+        return self.score_rows(self.user[query.user], out)
+
+    def score_rows(self, row: Tensor, out: Tensor | None = None) -> Tensor:
+        """Scores all items for the vectors of users.
+
+        Args:
+            row (torch.Tensor): The vectors :obj:`[B, D]`.
+            out (torch.Tensor, optional): See :meth:`score`. (default: :obj:`None`)
+        """
+        row, item = row.to(self.dtype), self.item.to(self.dtype)
         if self.item_bias is None:
             return torch.mm(row, item.t(), out=out)
         return torch.addmm(self.item_bias.to(self.dtype), row, item.t(), out=out)

@@ -1,0 +1,15 @@
+r"""Training by one protocol, and the checkpoints that a killed run goes on from."""
+
+from ltgnn_pyg.train.checkpoint import load_checkpoint, save_checkpoint
+from ltgnn_pyg.train.fit import fit
+from ltgnn_pyg.train.report import Report
+from ltgnn_pyg.train.training import default_loader, default_optimizer
+
+__all__ = [
+    "Report",
+    "default_loader",
+    "default_optimizer",
+    "fit",
+    "load_checkpoint",
+    "save_checkpoint",
+]

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,94 +14,47 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Parameter
-from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel
-from torch_geometric.data import Data
-from tqdm import tqdm
 
-from ltgnn_pyg.datasets import Interactions, Split
+from ltgnn_pyg.datasets import Split
 from ltgnn_pyg.datasets.replace_file import replace_text
-from ltgnn_pyg.distributed import (
-    ShardedRecommender,
-    ShardedVectors,
-    is_distributed,
-    is_first,
-)
-from ltgnn_pyg.distributed import evaluate as evaluate_sharded
-from ltgnn_pyg.distributed.checkpoint import load_sharded, save_sharded
-from ltgnn_pyg.evaluation import METRICS, evaluate
-from ltgnn_pyg.graph.adjacency import normalized_adj
-from ltgnn_pyg.inputs.row_adam import RowAdam
-from ltgnn_pyg.loader import PairLoader
+from ltgnn_pyg.evaluation import METRICS
+from ltgnn_pyg.graph import Graph
 from ltgnn_pyg.nn.init import spectral_
 from ltgnn_pyg.nn.models import Recommender
-from ltgnn_pyg.scorers import Vectors
-from ltgnn_pyg.train.checkpoint import load_checkpoint, save_checkpoint
+from ltgnn_pyg.train.place import Init, Place
+from ltgnn_pyg.train.report import Report
+from ltgnn_pyg.train.training import (
+    MakeLoader,
+    MakeOptimizer,
+    Training,
+    Weigh,
+    default_loader,
+    default_optimizer,
+)
 
-UPDATES = 80  #: How often an epoch adds to the average.
 CHECKPOINT, CURVE = "run.ckpt", "metrics.jsonl"
-
-
-@dataclass
-class Report:
-    """What :func:`fit` chose, and why.
-
-    Attributes:
-        epochs (int): The epochs that the model was trained for in the end.
-        reason (str): Why that many, a sentence.
-        order (str): How the held-out interactions were chosen, see
-            :class:`~ltgnn_pyg.datasets.Split`.
-        validation (dict): The metrics of the validation part at that epoch; empty
-            without one.
-        curve (list): A dict for each epoch: phase, epoch, loss, seconds, metrics.
-        train_seconds (float): What the epochs of the model took in the end.
-        seconds (float): What all of it took, choosing and ranking included.
-        interactions (Interactions): What the model was trained on in the end.
-        vectors (Vectors): What it scores, over the graph of those; a
-            :class:`~ltgnn_pyg.distributed.ShardedVectors` in several processes.
-        settings (dict): Those of the model, its objective and its training, for the
-            record.
-    """
-
-    epochs: int
-    reason: str
-    order: str
-    validation: dict[str, float]
-    curve: list[dict[str, Any]]
-    train_seconds: float
-    seconds: float
-    interactions: Interactions
-    vectors: Vectors | ShardedVectors
-    settings: dict[str, Any]
-
-    def __str__(self) -> str:
-        figures = "  ".join(f"{k} {v:.4f}" for k, v in self.validation.items())
-        return (
-            f"{self.epochs} epochs, {self.reason}. Held out by {self.order}. "
-            f"Validation: {figures or 'none'}. {self.train_seconds:.0f} s of training, "
-            f"{self.seconds:.0f} s in all."
-        )
+Log = Callable[[dict[str, Any], int], Any]
 
 
 def fit(
     model: Recommender,
     split: Split,
     *,
-    loader: Callable[[Data, Recommender], Iterable[Data]] | None = None,
-    optimizer: Callable[[Iterable[Parameter]], Optimizer] | None = None,
+    graph: Graph | None = None,
+    loader: MakeLoader | None = None,
+    optimizer: MakeOptimizer | None = None,
     max_epochs: int = 30,
     max_seconds: float | None = None,
     patience: int = 5,
     metric: str = "recall@20",
     average: float = 0.995,
     refit: bool = True,
-    init: Callable[[Tensor, Tensor, int], Any] | None = spectral_,
-    edge_weight: Callable[[Interactions], Tensor] | None = None,
+    init: Init | None = spectral_,
+    edge_weight: Weigh | None = None,
     eval_users: int | None = None,
     folder: str | os.PathLike[str] | None = None,
     resume: bool = False,
-    log: Callable[[dict[str, Any], int], Any] | None = None,
+    log: Log | None = None,
 ) -> Report:
     r"""Trains a model by one protocol: chooses the number of epochs on the validation
     part, then trains anew on training and validation interactions together.
@@ -111,8 +64,7 @@ def fit(
         split = split_ratio(read_interactions("ratings.csv"))
         model = LTGNN(split.train.num_users, split.train.num_items)
         report = fit(model, split)
-        evaluate(report.vectors, split.test.edge_label_index,
-                 exclude_edge_index=report.interactions.edge_label_index)
+        evaluate(report.scorer, split.test, exclude=report.interactions)
 
     An epoch is PyTorch's own loop (see
     :class:`~ltgnn_pyg.nn.models.Recommender`), and equal to it to the bit. What is
@@ -128,6 +80,10 @@ def fit(
         model (Recommender): The model.
         split (Split): The parts; the test part is not looked at. Without a validation
             part the model is trained for :obj:`max_epochs`.
+        graph (Graph, optional): What is known beside the interactions of the split:
+            nodes and edges of other types. Its own edges of the type that is
+            recommended are left out, so that nothing held out is looked at. If
+            :obj:`None`, nothing. (default: :obj:`None`)
         loader (callable, optional): Makes of a graph and the model the loader of an
             epoch. If :obj:`None`, :func:`default_loader`. (default: :obj:`None`)
         optimizer (callable, optional): Makes the optimizer of the parameters. If
@@ -148,8 +104,8 @@ def fit(
             (default: :obj:`0.995`)
         refit (bool, optional): Trains anew on both parts; otherwise the model of the
             best epoch is kept. (default: :obj:`True`)
-        init (callable, optional): Fills the table before training, given also the
-            normalised graph and the number of users. :obj:`None` leaves it as it is.
+        init (callable, optional): Fills the inputs' table before training, given also
+            the graph. :obj:`None` leaves it as it is.
             (default: :func:`~ltgnn_pyg.nn.init.spectral_`)
         edge_weight (callable, optional): Weighs the interactions of the graph that is
             scored over, not the one trained on, such as
@@ -193,140 +149,211 @@ def fit(
             f"Expected a model of {size[0]} users and {size[1]} items, as the split "
             f"has (got one of {model.num_users} and {model.num_items})"
         )
-    start, resumed = time.perf_counter(), False
+    start = time.perf_counter()
     settings = {
         "model": repr(model), "loss_fn": repr(model.loss_fn),
         "weight_decay": model.weight_decay, "init_std": model.init_std,
         "loader": _name(loader or default_loader),
-        "optimizer": _name(optimizer or _default_optimizer),
+        "optimizer": _name(optimizer or default_optimizer),
         "patience": patience, "metric": metric, "average": average, "refit": refit,
         "init": _name(init), "edge_weight": _name(edge_weight),
-        "eval_users": eval_users, "order": split.order, "data": _digest(split),
+        "eval_users": eval_users, "order": split.order, "data": _digest(split, graph),
     }  # fmt: skip
-    save: Callable[..., None] = save_checkpoint
-    load: Callable[..., dict[str, Any]] = load_checkpoint
-    held_by: Any = model  # The model, or this process's share of it.
-    if is_distributed():
-        held_by = ShardedRecommender.of(model, split.train, split.val, settings)
-        save, load = partial(save_sharded, held_by), partial(load_sharded, held_by)
-    progress, initial = _Progress(), copy.deepcopy(held_by.state_dict())
-    checkpoint = None if folder is None else Path(folder, CHECKPOINT)
-    if checkpoint is not None:
-        checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        if checkpoint.exists():
+    place = Place.of(model, split, settings)
+    initial = copy.deepcopy(place.held.state_dict())
+    run = _Run(place, split, settings, max_epochs, folder, resume, log, start, initial)
+    made = partial(
+        Training,
+        base=graph,
+        loader=loader,
+        optimizer=optimizer,
+        average=average,
+        init=init,
+        edge_weight=edge_weight,
+    )
+    choosing = len(split.val) > 0
+    if run.progress.phase == 0:
+        training = run.begin(made(place, split.train))
+        run.choose(training, max_seconds, patience, metric, eval_users, refit)
+        if refit and choosing:
+            run.next_phase()
+    if run.progress.phase == 1:
+        # Not before: there are tables and scores to hold till then.
+        training = run.begin(made(place, split.known))
+        run.train_again(training)
+    return run.report(training)
+
+
+class _Run:
+    """A run of :func:`fit`: its progress, and the folder that it is kept in."""
+
+    def __init__(
+        self,
+        place: Place,
+        split: Split,
+        settings: dict[str, Any],
+        max_epochs: int,
+        folder: str | os.PathLike[str] | None,
+        resume: bool,
+        log: Log | None,
+        start: float,
+        initial: dict[str, Any],
+    ) -> None:
+        self.place, self.split, self.settings = place, split, settings
+        self.max_epochs, self.log = max_epochs, log
+        self.start, self.initial = start, initial
+        self.progress, self.resumed = _Progress(), False
+        self.checkpoint = None if folder is None else Path(folder, CHECKPOINT)
+        if self.checkpoint is None:
+            return
+        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        if self.checkpoint.exists():
             if not resume:
                 raise ValueError(
-                    f"Expected a folder without a run (got '{checkpoint}'); pass "
+                    f"Expected a folder without a run (got '{self.checkpoint}'); pass "
                     "'resume=True' to go on with it, or another folder"
                 )
-            saved, resumed = load(checkpoint), True
-            if saved["settings"] != settings:
-                raise ValueError(
-                    f"Expected the settings of the run in '{checkpoint}', "
-                    f"{saved['settings']} (got {settings}); pass the same to go on"
-                )
-            progress, initial = _Progress(**saved["progress"]), saved["initial"]
-            if progress.phase > 0 and saved["max_epochs"] != max_epochs:
-                raise ValueError(
-                    f"Expected max_epochs={saved['max_epochs']}, as the number of "
-                    f"epochs is chosen already (got {max_epochs}); start in another "
-                    "folder to choose anew"
-                )
+            self._resume(self.checkpoint)
 
-    part, choosing = split.train, len(split.val) > 0
-    for phase in range(progress.phase, 2 if refit and choosing else 1):
-        if phase > progress.phase:
-            progress.phase, progress.epoch, progress.train_seconds = phase, 0, 0.0
-            held_by.load_state_dict(initial)
-        if phase > 0:  # Not before: there are tables and scores to hold till then.
-            part = Interactions.cat(split.train, split.val)
-        run = _Training(held_by, part, loader, optimizer, average, init)
-        if resumed and checkpoint is not None:
-            load(checkpoint, **run.state())
-            resumed = False
-        while progress.epoch < (max_epochs if phase == 0 else progress.best_epoch):
-            if phase == 0 and progress.epoch - progress.best_epoch >= patience:
+    def _resume(self, checkpoint: Path) -> None:
+        saved = self.place.load(checkpoint)
+        if saved["settings"] != self.settings:
+            raise ValueError(
+                f"Expected the settings of the run in '{checkpoint}', "
+                f"{saved['settings']} (got {self.settings}); pass the same to go on"
+            )
+        self.progress, self.initial = _Progress(**saved["progress"]), saved["initial"]
+        self.resumed = True
+        if self.progress.phase > 0 and saved["max_epochs"] != self.max_epochs:
+            raise ValueError(
+                f"Expected max_epochs={saved['max_epochs']}, as the number of "
+                f"epochs is chosen already (got {self.max_epochs}); start in another "
+                "folder to choose anew"
+            )
+
+    def begin(self, training: Training) -> Training:
+        """Takes over what a checkpoint holds of a training."""
+        if self.resumed and self.checkpoint is not None:
+            self.place.load(self.checkpoint, **training.state())
+        self.resumed = False
+        return training
+
+    def next_phase(self) -> None:
+        """Goes back to where the model started from."""
+        progress = self.progress
+        progress.phase, progress.epoch, progress.train_seconds = 1, 0, 0.0
+        self.place.held.load_state_dict(self.initial)
+
+    def choose(
+        self,
+        training: Training,
+        max_seconds: float | None,
+        patience: int,
+        metric: str,
+        eval_users: int | None,
+        refit: bool,
+    ) -> None:
+        """Trains until the validation part gains nothing more."""
+        progress, choosing = self.progress, len(self.split.val) > 0
+        limit = float("inf") if max_seconds is None else max_seconds
+        while progress.epoch < self.max_epochs:
+            if progress.epoch - progress.best_epoch >= patience:
                 break
-            late = max_seconds is not None and progress.train_seconds >= max_seconds
-            if phase == 0 and late:
+            if progress.train_seconds >= limit:
                 break
-            row = progress.count(*run.epoch(f"Epoch {progress.epoch + 1}"))
-            if phase > 0:
-                pass
-            elif not choosing:
+            row = self._epoch(training)
+            if not choosing:
                 progress.best_epoch = progress.epoch
             else:
-                row |= _validate(run.vectors(edge_weight), split, metric, eval_users)
+                row |= self._validate(training, metric, eval_users)
                 if row[metric] > progress.best.get(metric, -1.0):
                     progress.best_epoch, progress.best = progress.epoch, row
                     if not refit:
-                        progress.kept = [t.detach().clone() for t in run.scored()]
-            if checkpoint is not None and is_first():
-                lines = "".join(json.dumps(row) + "\n" for row in progress.curve)
-                replace_text(checkpoint.with_name(CURVE), lines)
-            if checkpoint is not None:
-                seconds = progress.seconds + time.perf_counter() - start
-                now = vars(replace(progress, seconds=seconds))
-                held = {"progress": now, "initial": initial, "settings": settings,
-                        "max_epochs": max_epochs}  # fmt: skip
-                save(checkpoint, **held, **run.state())
-            if log is not None and is_first():
-                log(row, len(progress.curve))
-        if phase == 0 and not choosing:
+                        kept = [t.detach().clone() for t in training.scored()]
+                        progress.kept = kept
+            self._keep(training, row)
+        if not choosing:
             progress.reason = "as many as asked for: there is no validation part"
-        elif phase == 0 and progress.epoch - progress.best_epoch >= patience:
+        elif progress.epoch - progress.best_epoch >= patience:
             progress.reason = (
                 f"the best on validation, without a gain in {patience} more"
             )
-        elif phase == 0 and progress.epoch < max_epochs:
+        elif progress.epoch < self.max_epochs:
             progress.reason = f"the best on validation, in {max_seconds:g} s"
-        elif phase == 0:
+        else:
             progress.reason = (
-                f"the best on validation, of {max_epochs} at most: raise 'max_epochs'"
+                f"the best on validation, of {self.max_epochs} at most: raise "
+                "'max_epochs'"
             )
-    run.finish(progress.kept)
-    return Report(
-        progress.best_epoch,
-        progress.reason,
-        split.order,
-        {name: value for name, value in progress.best.items() if "@" in name},
-        progress.curve,
-        progress.train_seconds,
-        progress.seconds + time.perf_counter() - start,
-        part,
-        run.vectors(edge_weight),
-        {**settings, "max_epochs": max_epochs},
-    )
 
+    def train_again(self, training: Training) -> None:
+        """Trains for as many epochs as were chosen."""
+        while self.progress.epoch < self.progress.best_epoch:
+            self._keep(training, self._epoch(training))
 
-def default_loader(data: Data, model: Recommender) -> Iterable[Data]:
-    """The loader that :func:`fit` takes if none is given, a
-    :class:`~ltgnn_pyg.PairLoader`: with inner steps of 4,096 pairs in 40 rounds an
-    epoch for models that are linear in their table, otherwise as it is.
-    """
-    if model.coefficients is None:
-        return PairLoader(data)
-    return PairLoader(
-        data,
-        batch_size=4096,
-        num_rounds=40,
-        inner_steps=True,
-        leave_out=len(model.coefficients) > 1,  # Otherwise the graph has no say.
-    )
+    def report(self, training: Training) -> Report:
+        """Leaves the result on the model, and says how it went."""
+        progress = self.progress
+        training.finish(progress.kept)
+        return Report(
+            epochs=progress.best_epoch,
+            reason=progress.reason,
+            order=self.split.order,
+            validation={k: v for k, v in progress.best.items() if "@" in k},
+            curve=progress.curve,
+            train_seconds=progress.train_seconds,
+            seconds=progress.seconds + time.perf_counter() - self.start,
+            interactions=training.interactions,
+            graph=training.graph,
+            scorer=training.scorer(),
+            settings={**self.settings, "max_epochs": self.max_epochs},
+        )
 
+    def _epoch(self, training: Training) -> dict[str, Any]:
+        """Trains for an epoch, and returns its row."""
+        return self.progress.count(*training.epoch(f"Epoch {self.progress.epoch + 1}"))
 
-def _default_optimizer(
-    parameters: Iterable[Parameter], loader: Iterable[Data]
-) -> Optimizer:
-    """The optimizer that :func:`fit` takes if none is given."""
-    if isinstance(loader, PairLoader):
-        return RowAdam(parameters, lr=0.003 if loader.inner_steps else 0.007)
-    return RowAdam(parameters, lr=0.001)
+    def _validate(
+        self, training: Training, metric: str, num_users: int | None
+    ) -> dict[str, float]:
+        """The metrics of the validation part, of a sample of its users that stays."""
+        name, _, k = metric.partition("@")
+        user = None
+        if num_users is not None:
+            user = self.split.val.user.unique()
+            perm = torch.randperm(len(user), generator=torch.Generator().manual_seed(0))
+            user = user[perm[:num_users]]
+        return self.place.evaluate(
+            training.scorer(),
+            self.split.val,
+            exclude=self.split.train,
+            k=int(k),
+            metrics=sorted({"recall", "ndcg", name}),
+            user=user,
+        )
+
+    def _keep(self, training: Training, row: dict[str, Any]) -> None:
+        """Writes the curve and a checkpoint, and logs an epoch."""
+        progress = self.progress
+        if self.checkpoint is not None:
+            if self.place.is_first:
+                lines = "".join(json.dumps(row) + "\n" for row in progress.curve)
+                replace_text(self.checkpoint.with_name(CURVE), lines)
+            seconds = progress.seconds + time.perf_counter() - self.start
+            held = {
+                "progress": vars(replace(progress, seconds=seconds)),
+                "initial": self.initial,
+                "settings": self.settings,
+                "max_epochs": self.max_epochs,
+            }
+            self.place.save(self.checkpoint, **held, **training.state())
+        if self.log is not None and self.place.is_first:
+            self.log(row, len(progress.curve))
 
 
 @dataclass
 class _Progress:
-    """How far a run has come."""
+    """The progress of a run."""
 
     phase: int = 0  # 0 chooses the epochs, 1 trains anew on both parts.
     epoch: int = 0  # Of this phase.
@@ -348,154 +375,24 @@ class _Progress:
         return row
 
 
-class _Training:
-    """A model in training on some interactions."""
-
-    def __init__(
-        self,
-        model: Recommender | ShardedRecommender,
-        interactions: Interactions,
-        loader: Callable[[Data, Recommender], Iterable[Data]] | None,
-        optimizer: Callable[[Iterable[Parameter]], Optimizer] | None,
-        average: float,
-        init: Callable[[Tensor, Tensor, int], Any] | None,
-    ) -> None:
-        self.model, self.interactions = model, interactions
-        if isinstance(model, ShardedRecommender):
-            data = model.partition.to_data(interactions)
-        else:
-            data = interactions.to_data()
-        self.data = data.to(model.embedding.weight.device)
-        make_loader: Any = loader or default_loader
-        self.loader = make_loader(self.data, model)
-        if isinstance(model, Recommender):
-            adj_t = normalized_adj(self.data.edge_index, num_nodes=model.num_nodes)
-            if init is not None:
-                model.init_table(init, adj_t)
-        if optimizer is None:
-            self.optimizer = _default_optimizer(model.parameters(), self.loader)
-        else:
-            self.optimizer = optimizer(model.parameters())
-        if isinstance(model, ShardedRecommender):
-            model.prepare(self.data, self.loader, self.optimizer, init)
-        if isinstance(model, Recommender):
-            model.loss_fn.prepare(adj_t, model.num_users)
-        self.averaged = None
-        if average > 0.0:
-            # Of as many epochs, however many updates an epoch has.
-            decay = average ** (UPDATES / min(UPDATES, len(self.loader)))
-            self.averaged = AveragedModel(model, multi_avg_fn=moving_average(decay))
-
-    def epoch(self, title: str) -> tuple[float, float]:
-        """Trains for an epoch; returns the mean loss and the seconds."""
-        start, num, size = time.perf_counter(), 0, len(self.loader)
-        total = torch.zeros((), device=self.model.embedding.weight.device)
-        self.model.train()
-        quiet = None if is_first() else True  # None: off where there is no terminal.
-        for batch in tqdm(self.loader, title, leave=False, disable=quiet):
-            self.optimizer.zero_grad()
-            loss = self.model.loss(batch)
-            loss.backward()
-            self.optimizer.step()
-            num += 1
-            # Evenly spread, however many steps an epoch has.
-            if self.averaged and num * UPDATES // size > (num - 1) * UPDATES // size:
-                self.averaged.update_parameters(self.model)
-            total += loss.detach()
-        return float(total) / num, time.perf_counter() - start
-
-    def scored(self) -> list[Tensor]:
-        """The parameters and buffers that score: the average, if there is one."""
-        return _tensors(self.averaged.module if self.averaged else self.model)
-
-    def vectors(
-        self, edge_weight: Callable[[Interactions], Tensor] | None
-    ) -> Vectors | ShardedVectors:
-        """What is scored, over the graph of the interactions."""
-        model: Any = self.averaged.module if self.averaged else self.model
-        weight = None if edge_weight is None else edge_weight(self.interactions)
-        if weight is not None:
-            directions = self.data.edge_index.size(1) // weight.numel()
-            weight = weight.repeat(directions).to(self.data.edge_index.device)
-        model.eval()
-        return model.vectors(self.data.edge_index, weight)
-
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint holds of it."""
-        out = {"model": self.model, "optimizer": self.optimizer}
-        return out | ({"averaged": self.averaged} if self.averaged else {})
-
-    @torch.no_grad()
-    def finish(self, kept: list[Tensor] | None) -> None:
-        """Leaves what scores on the model."""
-        kept = self.scored() if kept is None else kept
-        for tensors in (self.scored(), _tensors(self.model)):
-            for tensor, value in zip(tensors, kept, strict=True):
-                tensor.copy_(value)
-        self.model.eval()
-
-
-def _tensors(module: Any) -> list[Tensor]:
-    return [*module.parameters(), *module.buffers()]
-
-
-def moving_average(decay: float) -> Callable[..., None]:
-    r"""The exponential moving average of parameters for
-    :class:`torch.optim.swa_utils.AveragedModel`, without the weight of the start:
-
-    .. math::
-        \bar{\theta}_n = \frac{1 - \beta}{1 - \beta^n} \sum_{m=1}^{n} \beta^{n-m}
-        \theta_m
-
-    Args:
-        decay (float): :math:`\beta` in :math:`[0, 1)`.
-    """
-
-    @torch.no_grad()
-    def update(average: Any, current: Any, num: Any) -> None:
-        weight = (1.0 - decay) / (1.0 - decay ** (int(num) + 1))
-        torch._foreach_lerp_(average, current, weight)
-
-    return update
-
-
-def _digest(split: Split) -> str:
-    """Tells the interactions of two splits apart."""
+def _digest(split: Split, graph: Graph | None) -> str:
+    """Tells the interactions of two splits apart, and what is known beside."""
     out = hashlib.sha256()
+    tensors: list[Tensor | None] = []
     for part in (split.train, split.val):
-        out.update(part.edge_label_index.cpu().numpy().tobytes())
+        tensors += [part.user, part.item, part.weight]
+    if graph is not None:
+        tensors += [graph.edges.index, graph.edges.type, graph.edges.weight]
+    for tensor in tensors:
+        if tensor is not None:
+            out.update(tensor.cpu().numpy().tobytes())
     return out.hexdigest()
 
 
 def _name(function: Any) -> str | None:
-    """What a function is called, with the arguments it is given beforehand."""
+    """The name of a function, with the arguments it is given beforehand."""
     if isinstance(function, partial):
         return f"{_name(function.func)}{function.args}{function.keywords}"
     if isinstance(function, type | FunctionType):
         return function.__qualname__
     return None if function is None else type(function).__qualname__
-
-
-def _validate(
-    vectors: Vectors | ShardedVectors,
-    split: Split,
-    metric: str,
-    num_users: int | None,
-) -> dict[str, float]:
-    """The metrics of the validation part, of a sample of its users that stays."""
-    name, _, k = metric.partition("@")
-    user = None
-    if num_users is not None:
-        user = split.val.user.unique()
-        perm = torch.randperm(len(user), generator=torch.Generator().manual_seed(0))
-        user = user[perm[:num_users]]
-    sharded = isinstance(vectors, ShardedVectors)
-    measure: Callable[..., dict[str, float]] = evaluate_sharded if sharded else evaluate
-    return measure(
-        vectors,
-        split.val.edge_label_index,
-        exclude_edge_index=split.train.edge_label_index,
-        k=int(k),
-        metrics=sorted({"recall", "ndcg", name}),
-        user=user,
-    )

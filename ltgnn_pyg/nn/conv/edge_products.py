@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ltgnn_pyg.graph.adjacency import csr, propagate, reverse_entries
+from ltgnn_pyg.graph import CSROperator, propagate
 
 CHUNK = 2**15  #: Edges whose rows are gathered at once.
 
 
 @torch.compiler.disable
-def edge_sum(weight: Tensor, x: Tensor, adj_t: Tensor) -> Tensor:
+def edge_sum(weight: Tensor, x: Tensor, operator: CSROperator) -> Tensor:
     r"""Sums the rows of a node's neighbours, weighted edge by edge, for several
     heads at once.
 
@@ -24,7 +24,7 @@ def edge_sum(weight: Tensor, x: Tensor, adj_t: Tensor) -> Tensor:
     Args:
         weight (torch.Tensor): The weights :obj:`[num_heads, num_edges]`.
         x (torch.Tensor): The rows :obj:`[num_heads, num_nodes, dim]`.
-        adj_t (torch.Tensor): The graph, a symmetric matrix as sparse CSR: edge
+        operator (CSROperator): The graph, a symmetric matrix: edge
             :math:`e` is its entry in row :math:`h_e` and column :math:`t_e`. Its
             values have no say.
 
@@ -36,11 +36,11 @@ def edge_sum(weight: Tensor, x: Tensor, adj_t: Tensor) -> Tensor:
 
     *Cost:* O(E x heads x dim) time; no gathered row is stored.
     """
-    return _EdgeSum.apply(weight, x, adj_t)
+    return _EdgeSum.apply(weight, x, operator)
 
 
 @torch.compiler.disable
-def edge_dot(x: Tensor, y: Tensor, adj_t: Tensor) -> Tensor:
+def edge_dot(x: Tensor, y: Tensor, operator: CSROperator) -> Tensor:
     r"""The inner products of the rows at both ends of each edge, for several heads
     at once.
 
@@ -52,7 +52,7 @@ def edge_dot(x: Tensor, y: Tensor, adj_t: Tensor) -> Tensor:
     Args:
         x (torch.Tensor): The rows of heads :obj:`[num_heads, num_nodes, dim]`.
         y (torch.Tensor): The rows of tails, likewise.
-        adj_t (torch.Tensor): The graph, see :func:`edge_sum`.
+        operator (CSROperator): The graph, see :func:`edge_sum`.
 
     Returns:
         :obj:`[num_heads, num_edges]`.
@@ -63,17 +63,17 @@ def edge_dot(x: Tensor, y: Tensor, adj_t: Tensor) -> Tensor:
     *Cost:* O(E x heads x dim) time; rows of a few thousand edges are gathered at a
     time.
     """
-    return _EdgeDot.apply(x, y, adj_t)
+    return _EdgeDot.apply(x, y, operator)
 
 
 class _EdgeSum(torch.autograd.Function):
     """Its gradients are computed anew from its inputs."""
 
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, x: Tensor, adj_t: Tensor) -> Tensor:
-        ctx.adj_t, ctx.reverse = adj_t, reverse_entries(adj_t)
+    def forward(ctx: Any, weight: Tensor, x: Tensor, operator: CSROperator) -> Tensor:
+        ctx.operator, ctx.reverse = operator, operator.reverse
         ctx.save_for_backward(weight, x)
-        return _sum(weight, x, adj_t)
+        return _sum(weight, x, operator)
 
     @staticmethod
     @once_differentiable
@@ -81,9 +81,9 @@ class _EdgeSum(torch.autograd.Function):
         weight, x = ctx.saved_tensors
         grad_weight = grad_x = None
         if ctx.needs_input_grad[0]:
-            grad_weight = _dot(grad, x, ctx.adj_t)
+            grad_weight = _dot(grad, x, ctx.operator)
         if ctx.needs_input_grad[1]:
-            grad_x = _sum(weight[:, ctx.reverse], grad, ctx.adj_t)
+            grad_x = _sum(weight[:, ctx.reverse], grad, ctx.operator)
         return grad_weight, grad_x, None
 
 
@@ -91,10 +91,10 @@ class _EdgeDot(torch.autograd.Function):
     """Its gradients are computed anew from its inputs."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor, adj_t: Tensor) -> Tensor:
-        ctx.adj_t, ctx.reverse = adj_t, reverse_entries(adj_t)
+    def forward(ctx: Any, x: Tensor, y: Tensor, operator: CSROperator) -> Tensor:
+        ctx.operator, ctx.reverse = operator, operator.reverse
         ctx.save_for_backward(x, y)
-        return _dot(x, y, adj_t)
+        return _dot(x, y, operator)
 
     @staticmethod
     @once_differentiable
@@ -102,24 +102,21 @@ class _EdgeDot(torch.autograd.Function):
         x, y = ctx.saved_tensors
         grad_x = grad_y = None
         if ctx.needs_input_grad[0]:
-            grad_x = _sum(grad, y, ctx.adj_t)
+            grad_x = _sum(grad, y, ctx.operator)
         if ctx.needs_input_grad[1]:
-            grad_y = _sum(grad[:, ctx.reverse], x, ctx.adj_t)
+            grad_y = _sum(grad[:, ctx.reverse], x, ctx.operator)
         return grad_x, grad_y, None
 
 
-def _sum(weight: Tensor, x: Tensor, adj_t: Tensor) -> Tensor:
-    rowptr, col = adj_t.crow_indices(), adj_t.col_indices()
+def _sum(weight: Tensor, x: Tensor, operator: CSROperator) -> Tensor:
     out = x.new_empty(x.size(), dtype=torch.promote_types(x.dtype, torch.float32))
     for of_head, rows, sums in zip(weight, x, out, strict=True):
-        propagate(csr(rowptr, col, of_head.contiguous(), rows.size(0)), rows, sums)
+        propagate(operator.with_value(of_head.contiguous()), rows, sums)
     return out.to(x.dtype)
 
 
-def _dot(x: Tensor, y: Tensor, adj_t: Tensor) -> Tensor:
-    rowptr, col = adj_t.crow_indices(), adj_t.col_indices()
-    row = torch.arange(x.size(1), dtype=col.dtype, device=col.device)
-    row = row.repeat_interleave(rowptr.diff(), output_size=col.numel())
+def _dot(x: Tensor, y: Tensor, operator: CSROperator) -> Tensor:
+    row, col = operator.pattern.row, operator.col
     out = x.new_empty(x.size(0), col.numel())
     for head, tail, score in zip(
         row.split(CHUNK), col.split(CHUNK), out.split(CHUNK, dim=1), strict=True

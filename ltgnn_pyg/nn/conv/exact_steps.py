@@ -1,9 +1,9 @@
 from torch import Tensor
 
-from ltgnn_pyg.graph.polynomial import polynomial
+from ltgnn_pyg.graph import Operator, polynomial
 
 
-def exact_steps(x: Tensor, adj_t: Tensor, alpha: float, K: int) -> Tensor:
+def exact_steps(x: Tensor, operator: Operator, alpha: float, K: int) -> Tensor:
     r"""Takes :math:`K` steps towards the fixed point of `personalised propagation
     <https://arxiv.org/abs/1810.05997>`_, from :math:`Z^{(0)} = X`.
 
@@ -12,8 +12,7 @@ def exact_steps(x: Tensor, adj_t: Tensor, alpha: float, K: int) -> Tensor:
 
     Args:
         x (torch.Tensor): The node features :obj:`[num_nodes, dim]`.
-        adj_t (torch.Tensor): :math:`\hat{A}` as sparse CSR, such as
-            :func:`~ltgnn_pyg.normalized_adj` returns.
+        operator (Operator): :math:`\hat{A}`, such as :obj:`graph.operator`.
         alpha (float): The teleport probability in :math:`[0, 1]`.
         K (int): The number of steps.
 
@@ -22,7 +21,7 @@ def exact_steps(x: Tensor, adj_t: Tensor, alpha: float, K: int) -> Tensor:
 
     *Cost:* That of :math:`K` sparse products.
     """
-    return polynomial(x, adj_t, exact_coefficients(alpha, K))
+    return polynomial(x, operator, exact_coefficients(alpha, K))
 
 
 def exact_coefficients(alpha: float, K: int) -> list[float]:

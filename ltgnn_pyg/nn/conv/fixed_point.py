@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch_geometric.typing import OptTensor
 
-from ltgnn_pyg.graph.adjacency import adjoint, propagate
+from ltgnn_pyg.graph import CSROperator, propagate
 
 
 class SolveReport(NamedTuple):
@@ -33,7 +33,7 @@ class SolveReport(NamedTuple):
 
 def solve(
     x: Tensor,
-    adj_t: Tensor,
+    operator: CSROperator,
     alpha: float,
     *,
     tol: float = 1e-6,
@@ -54,8 +54,7 @@ def solve(
 
     Args:
         x (torch.Tensor): The node features :obj:`[num_nodes, dim]`.
-        adj_t (torch.Tensor): :math:`\hat{A}` as sparse CSR, such as
-            :func:`~ltgnn_pyg.normalized_adj` returns.
+        operator (CSROperator): :math:`\hat{A}`, such as :obj:`graph.matrix`.
         alpha (float): The teleport probability in :math:`(0, 1]`.
         tol (float, optional): Bound on the relative residual.
             (default: :obj:`1e-6`)
@@ -90,18 +89,17 @@ def solve(
         )
     if max_iter is not None and max_iter < 1:
         raise ValueError(f"Expected a positive 'max_iter' (got {max_iter})")
-    if adj_t.layout != torch.sparse_csr or tuple(adj_t.size()) != (x.size(0),) * 2:
+    if (operator.num_rows, operator.num_cols) != (x.size(0),) * 2:
         raise ValueError(
-            f"Expected 'adj_t' as a sparse CSR matrix of size {(x.size(0),) * 2} (got "
-            f"{adj_t.layout} of size {tuple(adj_t.size())}); pass what "
-            "'ltgnn_pyg.normalized_adj' returns"
+            f"Expected 'operator' of size {(x.size(0),) * 2}, a row for each of 'x' "
+            f"(got {(operator.num_rows, operator.num_cols)}); pass 'graph.matrix'"
         )
     if z is not None and z.size() != x.size():
         raise ValueError(
             f"Expected 'z' of size {tuple(x.size())}, that of 'x' (got "
             f"{tuple(z.size())})"
         )
-    return _Solve.apply(x, adj_t, z, alpha, tol, max_iter)
+    return _Solve.apply(x, operator, z, alpha, tol, max_iter)
 
 
 class _Solve(torch.autograd.Function):
@@ -111,27 +109,27 @@ class _Solve(torch.autograd.Function):
     def forward(
         ctx: Any,
         x: Tensor,
-        adj_t: Tensor,
+        operator: CSROperator,
         z: OptTensor,
         alpha: float,
         tol: float,
         max_iter: int | None,
     ) -> tuple[Tensor, SolveReport]:
-        ctx.adj_t = adj_t
+        ctx.operator = operator
         ctx.args = (alpha, tol, max_iter)
-        for name, value in (("x", x), ("z", z), ("adj_t", adj_t.values())):
+        for name, value in (("x", x), ("z", z), ("operator", operator.value)):
             if value is not None and not bool(value.isfinite().all()):
                 raise ValueError(
                     f"Expected a finite '{name}' (got NaN or infinite entries); look "
                     "for what made them"
                 )
-        return _fixed_point(x, adj_t, z, alpha, tol, max_iter)
+        return _fixed_point(x, operator, z, alpha, tol, max_iter)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, _: Any) -> tuple[OptTensor, ...]:
         if bool(grad.isfinite().all()):
-            grad, _ = _fixed_point(grad, adjoint(ctx.adj_t), None, *ctx.args)
+            grad, _ = _fixed_point(grad, ctx.operator.adjoint, None, *ctx.args)
         else:  # A gradient that overflowed is for the caller (a scaler) to see.
             grad = torch.full_like(grad, math.nan)
         return grad, None, None, None, None, None
@@ -139,7 +137,7 @@ class _Solve(torch.autograd.Function):
 
 def _fixed_point(
     x: Tensor,
-    adj_t: Tensor,
+    operator: CSROperator,
     z: OptTensor,
     alpha: float,
     tol: float,
@@ -164,7 +162,7 @@ def _fixed_point(
     else:
         z, residual, start, iterations = z.to(dtype) / unit, math.inf, math.inf, -1
     while residual > tol and iterations < max_iter:
-        new = propagate(adj_t, z).mul_(1 - alpha).add_(b)
+        new = propagate(operator, z).mul_(1 - alpha).add_(b)
         residual = float((new - z).norm()) / norm
         z, iterations = new, iterations + 1
         start = residual if math.isinf(start) else start

@@ -8,7 +8,8 @@ from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.typing import Adj, OptTensor, SparseTensor
 from torch_geometric.utils import is_torch_sparse_tensor, spmm
 
-from ltgnn_pyg.graph.adjacency import inv_sqrt_degree, propagate, set_adjoint, to_coo
+from ltgnn_pyg.graph import CSROperator, propagate
+from ltgnn_pyg.graph.normalize import inv_sqrt_degree, to_coo
 from ltgnn_pyg.nn.conv.exact_steps import exact_steps
 
 
@@ -46,7 +47,8 @@ class LTConv(MessagePassing):
           :math:`((|V_s|, F), (|V_t|, F))` for a bipartite graph; edge indices
           :math:`(2, |E|)` (a tensor, :class:`~torch_geometric.EdgeIndex`,
           :obj:`torch.sparse` or :obj:`torch_sparse` matrix with the targets as
-          rows); edge weights :math:`(|E|)` *(optional)*
+          rows; a :class:`~ltgnn_pyg.graph.CSROperator` is taken as it is, normalised
+          or not); edge weights :math:`(|E|)` *(optional)*
         - **output:** :math:`(|V|, F)` or :math:`(|V_t|, F)`
 
     Raises:
@@ -54,10 +56,10 @@ class LTConv(MessagePassing):
 
     *Cost:* O(K x E x F) time. A sparse matrix and an
     :class:`~torch_geometric.EdgeIndex` sorted by column take the fused path,
-    :func:`~ltgnn_pyg.graph.adjacency.propagate`, with O(N x F) memory; a plain
+    :func:`~ltgnn_pyg.graph.propagate`, with O(N x F) memory; a plain
     :obj:`edge_index`, a bipartite graph and weights that need a gradient gather
     their messages, O(E x F) memory. For one graph, training is the fastest with
-    :func:`~ltgnn_pyg.normalized_adj` and :obj:`normalize=False`, or with
+    an operator, of :func:`~ltgnn_pyg.normalized_adj` or a graph, or with
     :obj:`cached=True`.
     """
 
@@ -92,7 +94,7 @@ class LTConv(MessagePassing):
     def forward(
         self,
         x: Tensor | tuple[Tensor, Tensor],
-        edge_index: Adj,
+        edge_index: Adj | CSROperator,
         edge_weight: OptTensor = None,
         *,
         z: OptTensor = None,
@@ -124,10 +126,13 @@ class LTConv(MessagePassing):
             edge_index, edge_weight = self._norm(
                 edge_index, edge_weight, num_nodes, x.dtype
             )
-            if z is None and self._sums(edge_index):
-                dtype = x.dtype if given is None else given.dtype
-                x = x.to(torch.promote_types(x.dtype, dtype))
-                return exact_steps(x, edge_index, self.alpha, self.K)
+            if isinstance(edge_index, CSROperator):
+                if self.aggr not in ("add", "sum"):
+                    edge_index = edge_index.tensor()
+                elif z is None:
+                    dtype = x.dtype if given is None else given.dtype
+                    x = x.to(torch.promote_types(x.dtype, dtype))
+                    return exact_steps(x, edge_index, self.alpha, self.K)
             z = x if z is None else z
         else:
             if self.K > 1 or self.add_self_loops or z is not None or x[1] is None:
@@ -147,8 +152,11 @@ class LTConv(MessagePassing):
             dtype = torch.promote_types(dtype, given.dtype)
         x, z = x.to(dtype), z.to(dtype)
         for _ in range(self.K):
-            # propagate_type: (x: Tensor, edge_weight: OptTensor)
-            a = self.propagate(edge_index, x=z, edge_weight=edge_weight, size=size)
+            if isinstance(edge_index, CSROperator):
+                a = propagate(edge_index, z)
+            else:
+                # propagate_type: (x: Tensor, edge_weight: OptTensor)
+                a = self.propagate(edge_index, x=z, edge_weight=edge_weight, size=size)
             a = a.to(dtype)
             out = None if torch.is_grad_enabled() else a
             z = torch.lerp(a, x, self.alpha, out=out)
@@ -156,12 +164,14 @@ class LTConv(MessagePassing):
 
     def _norm(
         self,
-        edge_index: Adj,
+        edge_index: Adj | CSROperator,
         edge_weight: OptTensor,
         num_nodes: int,
         dtype: torch.dtype,
-    ) -> tuple[Adj, OptTensor]:
+    ) -> tuple[Adj | CSROperator, OptTensor]:
         """The graph, normalised and in the form of its product."""
+        if isinstance(edge_index, CSROperator):
+            return edge_index, None
         if not self.normalize:
             return self._fused(edge_index, edge_weight, num_nodes)
         if self._cache is not None:
@@ -191,8 +201,8 @@ class LTConv(MessagePassing):
 
     def _fused(
         self, edge_index: Adj, edge_weight: OptTensor, num_nodes: int
-    ) -> tuple[Adj, OptTensor]:
-        """The graph as a sparse CSR matrix, where it has that form already."""
+    ) -> tuple[Adj | CSROperator, OptTensor]:
+        """The graph as an operator, where it has that form already."""
         if isinstance(edge_index, EdgeIndex):
             grad = edge_weight is not None and edge_weight.requires_grad
             size = edge_index.get_sparse_size()
@@ -200,19 +210,14 @@ class LTConv(MessagePassing):
                 return _to_csr(edge_index, edge_weight, num_nodes), None
         elif isinstance(edge_index, SparseTensor):
             if not edge_index.requires_grad():
-                return edge_index.to_torch_sparse_csr_tensor(), None
+                matrix = edge_index.to_torch_sparse_csr_tensor()
+                return CSROperator.from_tensor(matrix), None
         elif is_torch_sparse_tensor(edge_index):
-            return edge_index.to_sparse_csr(), None
+            matrix = edge_index.to_sparse_csr()
+            if not matrix.requires_grad:
+                return CSROperator.from_tensor(matrix), None
+            return matrix, None
         return edge_index, edge_weight
-
-    def _sums(self, adj_t: Adj) -> bool:
-        """Whether a step over this graph is one sparse product."""
-        return (
-            isinstance(adj_t, Tensor)
-            and adj_t.layout == torch.sparse_csr
-            and not adj_t.requires_grad
-            and self.aggr in ("add", "sum")
-        )
 
     def _norm_bipartite(
         self,
@@ -234,22 +239,22 @@ class LTConv(MessagePassing):
         return x_j if edge_weight is None else edge_weight.view(-1, 1) * x_j
 
     def message_and_aggregate(self, adj_t: Adj, x: Tensor) -> Tensor:
-        """The fused path: one sparse product."""
-        if self._sums(adj_t):
-            return propagate(adj_t, x)
+        """The fused path of PyG: one sparse product."""
         if isinstance(adj_t, Tensor):
             adj_t = adj_t.to(x.dtype)
         return spmm(adj_t, x, reduce=self.aggr)
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy normalises its graph itself; torch copies no sparse CSR matrix."""
+        """A copy normalises its graph itself."""
         return {**self.__dict__, "_cache": None}
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}(alpha={self.alpha}, K={self.K})"
 
 
-def _to_csr(edge_index: EdgeIndex, edge_weight: OptTensor, num_nodes: int) -> Tensor:
+def _to_csr(
+    edge_index: EdgeIndex, edge_weight: OptTensor, num_nodes: int
+) -> CSROperator:
     """The matrix of a graph sorted by column, without another sort."""
     size = (num_nodes, num_nodes)
     if tuple(edge_index.get_sparse_size()) != size:  # The last nodes have no edge.
@@ -259,14 +264,9 @@ def _to_csr(edge_index: EdgeIndex, edge_weight: OptTensor, num_nodes: int) -> Te
     if edge_weight is None:
         edge_weight = torch.ones(edge_index.size(1), device=edge_index.device)
     (colptr, row), _ = edge_index.get_csc()
-    adj_t = torch.sparse_csr_tensor(
-        colptr, row, edge_weight, size, check_invariants=False
-    )
+    transpose = None
     if torch.is_grad_enabled():  # It keeps its transpose's order, too.
         (rowptr, col), perm = edge_index.get_csr()
-        edge_weight = edge_weight if perm is None else edge_weight[perm]
-        transpose = torch.sparse_csr_tensor(
-            rowptr, col, edge_weight, size, check_invariants=False
-        )
-        set_adjoint(adj_t, transpose)
-    return adj_t
+        reversed_weight = edge_weight if perm is None else edge_weight[perm]
+        transpose = CSROperator(rowptr, col, reversed_weight, num_nodes)
+    return CSROperator(colptr, row, edge_weight, num_nodes, transpose=transpose)

@@ -2,11 +2,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ltgnn_pyg.graph.adjacency import propagate
+from ltgnn_pyg.graph import Operator, propagate
 
 
 def noisy_layers(
-    first: Tensor, adj_t: Tensor, num_layers: int, eps: float
+    first: Tensor, operator: Operator, num_layers: int, eps: float
 ) -> list[Tensor]:
     r"""Propagates with noise in each layer, as in `"Are Graph Augmentations
     Necessary? Simple Graph Contrastive Learning for Recommendation"
@@ -24,7 +24,7 @@ def noisy_layers(
     Args:
         first (torch.Tensor): :math:`\hat{A} H^0`, the first layer without its noise
             :obj:`[num_nodes, dim]`.
-        adj_t (torch.Tensor): :math:`\hat{A}` as sparse CSR.
+        operator (Operator): :math:`\hat{A}`.
         num_layers (int): The number of layers.
         eps (float): :math:`\epsilon`; with 0, nothing is drawn.
 
@@ -35,7 +35,7 @@ def noisy_layers(
     """
     out = [_perturb(first, eps)]
     while len(out) < num_layers:
-        out.append(_perturb(propagate(adj_t, out[-1]), eps))
+        out.append(_perturb(propagate(operator, out[-1]), eps))
     return out
 
 

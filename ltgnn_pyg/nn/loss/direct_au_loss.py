@@ -3,8 +3,8 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch_geometric.data import Data
 
+from ltgnn_pyg.batch import PairBatch
 from ltgnn_pyg.nn.loss.objective import Objective, gather, in_full
 
 
@@ -41,7 +41,7 @@ class DirectAULoss(Objective):
         self.gamma = gamma
         self.cosine = cosine
 
-    def forward(self, z: Tensor, batch: Data) -> Tensor:
+    def forward(self, z: Tensor, batch: PairBatch) -> Tensor:
         """Returns the loss of the batch, a scalar."""
         z = F.normalize(in_full(z), dim=-1)
         src, pos = gather(z, batch.src_index, batch.dst_pos_index)

@@ -1,7 +1,7 @@
 import torch.nn.functional as F
 from torch import Tensor
-from torch_geometric.data import Data
 
+from ltgnn_pyg.batch import PairBatch
 from ltgnn_pyg.nn.loss.in_batch_softmax import Teacher
 from ltgnn_pyg.nn.loss.objective import gather, in_full
 from ltgnn_pyg.nn.loss.softmax_at_k_loss import SoftmaxAtKLoss
@@ -83,7 +83,7 @@ class DistillationLoss(SoftmaxAtKLoss):
         """The settings."""
         return f"teacher_weight={self.teacher_weight}, {super().extra_repr()}"
 
-    def _teacher(self, z: Tensor, batch: Data) -> tuple[Teacher, float]:
+    def _teacher(self, z: Tensor, batch: PairBatch) -> tuple[Teacher, float]:
         """What the teacher's rows expect."""
         n_id = batch.n_id[: batch.num_seeds].to(self.teacher.device)
         try:

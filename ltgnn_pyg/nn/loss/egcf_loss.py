@@ -1,8 +1,8 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch_geometric.data import Data
 
+from ltgnn_pyg.batch import PairBatch
 from ltgnn_pyg.nn.loss.objective import Objective, gather, in_full
 from ltgnn_pyg.nn.loss.softmax_loss import SoftmaxLoss
 
@@ -56,7 +56,7 @@ class EGCFLoss(Objective):
         self.temperature = temperature
         self.cosine = self.loss_fn.cosine
 
-    def forward(self, z: Tensor, batch: Data) -> Tensor:
+    def forward(self, z: Tensor, batch: PairBatch) -> Tensor:
         """Returns the mean loss of the batch, a scalar."""
         unit = F.normalize(in_full(z), dim=-1)
         src, pos = gather(unit, batch.src_index, batch.dst_pos_index)

@@ -3,10 +3,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch_geometric.data import Data
 
-from ltgnn_pyg.graph.adjacency import csr, propagate
-from ltgnn_pyg.graph.gram import Gram
+from ltgnn_pyg.batch import PairBatch
+from ltgnn_pyg.graph import Gram, Graph, propagate
 from ltgnn_pyg.nn.loss.in_batch_softmax import Teacher, score_dtype
 from ltgnn_pyg.nn.loss.softmax_at_k_loss import SoftmaxAtKLoss
 
@@ -86,23 +85,15 @@ class GuidedSoftmaxLoss(SoftmaxAtKLoss):
         return {**vars(self), "_guide": None}
 
     @torch.no_grad()
-    def prepare(self, adj_t: Tensor, num_users: int) -> None:
+    def prepare(self, graph: Graph) -> None:
         """Filters the graph that is trained on, see :meth:`Objective.prepare`."""
-        if adj_t.size(0) != num_users + self.num_items:
+        if graph.num_items != self.num_items:
             raise ValueError(
-                f"Expected a graph of {num_users} users and {self.num_items} items "
-                f"(got {adj_t.size(0)} nodes); pass 'num_items' as it has them"
+                f"Expected a graph of {self.num_items} items (got {graph.num_items}); "
+                "pass 'num_items' as it has them"
             )
-        super().prepare(adj_t, num_users)
-        rowptr = adj_t.crow_indices()[: num_users + 1]
-        col = adj_t.col_indices()[: int(rowptr[-1])] - num_users
-        if bool((col < 0).any()):
-            raise ValueError(
-                "Expected a graph whose edges lead from users to items and back (got "
-                "one between users); prepare it with a matrix without self-loops"
-            )
-        ones = torch.ones(col.numel(), device=col.device)
-        gram = Gram(csr(rowptr, col, ones, self.num_items))
+        super().prepare(graph)
+        gram = Gram(graph.rows)
         vector = gram.leading(min(self.rank, self.num_items))
         e = 1.0 - 2.0 * gram.values(vector)
         kept = 0.5 - 0.5 * e.sign() * e.abs().pow(POWER) + LOW_PASS
@@ -110,7 +101,10 @@ class GuidedSoftmaxLoss(SoftmaxAtKLoss):
         # A user's row may be of any length, as the target is of one in all.
         user = propagate(gram.half, vector * degree.pow(0.5 - BETA)) * kept
         item = vector * degree.pow(BETA - 1.0)
-        self._guide = torch.cat([user, item]).to(torch.bfloat16)
+        guide = user.new_zeros(graph.num_nodes, user.size(1), dtype=torch.bfloat16)
+        guide[graph.nodes("user")] = user.to(guide)
+        guide[graph.nodes("item")] = item.to(guide)
+        self._guide = guide
 
     def extra_repr(self) -> str:
         """The settings."""
@@ -119,12 +113,12 @@ class GuidedSoftmaxLoss(SoftmaxAtKLoss):
             f"{super().extra_repr()}"
         )
 
-    def _teacher(self, z: Tensor, batch: Data) -> tuple[Teacher, float]:
+    def _teacher(self, z: Tensor, batch: PairBatch) -> tuple[Teacher, float]:
         """What the filter expects."""
         if self._guide is None:
             raise ValueError(
                 "Expected an objective that knows the graph (got none); call "
-                "'loss_fn.prepare(adj_t, num_users)' before the first batch, as 'fit' "
+                "'loss_fn.prepare(graph)' before the first batch, as 'fit' "
                 "does"
             )
         guide = self._guide = self._guide.to(z.device)

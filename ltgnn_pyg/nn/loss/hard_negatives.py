@@ -1,8 +1,8 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch_geometric.data import Data
 
+from ltgnn_pyg.batch import PairBatch
 from ltgnn_pyg.nn.loss.objective import Objective, gather, in_full
 from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss
 from ltgnn_pyg.nn.loss.softmax_at_k_loss import SoftmaxAtKLoss
@@ -62,7 +62,7 @@ class HardNegatives(Objective):
         self.num_hard = num_hard
         self.cosine = loss_fn.cosine
 
-    def forward(self, z: Tensor, batch: Data) -> Tensor:
+    def forward(self, z: Tensor, batch: PairBatch) -> Tensor:
         """Returns the mean loss of the batch, a scalar."""
         given = self.loss_fn.negatives(batch)
         if self.num_hard == 0:
@@ -76,7 +76,9 @@ class HardNegatives(Objective):
         """Returns that of the objective."""
         return self.loss_fn.item_bias(degree)
 
-    def _hardest(self, z: Tensor, batch: Data, given: Tensor | None) -> Tensor | None:
+    def _hardest(
+        self, z: Tensor, batch: PairBatch, given: Tensor | None
+    ) -> Tensor | None:
         pos, neg = batch.dst_pos_index, given
         z = F.normalize(in_full(z), dim=-1) if self.cosine else in_full(z)
         if neg is not None and (neg.dim() == 1 or neg.size(0) > 1):  # Of each pair.

@@ -1,12 +1,12 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch_geometric.data import Data
 
+from ltgnn_pyg.batch import PairBatch
 from ltgnn_pyg.nn.loss.in_batch_softmax import in_batch_softmax
 
 
-def info_nce(one: Tensor, two: Tensor, batch: Data, temperature: float) -> Tensor:
+def info_nce(one: Tensor, two: Tensor, batch: PairBatch, temperature: float) -> Tensor:
     r"""The InfoNCE loss of `"Representation Learning with Contrastive Predictive
     Coding" <https://arxiv.org/abs/1807.03748>`_ between two views of a batch: each
     node is to be told from the others of its kind.
@@ -22,7 +22,7 @@ def info_nce(one: Tensor, two: Tensor, batch: Data, temperature: float) -> Tenso
         one (torch.Tensor): The first view :math:`\mathbf{z}'` of the batch's seeds
             :obj:`[num_seeds, dim]`.
         two (torch.Tensor): The second view :math:`\mathbf{z}''`, likewise.
-        batch (torch_geometric.data.Data): The batch, see :mod:`ltgnn_pyg.nn.loss`.
+        batch (PairBatch): The batch.
         temperature (float): :math:`\tau`.
 
     Returns:

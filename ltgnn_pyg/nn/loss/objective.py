@@ -4,7 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Module
-from torch_geometric.data import Data
+
+from ltgnn_pyg.batch import PairBatch
+from ltgnn_pyg.graph import Graph
 
 
 class Objective(Module, ABC):
@@ -19,30 +21,27 @@ class Objective(Module, ABC):
     cosine: bool = False  #: Whether items are scored by cosine.
 
     @abstractmethod
-    def forward(self, z: Tensor, batch: Data) -> Tensor:
+    def forward(self, z: Tensor, batch: PairBatch) -> Tensor:
         r"""Returns the mean loss of a batch, a scalar.
 
         Args:
-            z (torch.Tensor): The embeddings of :obj:`batch.n_id[:batch.num_seeds]`,
+            z (torch.Tensor): The embeddings of :obj:`batch.seeds`,
                 :obj:`[num_seeds, dim]`.
-            batch (torch_geometric.data.Data): The batch, see
-                :mod:`ltgnn_pyg.nn.loss`.
+            batch (PairBatch): The batch.
         """
 
-    def prepare(self, adj_t: Tensor, num_users: int) -> None:
+    def prepare(self, graph: Graph) -> None:
         r"""Learns beforehand what an objective, and those inside of it, are to know of
         the graph that is trained on; most know of nothing but the batch.
         :func:`~ltgnn_pyg.fit` calls it before the first epoch, a loop of your own does
         so itself.
 
         Args:
-            adj_t (torch.Tensor): :math:`\hat{A}` as sparse CSR, such as
-                :func:`~ltgnn_pyg.normalized_adj` returns.
-            num_users (int): The number of users, its first nodes.
+            graph (Graph): The graph that is trained on.
         """
         for inner in self.children():
             if isinstance(inner, Objective):
-                inner.prepare(adj_t, num_users)
+                inner.prepare(graph)
 
     def set_density(self, num_pairs: int, num_all: int) -> None:
         """Tells an objective, and those inside of it, how many of all pairs of users

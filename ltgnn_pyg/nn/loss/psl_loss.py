@@ -3,8 +3,8 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch_geometric.data import Data
 
+from ltgnn_pyg.batch import PairBatch
 from ltgnn_pyg.nn.loss.in_batch_softmax import in_batch_softmax
 from ltgnn_pyg.nn.loss.objective import gather, log_degree
 from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss, cross_entropy
@@ -83,7 +83,7 @@ class PSLLoss(RankingLoss):
         super().__init__(cosine, temperature, in_batch)
         self.surrogate = surrogate
 
-    def forward(self, z: Tensor, batch: Data) -> Tensor:
+    def forward(self, z: Tensor, batch: PairBatch) -> Tensor:
         """Returns the mean loss of the batch, a scalar."""
         if self.negatives(batch) is not None:
             return super().forward(z, batch)

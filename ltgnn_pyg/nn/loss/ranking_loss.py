@@ -5,8 +5,9 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch_geometric.data import Data
 
+from ltgnn_pyg.batch import PairBatch
+from ltgnn_pyg.graph import Graph
 from ltgnn_pyg.nn.loss.objective import Objective, gather, in_full, log_degree
 
 LEAST_TEMPERATURE = 0.12  #: What is best on sets as sparse as Gowalla, and sparser.
@@ -76,7 +77,7 @@ class RankingLoss(Objective):
         self._found = LEAST_TEMPERATURE  # By the density; a state.
         self.in_batch = in_batch
 
-    def forward(self, z: Tensor, batch: Data) -> Tensor:
+    def forward(self, z: Tensor, batch: PairBatch) -> Tensor:
         """Returns the mean loss of the batch, a scalar."""
         pos, neg = self.scores(z, batch, self.negatives(batch))
         return self.compare(pos, neg, batch.src_index)
@@ -86,12 +87,12 @@ class RankingLoss(Objective):
         """The temperature as given, or as found by the density."""
         return self._found if self.temperature is None else self.temperature
 
-    def prepare(self, adj_t: Tensor, num_users: int) -> None:
+    def prepare(self, graph: Graph) -> None:
         """Finds the temperature, if it is none of its own, see
         :meth:`Objective.prepare`.
         """
-        num_pairs = adj_t.col_indices().numel() // 2
-        self.set_density(num_pairs, num_users * (adj_t.size(0) - num_users))
+        num_all = graph.num_users * graph.num_items
+        self.set_density(graph.target_edges.size(1), num_all)
 
     def set_density(self, num_pairs: int, num_all: int) -> None:
         """Finds the temperature, if it is none of its own, see
@@ -121,24 +122,24 @@ class RankingLoss(Objective):
             return self.tau * log_degree(degree)
         return None
 
-    def negatives(self, batch: Data) -> Tensor | None:
+    def negatives(self, batch: PairBatch) -> Tensor | None:
         """The negatives of a batch, :obj:`None` for its own items; checked."""
-        drawn = "dst_neg_index" in batch
-        if not drawn and not self.in_batch:
+        drawn = batch.negatives
+        if drawn is None and not self.in_batch:
             raise ValueError(
                 "Expected drawn negatives (got none); build the loader with "
                 "'neg_sampling' or pass 'in_batch=True'"
             )
-        if drawn and self.in_batch:
+        if drawn is not None and self.in_batch:
             raise ValueError(
                 "Expected no drawn negatives, as the items of the batch serve (got "
                 "'dst_neg_index'); build the loader without 'neg_sampling' or pass "
                 "'in_batch=False'"
             )
-        return batch.dst_neg_index if drawn else None
+        return drawn
 
     def scores(
-        self, z: Tensor, batch: Data, neg_index: Tensor | None
+        self, z: Tensor, batch: PairBatch, neg_index: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Scores of positives :obj:`[num_pairs]` and of negatives
         :obj:`[num_pairs, amount]`, :obj:`-inf` where there is none.
@@ -159,10 +160,10 @@ class RankingLoss(Objective):
         if neg_index is None:  # What becomes -inf gets a gradient of zero.
             same = pos_index.unsqueeze(1) == pos_index
             neg_score = neg_score.masked_fill(same, float("-inf"))
-        elif self.density_ratio and not self.in_batch and "log_q" in batch:
-            neg_score = neg_score - batch.log_q[index]
+        elif self.density_ratio and (log_q := batch.get("log_q")) is not None:
+            neg_score = neg_score - log_q[index]
             if self.corrects_pos:
-                pos_score = pos_score - batch.log_q[pos_index]
+                pos_score = pos_score - log_q[pos_index]
         return pos_score, neg_score
 
     def logits(self, pos: Tensor, neg: Tensor) -> tuple[Tensor, Tensor]:

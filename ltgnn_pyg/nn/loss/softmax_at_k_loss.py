@@ -4,8 +4,8 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch_geometric.data import Data
 
+from ltgnn_pyg.batch import PairBatch
 from ltgnn_pyg.nn.loss.in_batch_softmax import Teacher, in_batch_softmax
 from ltgnn_pyg.nn.loss.objective import gather
 from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss, cross_entropy
@@ -93,10 +93,10 @@ class SoftmaxAtKLoss(RankingLoss):
         self.k = k
         self.weight_temperature = weight_temperature
 
-    def forward(self, z: Tensor, batch: Data) -> Tensor:
+    def forward(self, z: Tensor, batch: PairBatch) -> Tensor:
         """Returns the mean loss of the batch, a scalar."""
         if self.negatives(batch) is not None:
-            if "log_q" in batch:
+            if batch.get("log_q") is not None:
                 raise ValueError(
                     "Expected negatives drawn uniformly, as a place in a list is "
                     "estimated from them (got 'log_q'); draw them with 'power=0.0'"
@@ -126,7 +126,7 @@ class SoftmaxAtKLoss(RankingLoss):
             f"weight_temperature={self.weight_temperature}, {super().extra_repr()}"
         )
 
-    def _teacher(self, z: Tensor, batch: Data) -> tuple[Teacher | None, float]:
+    def _teacher(self, z: Tensor, batch: PairBatch) -> tuple[Teacher | None, float]:
         """Who teaches, and how much, see :func:`in_batch_softmax`: nobody."""
         return None, 0.0
 

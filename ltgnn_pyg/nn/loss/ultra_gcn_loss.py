@@ -2,8 +2,8 @@ from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
-from torch_geometric.data import Data
 
+from ltgnn_pyg.batch import PairBatch
 from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss
 
 
@@ -60,9 +60,9 @@ class UltraGCNLoss(RankingLoss):
         self.w1, self.w2, self.w3, self.w4 = w1, w2, w3, w4
         self.negative_weight = negative_weight
 
-    def forward(self, z: Tensor, batch: Data) -> Tensor:
+    def forward(self, z: Tensor, batch: PairBatch) -> Tensor:
         """Returns the mean loss of the batch, a scalar."""
-        if "degree" not in batch:
+        if batch.get("degree") is None:
             raise ValueError(
                 "Expected a batch with the degrees of its nodes, 'batch.degree' (got "
                 "none); train an 'UltraGCN', which puts them there"

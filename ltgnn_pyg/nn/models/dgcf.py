@@ -4,11 +4,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch_geometric.data import Data
 
-from ltgnn_pyg.graph.adjacency import degree_of
+from ltgnn_pyg.batch import PairBatch, Round
+from ltgnn_pyg.graph import CSROperator, Graph
 from ltgnn_pyg.nn.conv import edge_dot, edge_sum
-from ltgnn_pyg.nn.models.recommender import Recommender, graph_of
+from ltgnn_pyg.nn.models.recommender import Recommender
 
 
 class DGCF(Recommender):
@@ -103,11 +103,10 @@ class DGCF(Recommender):
         self.cor_weight = cor_weight
         self.num_cor_nodes = num_cor_nodes
 
-    def encode(self, adj_t: Tensor) -> Tensor:
+    def encode(self, graph: Graph) -> Tensor:
         r"""Returns the mean of :math:`X` and its layers, intents side by side."""
-        x, num = self.embedding.weight, self.num_intents
-        degree = degree_of(adj_t).to(x)
-        weight, left_out = _edge_weights(adj_t, degree)
+        x, num, operator = self.inputs.table(), self.num_intents, graph.matrix
+        weight, left_out = _edge_weights(operator, operator.degree.to(x))
         h = x.view(x.size(0), num, -1).transpose(0, 1).contiguous()
         s = x.new_ones(num, weight.numel())
         out, routed = h, torch.is_grad_enabled() and not self.frozen_routing
@@ -119,41 +118,43 @@ class DGCF(Recommender):
             for _ in range(self.num_iterations):
                 with torch.set_grad_enabled(routed):
                     p = s.softmax(0) * weight
-                    d = _row_sums(p, adj_t) + left_out / num
+                    d = _row_sums(p, operator) + left_out / num
                     scale = d.clamp(min=1e-12).rsqrt().unsqueeze(-1)
-                z = scale * edge_sum(p, scale * h, adj_t)
+                z = scale * edge_sum(p, scale * h, operator)
                 left -= 1
                 if left == 0:  # Nobody asks for the logits any more.
                     break
                 with torch.set_grad_enabled(routed):
-                    s = s + (weight != 0) * edge_dot(F.normalize(z, dim=-1), t, adj_t)
+                    unit = F.normalize(z, dim=-1)
+                    s = s + (weight != 0) * edge_dot(unit, t, operator)
             h, out = z, out + z
         out = out / (self.num_layers + 1)
         return out.transpose(0, 1).reshape(x.size())
 
-    def loss(self, batch: Data) -> Tensor:
+    def loss(self, batch: PairBatch) -> Tensor:
         """Returns the training loss of a batch, a scalar.
 
         Args:
-            batch (torch_geometric.data.Data): A batch of a
+            batch (PairBatch): A batch of a
                 :class:`~ltgnn_pyg.PairLoader`.
 
         Raises:
             ValueError: If the batch has no graph.
         """
-        if "round" in batch or self.cor_weight == 0.0:
+        if self.cor_weight == 0.0 or not isinstance(batch, Round):
             return super().loss(batch)
-        z = self.encode(graph_of(batch))
-        rows = z.index_select(0, batch.n_id[: batch.num_seeds])
+        z = self.encode(batch.graph)
+        rows = z.index_select(0, batch.seeds)
         loss = self._decayed(self.objective(rows, batch), batch)
-        return loss + self.cor_weight * self._correlation(z)
+        return loss + self.cor_weight * self._correlation(z, batch.graph)
 
-    def _correlation(self, z: Tensor) -> Tensor:
+    def _correlation(self, z: Tensor, graph: Graph) -> Tensor:
         """The mean distance correlation of neighbouring intents."""
         num, device = self.num_cor_nodes, z.device
         user = torch.randperm(self.num_users, device=device)[:num]
-        item = torch.randperm(self.num_items, device=device)[:num] + self.num_users
-        parts = z.index_select(0, torch.cat([user, item])).chunk(self.num_intents, 1)
+        item = torch.randperm(self.num_items, device=device)[:num]
+        n_id = torch.cat([graph.number("user", user), graph.number("item", item)])
+        parts = z.index_select(0, n_id).chunk(self.num_intents, 1)
         total = z.new_zeros(())
         for x, y in pairwise(parts):
             total = total + distance_correlation(x, y)
@@ -170,21 +171,19 @@ class DGCF(Recommender):
         )
 
 
-def _edge_weights(adj_t: Tensor, degree: Tensor) -> tuple[Tensor, Tensor]:
+def _edge_weights(operator: CSROperator, degree: Tensor) -> tuple[Tensor, Tensor]:
     """The weights of the edges, and what was left out of the degree of each node."""
-    root, num = degree.sqrt(), adj_t.crow_indices().diff()
-    weight = root.repeat_interleave(num, output_size=adj_t.col_indices().numel())
-    weight = weight * root.index_select(0, adj_t.col_indices()) * adj_t.values()
-    kept = _row_sums(weight.unsqueeze(0), adj_t).squeeze(0)
+    root, num = degree.sqrt(), operator.rowptr.diff()
+    weight = root.repeat_interleave(num, output_size=operator.col.numel())
+    weight = weight * root.index_select(0, operator.col) * operator.value
+    kept = _row_sums(weight.unsqueeze(0), operator).squeeze(0)
     return weight, (degree - kept).clamp(min=0.0)  # Rounding may take it below.
 
 
-def _row_sums(value: Tensor, adj_t: Tensor) -> Tensor:
+def _row_sums(value: Tensor, operator: CSROperator) -> Tensor:
     """The sums of the values of each row :obj:`[num_heads, num_nodes]`."""
-    num = adj_t.crow_indices().diff()
-    row = torch.arange(adj_t.size(0), device=value.device)
-    row = row.repeat_interleave(num, output_size=value.size(1)).expand_as(value)
-    return value.new_zeros(value.size(0), adj_t.size(0)).scatter_add(1, row, value)
+    row = operator.pattern.row.long().expand_as(value)
+    return value.new_zeros(value.size(0), operator.num_rows).scatter_add(1, row, value)
 
 
 def distance_correlation(x: Tensor, y: Tensor) -> Tensor:

@@ -1,10 +1,10 @@
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ltgnn_pyg.graph.adjacency import propagate
+from ltgnn_pyg.graph import Graph, propagate
+from ltgnn_pyg.inputs import Embeddings, Inputs
 from ltgnn_pyg.nn.loss import EGCFLoss, Objective
 from ltgnn_pyg.nn.models.recommender import Recommender
 
@@ -68,39 +68,27 @@ class EGCF(Recommender):
         self.num_layers = num_layers
         self.alternating = alternating
 
-    @property
-    def table_nodes(self) -> slice:
-        """The items."""
-        return slice(self.num_users, self.num_nodes)
+    def make_inputs(self) -> Inputs:
+        """Makes a row of a table for each item."""
+        size = self.num_users + self.num_items, self.embedding_dim
+        return Embeddings(*size, first=self.num_users, std=self.init_std)
 
-    def encode(self, adj_t: Tensor) -> Tensor:
+    def encode(self, graph: Graph) -> Tensor:
         """Returns the sum of the layers, :math:`X` not among them."""
-        item = self.embedding.weight
+        operator, user, item = graph.operator, graph.nodes("user"), graph.nodes("item")
+        x = self.inputs.table()  # Zeros for users.
         if self.alternating:
-            users, items = [], []
+            layers = []
             for _ in range(self.num_layers):
-                user = self._users(adj_t, item)
-                below = propagate(adj_t, F.pad(user, (0, 0, 0, self.num_items)))
-                item = below[self.num_users :].tanh()
-                users.append(user)
-                items.append(item)
-            return torch.cat([sum(users[1:], users[0]), sum(items[1:], items[0])])
-        h = torch.cat([self._users(adj_t, item), item])
-        layers = []
-        for _ in range(self.num_layers):
-            h = propagate(adj_t, h).tanh()
-            layers.append(h)
+                h = _only(propagate(operator, x), user).tanh()
+                x = _only(propagate(operator, h), item).tanh()
+                layers.append(h + x)
+        else:
+            layers, h = [], x + _only(propagate(operator, x), user).tanh()
+            for _ in range(self.num_layers):
+                h = propagate(operator, h).tanh()
+                layers.append(h)
         return sum(layers[1:], layers[0])
-
-    def _users(self, adj_t: Tensor, item: Tensor) -> Tensor:
-        """Users, made of their items."""
-        h = propagate(adj_t, F.pad(item, (0, 0, self.num_users, 0)))
-        return h[: self.num_users].tanh()
-
-    def _ego(self, index: Tensor) -> Tensor:
-        is_item = (index >= self.num_users).unsqueeze(1)
-        index = (index - self.num_users).clamp(min=0)
-        return is_item * F.embedding(index, self.embedding.weight, sparse=True)
 
     def extra_repr(self) -> str:
         """The settings."""
@@ -108,3 +96,10 @@ class EGCF(Recommender):
             f"{self.num_users}, {self.num_items}, {self.embedding_dim}, "
             f"num_layers={self.num_layers}, alternating={self.alternating}"
         )
+
+
+def _only(table: Tensor, nodes: slice | Tensor) -> Tensor:
+    """A table with the rows of some nodes, and zeros for others."""
+    out = torch.zeros_like(table)
+    out[nodes] = table[nodes]
+    return out

@@ -4,8 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ltgnn_pyg.graph.edge_dropout import drop_edges
-from ltgnn_pyg.graph.polynomial import polynomial
+from ltgnn_pyg.graph import Graph, Operator, drop_edges, polynomial
 from ltgnn_pyg.nn.models.recommender import Recommender
 
 
@@ -17,7 +16,7 @@ class LightGCN(Recommender):
         Z = \sum_{l=0}^{L} a_l \hat{A}^l X, \qquad a_l = \frac{1}{L + 1}
 
     With :obj:`dropout`, a training step sees the graph without some of its edges
-    (:func:`~ltgnn_pyg.graph.edge_dropout.drop_edges`), the same in all layers.
+    (:func:`~ltgnn_pyg.graph.drop_edges`), the same in all layers.
 
     Args:
         num_users (int): The number of users.
@@ -77,11 +76,12 @@ class LightGCN(Recommender):
         """
         return self.layer_weights if self.dropout == 0.0 else None
 
-    def encode(self, adj_t: Tensor) -> Tensor:
+    def encode(self, graph: Graph) -> Tensor:
         """Returns the weighted sum of the layers."""
+        operator: Operator = graph.operator
         if self.dropout > 0.0 and self.training:
-            adj_t = drop_edges(adj_t, self.dropout)
-        return polynomial(self.embedding.weight, adj_t, self.layer_weights)
+            operator = drop_edges(graph.matrix, self.dropout)
+        return polynomial(self.inputs.table(), operator, self.layer_weights)
 
     def extra_repr(self) -> str:
         """The settings."""

@@ -4,7 +4,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from ltgnn_pyg.graph.adjacency import degree_of, propagate
+from ltgnn_pyg.graph import Graph, propagate
 from ltgnn_pyg.nn.models.recommender import Recommender
 
 
@@ -72,15 +72,15 @@ class LightGCNPlusPlus(Recommender):
         self.beta = beta
         self.gamma = gamma
 
-    def encode(self, adj_t: Tensor) -> Tensor:
+    def encode(self, graph: Graph) -> Tensor:
         """Returns the weighted mean of :math:`X` and its layers."""
-        h = self.embedding.weight
-        d = degree_of(adj_t).to(h).unsqueeze(1)
+        h, operator = self.inputs.table(), graph.matrix
+        d = operator.degree.to(h).unsqueeze(1)
         d = d.where(d > 0, 1.0)  # What these nodes send and get is zero.
         left, right = d.pow(0.5 - self.alpha), d.pow(0.5 - self.beta)
         z = self.gamma * h
         for _ in range(self.num_layers):
-            h = left * propagate(adj_t, right * F.normalize(h, dim=-1))
+            h = left * propagate(operator, right * F.normalize(h, dim=-1))
             z = z + (1.0 - self.gamma) / self.num_layers * h
         return z
 

@@ -1,10 +1,9 @@
 import math
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor
-from torch_geometric.data import Data
 
+from ltgnn_pyg.batch import PairBatch
 from ltgnn_pyg.nn.loss import DirectAULoss, Objective
 from ltgnn_pyg.nn.models.recommender import Recommender
 
@@ -80,15 +79,14 @@ class LightGODE(Recommender):
         """Those of what is scored; training is of rows of :math:`X`."""
         return ode_coefficients(self.T) if self.exact else [1.0 + self.T, self.T]
 
-    def loss(self, batch: Data) -> Tensor:
+    def loss(self, batch: PairBatch) -> Tensor:
         """Returns the training loss of a batch, a scalar: that of rows of the table.
 
         Args:
-            batch (torch_geometric.data.Data): A batch of a
+            batch (PairBatch): A batch of a
                 :class:`~ltgnn_pyg.PairLoader`, whose graph has no say.
         """
-        index = batch.n_id[: batch.num_seeds]
-        x = F.embedding(index, self.embedding.weight, sparse=True)
+        x = self.inputs.rows(batch.seeds)
         return self._decayed(self.objective(x, batch), batch)
 
     def extra_repr(self) -> str:

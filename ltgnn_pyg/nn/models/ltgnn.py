@@ -2,11 +2,10 @@ import math
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch_geometric.data import Data
 
-from ltgnn_pyg.inputs.history import History
+from ltgnn_pyg.graph import Graph
+from ltgnn_pyg.inputs import History
 from ltgnn_pyg.nn.conv import exact_coefficients, history_step
 from ltgnn_pyg.nn.models.recommender import Recommender
 
@@ -50,20 +49,21 @@ class LTGNN(Recommender):
 
     .. code-block:: python
 
-        model = LTGNN(data.num_users, data.num_items)
-        loader = PairLoader(data, num_rounds=40, inner_steps=True)
-        model.loss_fn.prepare(loader.adj_t, data.num_users)
+        graph = Graph.from_interactions(split.train)
+        model = LTGNN(graph.num_users, graph.num_items)
+        loader = PairLoader(graph, num_rounds=40, inner_steps=True)
+        model.loss_fn.prepare(graph)
         optimizer = RowAdam(model.parameters(), lr=0.001)
         for epoch in range(10):
             for batch in loader:
                 optimizer.zero_grad()
                 model.loss(batch).backward()
                 optimizer.step()
-        vectors = model.vectors(data.edge_index)
+        scorer = model.scorer(graph)
 
     Args:
-        num_users (int): The number of users, nodes :obj:`0 .. num_users - 1`.
-        num_items (int): The number of items, the nodes after them.
+        num_users (int): The number of users.
+        num_items (int): The number of items.
         embedding_dim (int, optional): The size of an embedding.
             (default: :obj:`64`)
         alpha (float, optional): Teleport probability in :math:`[0, 1]`; 1 is
@@ -76,8 +76,8 @@ class LTGNN(Recommender):
             :obj:`None`, it follows the model. (default: :obj:`None`)
         history_dtype (torch.dtype, optional): How the history is stored. If
             :obj:`None`, as the table. (default: :obj:`None`)
-        **kwargs (optional): :obj:`loss_fn`, :obj:`weight_decay` and :obj:`init_std` of
-            :class:`~ltgnn_pyg.nn.models.Recommender`.
+        **kwargs (optional): :obj:`inputs`, :obj:`loss_fn`, :obj:`weight_decay` and
+            :obj:`init_std` of :class:`~ltgnn_pyg.nn.models.Recommender`.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -123,57 +123,57 @@ class LTGNN(Recommender):
         return exact_coefficients(self.alpha, self.K)
 
     @torch.no_grad()
-    def refresh(self, adj_t: Tensor) -> None:
+    def refresh(self, graph: Graph) -> None:
         r"""Renews the snapshot of the history and its exact aggregate; the loader
         calls it when an epoch starts.
 
         An empty history is filled by a few exact steps from :math:`X` first.
 
         Args:
-            adj_t (torch.Tensor): The normalised adjacency that neighbours are
-                sampled from, :obj:`loader.adj_t`.
+            graph (Graph): The graph that neighbours are sampled from.
 
         *Cost:* O(E x dim) time, a sparse product; eight the first time.
         """
-        history, x = self.history, self.embedding.weight
+        history, x = self.history, self.inputs.table()
         if history.num_refreshes > 0:
-            history.refresh(adj_t)
+            history.refresh(graph)
             return
-        history.refresh(adj_t, x)
+        history.refresh(graph, x)
         for _ in range(INIT_STEPS):
             # What was just aggregated, exactly, is a step away for every node.
             for rows in torch.arange(self.num_nodes, device=x.device).split(2**16):
                 agg = history.pull("aggregate", rows)
                 history.push(rows, history_step(x[rows], agg, self.alpha))
-            history.refresh(adj_t)
+            history.refresh(graph)
 
-    def loss(self, batch: Data) -> Tensor:
-        r"""Returns the training loss of a batch, a scalar.
-
-        Args:
-            batch (torch_geometric.data.Data): A batch of a
-                :class:`~ltgnn_pyg.PairLoader`, or of a
-                :class:`~ltgnn_pyg.VRNeighborLoader` over this model; what the latter
-                computes is pushed to the history, in training.
+    def history_rows(self, n_id: Tensor, aggregate: Tensor, history: History) -> Tensor:
+        """Takes the paper's step for some nodes; in training, what it computes is
+        pushed to the history.
 
         Raises:
-            ValueError: If the batch is neither, or its rows are of the history of
-                another model.
+            ValueError: If the rows are of the history of another model.
         """
-        if "aggregate" not in batch:
-            return super().loss(batch)
-        if batch.history_id != id(self.history):
+        if history is not self.history:
             raise ValueError(
                 "Expected a batch with rows of this model's history (got one of "
                 "another model, or of a copy); build a 'VRNeighborLoader' over this one"
             )
-        seed = batch.n_id[: batch.num_seeds]
-        x = F.embedding(seed, self.embedding.weight, sparse=True)
-        z = history_step(x, batch.aggregate, self.alpha)
+        z = history_step(self.inputs.rows(n_id), aggregate, self.alpha)
         if self.training and torch.is_grad_enabled():
-            self.history.push(seed, z.detach())
-        loss = self.objective(z, batch)
-        return loss if self.weight_decay == 0.0 else loss + self.decay(x, batch)
+            self.history.push(n_id, z.detach())
+        return z
+
+    def append(self, graph: Graph) -> None:
+        """Adds inputs and rows of the history for the nodes that were appended to a
+        graph.
+        """
+        self.history.append(graph.num_nodes - self.num_nodes)
+        super().append(graph)
+
+    @property
+    def teleport(self) -> float:
+        r""":math:`\alpha`."""
+        return self.alpha
 
     def __repr__(self) -> str:
         return (

@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Linear, ModuleList
-from torch_geometric.data import Data
 
-from ltgnn_pyg.graph.adjacency import degree_of, propagate
+from ltgnn_pyg.batch import PairBatch
+from ltgnn_pyg.graph import Graph, propagate
 from ltgnn_pyg.nn.models.recommender import Recommender
 
 
@@ -29,7 +29,7 @@ class NGCF(Recommender):
 
     :math:`S` is row-normalised and not kept: with :math:`A = D^{1/2} \hat{A} D^{1/2}`,
     :math:`S E = (D + I)^{-1} (D^{1/2} \hat{A} D^{1/2} E + E)`, by the degrees that
-    :math:`\hat{A}` was normalised by (:func:`~ltgnn_pyg.graph.adjacency.degree_of`). A
+    :math:`\hat{A}` was normalised by (:attr:`~ltgnn_pyg.graph.CSROperator.degree`). A
     node without an edge hands its own row on.
 
     A table of :obj:`embedding_dim` columns makes vectors of :attr:`out_dim`,
@@ -93,30 +93,30 @@ class NGCF(Recommender):
             torch.nn.init.xavier_uniform_(layer.weight)
             torch.nn.init.zeros_(layer.bias)
 
-    def encode(self, adj_t: Tensor) -> Tensor:
+    def encode(self, graph: Graph) -> Tensor:
         """Returns all layers side by side, :obj:`[num_nodes, out_dim]`."""
-        e = self.embedding.weight
-        d = degree_of(adj_t).to(e).unsqueeze(1)
+        e, operator = self.inputs.table(), graph.matrix
+        d = operator.degree.to(e).unsqueeze(1)
         root, out = d.sqrt(), [e]
         for of_sum, of_product in zip(self.of_sum, self.of_product, strict=True):
-            m = (root * propagate(adj_t, root * e) + e) / (d + 1)
+            m = (root * propagate(operator, root * e) + e) / (d + 1)
             e = F.leaky_relu(of_sum(m), 0.2) + F.leaky_relu(of_product(e * m), 0.2)
             e = F.dropout(e, self.dropout, self.training)
             out.append(F.normalize(e, dim=-1))
         return torch.cat(out, dim=1)
 
-    def loss(self, batch: Data) -> Tensor:
+    def loss(self, batch: PairBatch) -> Tensor:
         r"""Returns the training loss of a batch, a scalar, whose :math:`L_2` term is
         of the rows of :math:`Z`.
 
         Args:
-            batch (torch_geometric.data.Data): A batch of a
+            batch (PairBatch): A batch of a
                 :class:`~ltgnn_pyg.PairLoader`.
 
         Raises:
             ValueError: If the batch has no graph.
         """
-        z = self._rows(batch)
+        z = batch.rows(self)
         loss = self.objective(z, batch)
         return loss if self.weight_decay == 0.0 else loss + self.decay(z, batch)
 

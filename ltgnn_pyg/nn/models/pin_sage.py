@@ -4,10 +4,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import Linear, ModuleList
-from torch_geometric.typing import Adj
+from torch.nn import ModuleList
 
-from ltgnn_pyg.graph.adjacency import normalized_adj
+from ltgnn_pyg.graph import CSROperator, Graph
+from ltgnn_pyg.inputs import Embeddings, Features, Inputs, SumInputs
 from ltgnn_pyg.nn.conv import PinSageConv
 from ltgnn_pyg.nn.models.recommender import Recommender
 from ltgnn_pyg.sampler import RandomWalkSampler
@@ -38,9 +38,9 @@ class PinSage(Recommender):
         model = PinSage(num_users, num_items, x=genres, loss_fn=loss_fn)
         for epoch in range(20):
             loss_fn.num_hard = 0 if epoch < 10 else 5
-            for batch in PairLoader(data):
+            for batch in PairLoader(graph):
                 ...
-        z = model.item_vectors(data.edge_index)
+        z = model.item_vectors(graph)
 
     Args:
         num_users (int): The number of users.
@@ -48,10 +48,10 @@ class PinSage(Recommender):
         embedding_dim (int, optional): The size of an embedding, of a layer too.
             (default: :obj:`64`)
         x (torch.Tensor, optional): Features of the items :obj:`[num_items,
-            num_features]`, dense or sparse COO. Then a linear map of them stands for
-            the items' rows of :math:`X`, so that items without interactions have
-            embeddings too. They follow the module to its device and are no part of its
-            state. (default: :obj:`None`)
+            num_features]`, dense or sparse COO. Then a linear map of them,
+            :class:`~ltgnn_pyg.inputs.Features`, stands for the items' rows of
+            :math:`X`, so that items without interactions have embeddings too.
+            (default: :obj:`None`)
         num_layers (int, optional): The number of layers :math:`L`.
             (default: :obj:`2`)
         sampler (callable, optional): Makes the sampler of a graph, such as
@@ -67,8 +67,6 @@ class PinSage(Recommender):
     dim^2))) time a round.
     """
 
-    x: Tensor | None
-
     def __init__(
         self,
         num_users: int,
@@ -77,9 +75,10 @@ class PinSage(Recommender):
         *,
         x: Tensor | None = None,
         num_layers: int = 2,
-        sampler: Callable[[Tensor], RandomWalkSampler] = RandomWalkSampler,
+        sampler: Callable[[CSROperator], RandomWalkSampler] = RandomWalkSampler,
         **kwargs: Any,
     ) -> None:
+        self.x = x if x is None else _check(x, num_items)
         super().__init__(num_users, num_items, embedding_dim, **kwargs)
         if num_layers < 1:
             raise ValueError(f"Expected a positive 'num_layers' (got {num_layers})")
@@ -87,27 +86,30 @@ class PinSage(Recommender):
         self.num_layers = num_layers
         self.sampler = sampler
         self.convs = ModuleList(PinSageConv(dim, dim, dim) for _ in range(num_layers))
-        self.register_buffer("x", None, persistent=False)
-        if x is not None:
-            self.project = Linear(_check(x, num_items), dim)
-            self.x = x
 
-    def encode(self, adj_t: Tensor) -> Tensor:
+    def make_inputs(self) -> Inputs:
+        """Makes a row of a table for each user, and for each item without features."""
+        if self.x is None:
+            return super().make_inputs()
+        size = self.num_users + self.num_items, self.embedding_dim
+        users = Embeddings(*size, num_rows=self.num_users, std=self.init_std)
+        return SumInputs([users, Features(self.x, *size, first=self.num_users)])
+
+    def encode(self, graph: Graph) -> Tensor:
         """Returns the embeddings of all nodes; see
         :meth:`~ltgnn_pyg.nn.models.Recommender.encode`.
         """
-        return self._encode(adj_t, self.x)
+        return self._encode(graph, self.inputs.table())
 
-    def item_vectors(self, edge_index: Adj, x: Tensor | None = None) -> Tensor:
+    def item_vectors(self, graph: Graph, x: Tensor | None = None) -> Tensor:
         r"""Returns vectors of items, of length 1: how alike two items are is their
         inner product.
 
         Args:
-            edge_index (torch.Tensor or SparseTensor): The graph, see
-                :meth:`~ltgnn_pyg.nn.models.Recommender.get_embedding`.
-            x (torch.Tensor, optional): The features of these items, of other ones or of
-                more than the model was built with, counted on. If :obj:`None`, those it
-                was built with. (default: :obj:`None`)
+            graph (Graph): The graph, of as many items as :obj:`x` has rows.
+            x (torch.Tensor, optional): The features of its items: other ones, or more
+                than the model was built with. If :obj:`None`, those it was built with.
+                (default: :obj:`None`)
 
         Returns:
             :obj:`[num_items, dim]`.
@@ -115,36 +117,34 @@ class PinSage(Recommender):
         Raises:
             ValueError: If :obj:`x` are no features as the model was built with.
 
-        *Cost:* That of :meth:`get_embedding`.
+        *Cost:* That of :meth:`encode`.
         """
-        num_items = self.num_items
+        table = self.inputs.table()
         if x is not None:
-            num_items = x.size(0)
-            if self.x is None or _check(x, num_items) != self.x.size(1):
+            if self.x is None or _check(x, graph.num_items).size(1) != self.x.size(1):
                 raise ValueError(
                     "Expected 'x' with the features that the model was built with (got "
                     f"{list(x.size())}); build it with 'x', of as many columns"
                 )
-        adj_t = normalized_adj(edge_index, None, self.num_users + num_items)
-        z = self._encode(adj_t, self.x if x is None else x)
-        return F.normalize(z[self.num_users :], dim=-1)
+            users, features = self.inputs.parts
+            item = features.encode(x)
+            table = item.new_zeros(graph.num_nodes, item.size(1))
+            table[graph.nodes("user")] = users.weight[: graph.num_users]
+            table[graph.nodes("item")] = item
+        return F.normalize(self._encode(graph, table)[graph.nodes("item")], dim=-1)
 
-    def _encode(self, adj_t: Tensor, x: Tensor | None) -> Tensor:
-        start = self.embedding.weight
-        if x is not None:
-            item = x @ self.project.weight.t() + self.project.bias
-            start = torch.cat([start[: self.num_users], item])
-        start = F.normalize(start, dim=-1)
+    def _encode(self, graph: Graph, table: Tensor) -> Tensor:
+        start = F.normalize(table, dim=-1)
         node = torch.arange(start.size(0), device=start.device)
-        neighbor, weight = self.sampler(adj_t).sample(node)
+        neighbor, weight = self.sampler(graph.matrix).sample(node)
         z = start
         for conv in self.convs:
             z = conv(z, neighbor, weight)
         return start + z
 
 
-def _check(x: Tensor, num_items: int) -> int:
-    """The number of features of items."""
+def _check(x: Tensor, num_items: int) -> Tensor:
+    """Features of items, which must be some."""
     known = x.layout in (torch.strided, torch.sparse_coo) and x.is_floating_point()
     if not known or x.dim() != 2 or x.size(0) != num_items:
         raise ValueError(
@@ -152,4 +152,4 @@ def _check(x: Tensor, num_items: int) -> int:
             f"{x.dtype}, {x.layout}, of shape {list(x.size())}); pass a row an item, "
             "dense or sparse COO"
         )
-    return x.size(1)
+    return x

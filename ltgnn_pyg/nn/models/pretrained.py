@@ -90,15 +90,15 @@ def load(cls: Any, path: str | os.PathLike[str], given: dict[str, Any]) -> Any:
             )
         arguments[name] = _read(value)
     tensors = load_file(folder / WEIGHTS)
-    if "embedding.weight" not in tensors:  # The folder of a run has more.
+    if "inputs.weight" not in tensors:  # The folder of a run has more.
         own = (name for name in tensors if name.startswith("model."))
         tensors = {name.removeprefix("model."): tensors[name] for name in own}
-    if "embedding.weight" not in tensors:
+    if "inputs.weight" not in tensors:
         raise ValueError(
             f"Expected the tensors of a model in '{folder / WEIGHTS}' (got none); pass "
             "'model=' to 'RunFolder.write'"
         )
-    model = cls(**arguments).to(tensors["embedding.weight"].dtype)
+    model = cls(**arguments).to(tensors["inputs.weight"].dtype)
     state = model.state_dict()  # A history, which is no tensor, stays empty.
     state = {k: v for k, v in state.items() if not isinstance(v, Tensor)}
     model.load_state_dict(state | tensors)

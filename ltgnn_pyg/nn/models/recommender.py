@@ -5,29 +5,25 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
-from torch.nn import Embedding, Module
-from torch_geometric.data import Data
-from torch_geometric.typing import Adj, OptTensor
+from torch.nn import Module
 from typing_extensions import Self
 
-from ltgnn_pyg.batch.inner_steps import micro_batches, sizes
-from ltgnn_pyg.graph.adjacency import degree, normalized_adj
-from ltgnn_pyg.graph.polynomial import polynomial
+from ltgnn_pyg.batch import PairBatch
+from ltgnn_pyg.graph import Graph, polynomial
+from ltgnn_pyg.inputs import Embeddings, History, Inputs
 from ltgnn_pyg.nn.loss import Objective, SoftmaxLoss
 from ltgnn_pyg.nn.models.pretrained import load, save, settings_of
-from ltgnn_pyg.scorers import Vectors
+from ltgnn_pyg.scorers import FoldIn, Vectors
 
 
 class Recommender(Module):
-    r"""The contract all models keep, and what they share: the table of embeddings
-    :math:`X`, the objective and its :math:`L_2` term.
+    r"""The contract all models keep, and what they share: the inputs :math:`X`, the
+    objective and its :math:`L_2` term.
 
-    A model is its :meth:`encode`, from a normalised graph to the embeddings of all
-    nodes, or, if that is a polynomial of the graph, its :attr:`coefficients`. It trains
-    on the rounds of a :class:`~ltgnn_pyg.PairLoader` in PyTorch's own loop, before
-    which the objective learns what it is to know of the graph; in it nothing else must
-    be called:
+    A model is its :meth:`encode`, from a graph to the embeddings of all nodes, or, if
+    that is a polynomial of the graph, its :attr:`coefficients`. It trains on the rounds
+    of a :class:`~ltgnn_pyg.PairLoader` in PyTorch's own loop, before which the
+    objective learns what it is to know of the graph; in it nothing else must be called:
 
     .. code-block:: python
 
@@ -37,25 +33,29 @@ class Recommender(Module):
                 dim = embedding_dim
                 self.layers = torch.nn.ModuleList(Linear(dim, dim) for _ in range(3))
 
-            def encode(self, adj_t):
-                z = self.embedding.weight
+            def encode(self, graph):
+                z = self.inputs.table()
                 for layer in self.layers:
-                    z = z + layer(propagate(adj_t, z)).tanh()
+                    z = z + layer(graph.operator @ z).tanh()
                 return z
 
-        loader = PairLoader(data)
-        model.loss_fn.prepare(loader.adj_t, data.num_users)
-        for batch in loader:
+        graph = Graph.from_interactions(split.train)
+        model.loss_fn.prepare(graph)
+        for batch in PairLoader(graph):
             optimizer.zero_grad()
             model.loss(batch).backward()
             optimizer.step()
-        vectors = model.vectors(data.edge_index)
+        scorer = model.scorer(graph)
 
     Args:
-        num_users (int): The number of users, nodes :obj:`0 .. num_users - 1`.
-        num_items (int): The number of items, the nodes after them.
+        num_users (int): The number of users.
+        num_items (int): The number of items.
         embedding_dim (int, optional): The size of an embedding.
             (default: :obj:`64`)
+        inputs (Inputs, optional): The inputs :math:`X` of all nodes of the graph, such
+            as of one with more types than users and items. If :obj:`None`, a table of
+            users and items, :class:`~ltgnn_pyg.inputs.Embeddings`.
+            (default: :obj:`None`)
         loss_fn (Objective, optional): The objective, see :mod:`ltgnn_pyg.nn.loss`. If
             :obj:`None`, :class:`~ltgnn_pyg.nn.SoftmaxLoss`. (default: :obj:`None`)
         weight_decay (float, optional): :math:`\lambda` of
@@ -77,6 +77,7 @@ class Recommender(Module):
         num_items: int,
         embedding_dim: int = 64,
         *,
+        inputs: Inputs | None = None,
         loss_fn: Objective | None = None,
         weight_decay: float = 0.0,
         init_std: float = 0.005,
@@ -98,56 +99,72 @@ class Recommender(Module):
         self.weight_decay = weight_decay
         self.init_std = init_std
         self.loss_fn = SoftmaxLoss() if loss_fn is None else loss_fn
-        nodes = self.table_nodes
-        self.embedding = Embedding(nodes.stop - nodes.start, embedding_dim)
-        torch.nn.init.normal_(self.embedding.weight, std=init_std)
+        self.makes_inputs = inputs is None
+        inputs = self.make_inputs() if inputs is None else inputs
+        if inputs.embedding_dim != embedding_dim:
+            raise ValueError(
+                f"Expected 'inputs' of {embedding_dim} columns (got "
+                f"{inputs.embedding_dim}); pass their number as 'embedding_dim'"
+            )
+        self.inputs = inputs
+
+    def make_inputs(self) -> Inputs:
+        """Makes the inputs, where none are given: a row of a table for each user and
+        item.
+        """
+        num_nodes = self.num_users + self.num_items
+        return Embeddings(num_nodes, self.embedding_dim, std=self.init_std)
 
     @property
     def num_nodes(self) -> int:
-        """The number of users and items."""
-        return self.num_users + self.num_items
-
-    @property
-    def table_nodes(self) -> slice:
-        """The nodes that have a row in the table, in order: all, unless a model makes
-        the others from them.
-        """
-        return slice(0, self.num_nodes)
+        """The number of nodes that have inputs."""
+        return self.inputs.num_nodes
 
     @property
     def out_dim(self) -> int:
-        """The number of columns of :math:`Z`, those of the table unless a model says
+        """The number of columns of :math:`Z`, those of the inputs unless a model says
         otherwise.
         """
         return self.embedding_dim
 
     @torch.no_grad()
-    def init_table(
-        self, init: Callable[[Tensor, Tensor, int], Any], adj_t: Tensor
-    ) -> None:
-        """Fills the table with what a function makes for all nodes.
+    def init_table(self, init: Callable[[Tensor, Graph], Any], graph: Graph) -> None:
+        """Fills the inputs with what a function makes for all nodes.
 
         Args:
             init (callable): Fills a table :obj:`[num_nodes, dim]`, given also the
-                matrix and the number of users, such as
-                :func:`~ltgnn_pyg.nn.init.spectral_`.
-            adj_t (torch.Tensor): The normalised adjacency.
+                graph, such as :func:`~ltgnn_pyg.nn.init.spectral_`.
+            graph (Graph): The graph.
         """
-        weight = self.embedding.weight
-        if weight.size(0) == self.num_nodes:
-            init(weight, adj_t, self.num_users)
-        else:
-            table = weight.new_empty(self.num_nodes, weight.size(1))
-            init(table, adj_t, self.num_users)
-            weight.copy_(table[self.table_nodes])
+        table = self.inputs.table().detach()
+        init(table, graph)
+        self.inputs.fill(table)
+
+    def append(self, graph: Graph) -> None:
+        """Adds inputs for the nodes that were appended to a graph; all others stay as
+        they are. The optimizer goes on with the parameters it has.
+
+        Args:
+            graph (Graph): The graph with more nodes.
+
+        Raises:
+            ValueError: If it has fewer nodes.
+        """
+        num = graph.num_nodes - self.num_nodes
+        if num < 0:
+            raise ValueError(
+                f"Expected a graph of {self.num_nodes} nodes at least (got "
+                f"{graph.num_nodes}); pass what 'Graph.append' returned"
+            )
+        self.inputs.append(num)
+        self.num_users, self.num_items = graph.num_users, graph.num_items
 
     def reset_parameters(self) -> None:
-        """Draws the table anew, and resets every layer that can be."""
+        """Draws the inputs anew, and resets every layer that can be."""
         layers: Iterator[Any] = self.modules()
         for layer in layers:
             if layer is not self and hasattr(layer, "reset_parameters"):
                 layer.reset_parameters()
-        torch.nn.init.normal_(self.embedding.weight, std=self.init_std)
 
     @property
     def coefficients(self) -> Sequence[float] | None:
@@ -161,13 +178,11 @@ class Recommender(Module):
         """
         return None
 
-    def encode(self, adj_t: Tensor) -> Tensor:
+    def encode(self, graph: Graph) -> Tensor:
         r"""Returns the embeddings :math:`Z` of all nodes.
 
         Args:
-            adj_t (torch.Tensor): :math:`\hat{A}`, the normalised adjacency as sparse
-                CSR: see :func:`~ltgnn_pyg.normalized_adj` and
-                :func:`~ltgnn_pyg.graph.adjacency.propagate`.
+            graph (Graph): The graph, whose :obj:`operator` is :math:`\hat{A}`.
 
         Returns:
             :obj:`[num_nodes, out_dim]`.
@@ -176,165 +191,133 @@ class Recommender(Module):
             raise NotImplementedError(
                 f"Expected {type(self).__name__} to define 'encode' or 'coefficients'"
             )
-        return polynomial(self.embedding.weight, adj_t, self.coefficients)
+        return polynomial(self.inputs.table(), graph.operator, self.coefficients)
 
-    def loss(self, batch: Data) -> Tensor:
+    def loss(self, batch: PairBatch) -> Tensor:
         """Returns the training loss of a batch, a scalar.
 
         Args:
-            batch (torch_geometric.data.Data): A batch of a
-                :class:`~ltgnn_pyg.PairLoader`. No state is left on the model.
+            batch (PairBatch): A batch of a :class:`~ltgnn_pyg.PairLoader`. No state is
+                left on the model.
 
         Raises:
             ValueError: If the batch has no graph.
 
         *Cost:* That of :meth:`encode` and, for its pairs, of the objective.
         """
-        return self._decayed(self.objective(self._rows(batch), batch), batch)
+        return self._decayed(self.objective(batch.rows(self), batch), batch)
 
-    def _decayed(self, loss: Tensor, batch: Data) -> Tensor:
+    def _decayed(self, loss: Tensor, batch: PairBatch) -> Tensor:
         """A loss with the :math:`L_2` term of the batch, if there is one."""
         if self.weight_decay == 0.0:
             return loss
-        return loss + self.decay(self._ego(batch.n_id[: batch.num_seeds]), batch)
+        return loss + self.decay(self.inputs.rows(batch.seeds), batch)
 
-    def _ego(self, index: Tensor) -> Tensor:
-        """The rows of :math:`X` of some nodes, zeros for those without one."""
-        return F.embedding(index, self.embedding.weight, sparse=True)
-
-    def _rows(self, batch: Data) -> Tensor:
-        """The rows of a batch's seeds."""
-        c, weight = self.coefficients, self.embedding.weight
-        index = batch.n_id[: batch.num_seeds]
-        if c is not None and len(c) == 1:  # No other row has a say.
-            return c[0] * F.embedding(index, weight, sparse=True)
-        if "round" in batch:
-            if c is None:
-                raise ValueError(
-                    f"Expected a model that is a polynomial of the graph for inner "
-                    f"steps (got a {type(self).__name__}, which does not say its "
-                    "'coefficients'); load rounds with 'inner_steps=False'"
-                )
-            return batch.round.step(weight, index, c, batch.is_last)
-        return self.rows(graph_of(batch), index)
-
-    def rows(self, adj_t: Tensor, index: Tensor) -> Tensor:
+    def rows(self, graph: Graph, n_id: Tensor) -> Tensor:
         r"""Returns what a round trains: rows of :meth:`encode`.
 
         A model that compares views of the graph returns the rows of all of them side by
         side, and takes them apart in :meth:`compare`.
 
         Args:
-            adj_t (torch.Tensor): The graph of the round.
-            index (torch.Tensor): Which rows :obj:`[num_seeds]`.
+            graph (Graph): The graph of the round.
+            n_id (torch.Tensor): The numbers of the nodes :obj:`[num_seeds]`.
         """
-        return self.encode(adj_t).index_select(0, index)
+        return self.encode(graph).index_select(0, n_id)
 
-    def compare(self, z: Tensor, batch: Data) -> Tensor:
+    def history_rows(self, n_id: Tensor, aggregate: Tensor, history: History) -> Tensor:
+        """Returns rows that are a step from a history.
+
+        Raises:
+            ValueError: If the model has no history.
+        """
+        raise ValueError(
+            f"Expected a model with a history (got {type(self).__name__}); train it by "
+            "rounds, with a 'PairLoader'"
+        )
+
+    def compare(self, z: Tensor, batch: PairBatch) -> Tensor:
         """Returns the objective of a micro-batch, a scalar.
 
         Args:
             z (torch.Tensor): The rows of its seeds, as :meth:`rows` makes them.
-            batch (torch_geometric.data.Data): The micro-batch.
+            batch (PairBatch): The micro-batch.
         """
         return self.loss_fn(z, batch)
 
-    def forward(self, batch: Data) -> Tensor:
+    def forward(self, batch: PairBatch) -> Tensor:
         """Returns :meth:`loss`, for wrappers that call a module, such as
         :class:`torch.nn.parallel.DistributedDataParallel`.
         """
         return self.loss(batch)
 
-    def objective(self, z: Tensor, batch: Data) -> Tensor:
+    def objective(self, z: Tensor, batch: PairBatch) -> Tensor:
         r"""The mean of the objective over the pairs of a batch.
-
-        Micro-batches are differentiated one after the other, so that the scores of one
-        are held at a time; what flows back to the rows is written once.
 
         Args:
             z (torch.Tensor): The rows of the batch's seeds :obj:`[num_seeds, dim]`.
-            batch (torch_geometric.data.Data): The batch.
+            batch (PairBatch): The batch.
 
         *Cost:* That of the objective, O(num_seeds x dim) memory beside.
         """
-        if "pair_ptr" not in batch:  # It is one micro-batch.
-            return self.compare(z, batch)
-        if torch.is_grad_enabled():
-            params = [p for p in self.loss_fn.parameters() if p.requires_grad]
-            return _MicroBatches.apply(z, batch, self.compare, *params)
-        loss = z.new_zeros(())
-        parts = z.split(sizes(batch.seed_ptr))
-        for rows, part in zip(parts, micro_batches(batch), strict=True):
-            loss += share(part, batch) * self.compare(rows, part)
-        return loss
+        params = [p for p in self.loss_fn.parameters() if p.requires_grad]
+        return batch.mean(z, self.compare, params)
 
-    def decay(self, x: Tensor, batch: Data) -> Tensor:
+    def decay(self, x: Tensor, batch: PairBatch) -> Tensor:
         """The :math:`L_2` term of a batch, from its seeds' rows of :math:`X`."""
-        norm, src = x.square().sum(-1), batch.src_index
-        total = norm[src].sum() + norm[batch.dst_pos_index].sum()
-        if "dst_neg_index" in batch:
-            total = total + norm[batch.dst_neg_index].sum()
-        return self.weight_decay / (2 * src.numel()) * total
-
-    def get_embedding(self, edge_index: Adj, edge_weight: OptTensor = None) -> Tensor:
-        r"""Returns :math:`Z` over a graph, which is normalised first.
-
-        Args:
-            edge_index (torch.Tensor or SparseTensor): The graph, both directions
-                :obj:`[2, num_edges]` or a sparse matrix.
-            edge_weight (torch.Tensor, optional): Edge weights :obj:`[num_edges]`, such
-                as those of :func:`~ltgnn_pyg.datasets.recency_weight`.
-                (default: :obj:`None`)
-
-        Returns:
-            :obj:`[num_users + num_items, out_dim]`.
-
-        Raises:
-            ValueError: If the graph is none that :func:`~ltgnn_pyg.normalized_adj`
-                takes.
-
-        *Cost:* That of :meth:`encode`, and O(E log E) to normalise the graph.
-        """
-        return self.encode(normalized_adj(edge_index, edge_weight, self.num_nodes))
+        norm = x.square().sum(-1)
+        total = norm[batch.src_index].sum() + norm[batch.dst_pos_index].sum()
+        if batch.negatives is not None:
+            total = total + norm[batch.negatives].sum()
+        return self.weight_decay / (2 * batch.num_pairs) * total
 
     @torch.no_grad()
-    def vectors(self, edge_index: Adj, edge_weight: OptTensor = None) -> Vectors:
-        r"""Returns what is scored, in training too: see :meth:`to_vectors`.
+    def scorer(self, graph: Graph) -> FoldIn:
+        r"""Returns what scores, in training too: :meth:`to_vectors` of :math:`Z` over a
+        graph, which also score users by what they have taken since.
 
         Args:
-            edge_index (torch.Tensor or SparseTensor): The graph, see
-                :meth:`get_embedding`; items are as popular as it says.
-            edge_weight (torch.Tensor, optional): Edge weights :obj:`[num_edges]`.
-                (default: :obj:`None`)
+            graph (Graph): The graph; items are as popular as it says.
 
-        *Cost:* That of :meth:`get_embedding`.
+        *Cost:* That of :meth:`encode`.
         """
         modes = [(module, module.training) for module in self.modules()]
         self.eval()  # Nothing is dropped from what is scored.
         try:
-            z = self.get_embedding(edge_index, edge_weight)
+            z = self.encode(graph)
         finally:
             for module, training in modes:
                 module.training = training
-        return self.to_vectors(z, degree(edge_index, edge_weight, self.num_nodes))
+        degree = graph.item_degree
+        vectors = self.to_vectors(z, graph, degree)
+        return FoldIn(vectors, degree, self.teleport)
+
+    @property
+    def teleport(self) -> float:
+        r"""The weight :math:`\alpha` of a node's own inputs in a step of the
+        propagation, by which new interactions are folded in.
+        """
+        return 0.0
 
     @torch.no_grad()
-    def to_vectors(self, z: Tensor, degree: Tensor) -> Vectors:
+    def to_vectors(
+        self, z: Tensor, graph: Graph, item_degree: Tensor | None = None
+    ) -> Vectors:
         r"""Makes of embeddings what the objective scores: rows of length 1 if by
         cosine, and the bias of items that it leaves out.
 
         Args:
-            z (torch.Tensor): What :meth:`encode` returned
-                :obj:`[num_users + num_items, dim]`.
-            degree (torch.Tensor): The degree of each node
-                :obj:`[num_users + num_items]`, see
-                :func:`~ltgnn_pyg.graph.adjacency.degree`.
+            z (torch.Tensor): What :meth:`encode` returned :obj:`[num_nodes, dim]`.
+            graph (Graph): The graph, which tells users and items.
+            item_degree (torch.Tensor, optional): The popularity of the items. If
+                :obj:`None`, :obj:`graph.item_degree`. (default: :obj:`None`)
 
         *Cost:* O(N x dim).
         """
         z = F.normalize(z, dim=-1) if self.loss_fn.cosine else z
-        bias = self.loss_fn.item_bias(degree[self.num_users :].to(z))
-        return Vectors(z[: self.num_users], z[self.num_users :], bias)
+        degree = graph.item_degree if item_degree is None else item_degree
+        bias = self.loss_fn.item_bias(degree.to(z))
+        return Vectors(z[graph.nodes("user")], z[graph.nodes("item")], bias)
 
     def settings(self) -> dict[str, Any]:
         """What the model was built with, as JSON has it: :obj:`name`, that of its
@@ -352,7 +335,10 @@ class Recommender(Module):
         Raises:
             ValueError: If it does not.
         """
-        return settings_of(self)
+        about = settings_of(self)
+        if self.makes_inputs:  # It would make them again.
+            del about["settings"]["inputs"]
+        return about
 
     def save_pretrained(self, path: str | os.PathLike[str]) -> None:
         """Writes the model to a folder: :meth:`settings` to :obj:`config.json`,
@@ -390,62 +376,3 @@ class Recommender(Module):
         """
         model: Self = load(cls, path, kwargs)
         return model
-
-
-class _MicroBatches(torch.autograd.Function):
-    """The objective of a round, whose gradients are made along with the loss."""
-
-    @staticmethod
-    @torch.compiler.disable
-    def forward(
-        ctx: Any,
-        z: Tensor,
-        batch: Data,
-        loss_fn: Callable[[Tensor, Data], Tensor],
-        *params: Tensor,
-    ) -> Tensor:
-        loss, grad_z = z.new_zeros(()), torch.empty_like(z)
-        grads = [torch.zeros_like(p) for p in params]
-        split = sizes(batch.seed_ptr)
-        rows_and_outs = zip(z.split(split), grad_z.split(split), strict=True)
-        for part, (rows, out) in zip(micro_batches(batch), rows_and_outs, strict=True):
-            with torch.enable_grad():
-                rows = rows.detach().requires_grad_()
-                value = share(part, batch) * loss_fn(rows, part)
-            found = torch.autograd.grad(value, (rows, *params), allow_unused=True)
-            out.copy_(found[0])
-            for grad, new in zip(grads, found[1:], strict=True):
-                if new is not None:
-                    grad += new
-            loss = loss + value.detach()
-        ctx.save_for_backward(grad_z, *grads)
-        return loss
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        grad_z, *grads = ctx.saved_tensors
-        return grad_z * grad, None, None, *(g * grad for g in grads)
-
-
-def graph_of(batch: Data) -> Tensor:
-    """The graph of the round that a batch is, or is of.
-
-    Raises:
-        ValueError: If the batch has none.
-    """
-    if "adj_t" in batch:
-        adj_t: Tensor = batch.adj_t
-    elif "round" in batch:
-        adj_t = batch.round.adj_t
-    else:
-        raise ValueError(
-            "Expected a batch with the graph of its round, 'batch.adj_t' (got none); "
-            "train on the batches of a 'PairLoader'"
-        )
-    return adj_t
-
-
-def share(part: Data, batch: Data) -> float:
-    """The share of a batch's pairs that a micro-batch holds."""
-    return part.src_index.numel() / batch.src_index.numel()

@@ -1,16 +1,12 @@
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch_geometric.data import Data
 
-from ltgnn_pyg.graph.graph_dropout import graph_dropout
-from ltgnn_pyg.graph.polynomial import polynomial
-from ltgnn_pyg.nn.loss import info_nce
-from ltgnn_pyg.nn.models.recommender import Recommender
+from ltgnn_pyg.graph import Graph, graph_dropout, polynomial
+from ltgnn_pyg.nn.models.contrastive import Contrastive
 
 
-class SGL(Recommender):
+class SGL(Contrastive):
     r"""SGL, from `"Self-supervised Graph Learning for Recommendation"
     <https://arxiv.org/abs/2010.10783>`_: two views of the graph, with edges or nodes
     dropped, that are to agree.
@@ -60,41 +56,31 @@ class SGL(Recommender):
         contrast_temperature: float = 0.2,
         **kwargs: Any,
     ) -> None:
-        super().__init__(num_users, num_items, embedding_dim, **kwargs)
-        if num_layers < 1 or not contrast_weight >= 0.0:
-            raise ValueError(
-                "Expected a positive 'num_layers', and 'contrast_weight' to be at "
-                f"least 0 (got {num_layers} and {contrast_weight})"
-            )
+        super().__init__(
+            num_users,
+            num_items,
+            embedding_dim,
+            num_layers=num_layers,
+            contrast_weight=contrast_weight,
+            contrast_temperature=contrast_temperature,
+            **kwargs,
+        )
         if not (0.0 <= edge_dropout < 1.0 and 0.0 <= node_dropout < 1.0):
             raise ValueError(
                 "Expected 'edge_dropout' and 'node_dropout' in [0, 1) (got "
                 f"{edge_dropout} and {node_dropout})"
             )
-        if not contrast_temperature > 0.0:
-            raise ValueError(
-                f"Expected a positive 'contrast_temperature' (got "
-                f"{contrast_temperature})"
-            )
-        self.num_layers = num_layers
         self.edge_dropout = edge_dropout
         self.node_dropout = node_dropout
-        self.contrast_weight = contrast_weight
-        self.contrast_temperature = contrast_temperature
 
-    def encode(self, adj_t: Tensor) -> Tensor:
+    def encode(self, graph: Graph) -> Tensor:
         """Returns the mean of all layers."""
         mean = [1.0 / (self.num_layers + 1)] * (self.num_layers + 1)
-        return polynomial(self.embedding.weight, adj_t, mean)
+        return polynomial(self.inputs.table(), graph.operator, mean)
 
-    def rows(self, adj_t: Tensor, index: Tensor) -> Tensor:
-        """Returns rows of :math:`Z`, :math:`Z'` and :math:`Z''` side by side."""
+    def views(self, graph: Graph, n_id: Tensor) -> list[Tensor]:
+        """Returns rows of :math:`Z`, :math:`Z'` and :math:`Z''`."""
         drop = self.edge_dropout, self.node_dropout
-        graphs = [adj_t, *(graph_dropout(adj_t, *drop) for _ in range(2))]
-        return torch.cat([self.encode(g).index_select(0, index) for g in graphs], 1)
-
-    def compare(self, z: Tensor, batch: Data) -> Tensor:
-        """Returns the objective of a micro-batch and the contrast of its views."""
-        rows, one, two = z.chunk(3, dim=1)
-        contrast = info_nce(one, two, batch, self.contrast_temperature)
-        return self.loss_fn(rows, batch) + self.contrast_weight * contrast
+        dropped = (graph_dropout(graph.matrix, *drop) for _ in range(2))
+        graphs = [graph, *map(graph.with_operator, dropped)]
+        return [self.encode(each).index_select(0, n_id) for each in graphs]

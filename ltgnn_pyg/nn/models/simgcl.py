@@ -3,16 +3,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
 
-from ltgnn_pyg.graph.adjacency import propagate
-from ltgnn_pyg.graph.polynomial import polynomial
+from ltgnn_pyg.graph import Graph, Operator, polynomial, propagate
 from ltgnn_pyg.nn.conv import noisy_layers
-from ltgnn_pyg.nn.loss import info_nce
-from ltgnn_pyg.nn.models.recommender import Recommender
+from ltgnn_pyg.nn.models.contrastive import Contrastive
 
 
-class SimGCL(Recommender):
+class SimGCL(Contrastive):
     r"""SimGCL, from `"Are Graph Augmentations Necessary? Simple Graph Contrastive
     Learning for Recommendation" <https://arxiv.org/abs/2112.08679>`_: two views of
     the graph, made by noise in each layer, that are to agree.
@@ -60,47 +57,38 @@ class SimGCL(Recommender):
         contrast_temperature: float = 0.2,
         **kwargs: Any,
     ) -> None:
-        super().__init__(num_users, num_items, embedding_dim, **kwargs)
-        if num_layers < 1 or not (eps >= 0.0 and contrast_weight >= 0.0):
-            raise ValueError(
-                "Expected a positive 'num_layers', and 'eps' and 'contrast_weight' to "
-                f"be at least 0 (got {num_layers}, {eps} and {contrast_weight})"
-            )
-        if not contrast_temperature > 0.0:
-            raise ValueError(
-                f"Expected a positive 'contrast_temperature' (got "
-                f"{contrast_temperature})"
-            )
-        self.num_layers = num_layers
+        super().__init__(
+            num_users,
+            num_items,
+            embedding_dim,
+            num_layers=num_layers,
+            contrast_weight=contrast_weight,
+            contrast_temperature=contrast_temperature,
+            **kwargs,
+        )
+        if not eps >= 0.0:
+            raise ValueError(f"Expected 'eps' to be at least 0 (got {eps})")
         self.eps = eps
-        self.contrast_weight = contrast_weight
-        self.contrast_temperature = contrast_temperature
 
-    def encode(self, adj_t: Tensor) -> Tensor:
+    def encode(self, graph: Graph) -> Tensor:
         """Returns the mean of all layers but the first, without noise."""
         mean = [1.0 / self.num_layers] * self.num_layers
-        return polynomial(self.embedding.weight, adj_t, [0.0, *mean])
+        return polynomial(self.inputs.table(), graph.operator, [0.0, *mean])
 
-    def rows(self, adj_t: Tensor, index: Tensor) -> Tensor:
-        """Returns rows of :math:`Z`, :math:`Z'` and :math:`Z''` side by side."""
-        first = propagate(adj_t, self.embedding.weight)
-        layers = noisy_layers(first, adj_t, self.num_layers, 0.0)
-        rows = (reduce(torch.add, layers) / self.num_layers).index_select(0, index)
+    def views(self, graph: Graph, n_id: Tensor) -> list[Tensor]:
+        """Returns rows of :math:`Z`, :math:`Z'` and :math:`Z''`."""
+        first = propagate(graph.operator, self.inputs.table())
+        layers = noisy_layers(first, graph.operator, self.num_layers, 0.0)
+        rows = (reduce(torch.add, layers) / self.num_layers).index_select(0, n_id)
         del layers
-        views = [self._noise(first, adj_t, index, rows) for _ in range(2)]
-        return torch.cat([rows, *(rows + noise for noise in views)], dim=1)
+        noise = [self._noise(first, graph.operator, n_id, rows) for _ in range(2)]
+        return [rows, *(rows + each for each in noise)]
 
     @torch.no_grad()
     def _noise(
-        self, first: Tensor, adj_t: Tensor, index: Tensor, rows: Tensor
+        self, first: Tensor, operator: Operator, n_id: Tensor, rows: Tensor
     ) -> Tensor:
         """What a view has more than :math:`Z`."""
-        layers = noisy_layers(first, adj_t, self.num_layers, self.eps)
+        layers = noisy_layers(first, operator, self.num_layers, self.eps)
         view = reduce(torch.add, layers) / self.num_layers
-        return view.index_select(0, index) - rows
-
-    def compare(self, z: Tensor, batch: Data) -> Tensor:
-        """Returns the objective of a micro-batch and the contrast of its views."""
-        rows, one, two = z.chunk(3, dim=1)
-        contrast = info_nce(one, two, batch, self.contrast_temperature)
-        return self.loss_fn(rows, batch) + self.contrast_weight * contrast
+        return view.index_select(0, n_id) - rows

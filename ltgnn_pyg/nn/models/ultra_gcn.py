@@ -4,13 +4,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch_geometric.data import Data
 
-from ltgnn_pyg.batch.inner_steps import micro_batches
-from ltgnn_pyg.graph.adjacency import degree_of
-from ltgnn_pyg.graph.item_graph import item_graph
+from ltgnn_pyg.batch import PairBatch
+from ltgnn_pyg.graph import Graph, item_graph
 from ltgnn_pyg.nn.loss import Objective, RankingLoss, UltraGCNLoss
-from ltgnn_pyg.nn.models.recommender import Recommender, graph_of, share
+from ltgnn_pyg.nn.models.recommender import Recommender
 
 ITEMS_PER_WEIGHT = 135.0  #: So many items weigh as much as a positive.
 
@@ -30,7 +28,7 @@ class UltraGCN(Recommender):
 
     with the constraint losses :math:`L_C` (:class:`~ltgnn_pyg.nn.UltraGCNLoss`) and the
     items :math:`\mathcal{S}(i)` most often taken together with :math:`i`
-    (:func:`~ltgnn_pyg.graph.item_graph.item_graph`). It is the reference code's sum
+    (:func:`~ltgnn_pyg.graph.item_graph`). It is the reference code's sum
     over a batch divided by its pairs :math:`B`, but for two things that keep the size
     of the data out of the cost of a step, and are the same in the mean:
 
@@ -40,9 +38,8 @@ class UltraGCN(Recommender):
       :math:`E` interactions, so that rows of the batch alone have a gradient.
 
     Degrees and item graph are those of the batch's graph, all of its edges, and are
-    kept with it (:func:`~ltgnn_pyg.graph.adjacency.known_of`): another loader has its
-    own. Build the loader on the device that is trained on, or they are worked out anew
-    each batch.
+    kept with it. Build the loader on the device that is trained on, or they are worked
+    out anew each batch.
 
     Args:
         num_users (int): The number of users.
@@ -105,40 +102,38 @@ class UltraGCN(Recommender):
         """:math:`Z = X`."""
         return [1.0]
 
-    def loss(self, batch: Data) -> Tensor:
+    def loss(self, batch: PairBatch) -> Tensor:
         """Returns the training loss of a batch, a scalar.
 
         Args:
-            batch (torch_geometric.data.Data): A batch of a
+            batch (PairBatch): A batch of a
                 :class:`~ltgnn_pyg.PairLoader`.
 
         Raises:
             ValueError: If the batch has no graph.
         """
-        adj_t = graph_of(batch)
-        parts = micro_batches(batch) if "pair_ptr" in batch else [batch]
-        loss = self.embedding.weight.new_zeros(())
-        for part in parts:
-            loss = loss + share(part, batch) * self._loss_of(part, adj_t)
+        loss = torch.zeros((), device=batch.n_id.device)
+        for part in batch.micro_batches():
+            loss = loss + batch.share(part) * self._loss_of(part, batch.graph)
         return self._decayed(loss, batch)
 
-    def _loss_of(self, batch: Data, adj_t: Tensor) -> Tensor:
+    def _loss_of(self, batch: PairBatch, graph: Graph) -> Tensor:
         """The loss of a micro-batch."""
-        batch, num = copy.copy(batch), batch.src_index.numel()
-        degree, n_id = degree_of(adj_t), batch.n_id[: batch.num_seeds]
+        batch, num = copy.copy(batch), batch.num_pairs
+        degree, n_id = graph.matrix.degree, batch.seeds
         if self._draws(batch):
             device, size = n_id.device, (1, self.num_negatives)
             item = torch.randint(self.num_items, size, device=device)
             batch.dst_neg_index = torch.arange(size[1], device=device) + n_id.numel()
             batch.dst_neg_index = batch.dst_neg_index.view(size)
-            n_id = torch.cat([n_id, item.view(-1) + self.num_users])
+            n_id = torch.cat([n_id, graph.number("item", item.view(-1))])
         batch.n_id, batch.num_seeds, batch.degree = n_id, n_id.numel(), degree[n_id]
         if self.item_weight > 0.0:
-            neighbor, omega = item_graph(adj_t, self.num_users, self.num_neighbors)
-            item = batch.n_id[batch.dst_pos_index] - self.num_users
+            neighbor, omega = item_graph(graph, self.num_neighbors)
+            item = graph.index("item", batch.n_id[batch.dst_pos_index])
             neighbor, omega = neighbor[item], omega[item]
-            n_id = torch.cat([n_id, neighbor.view(-1) + self.num_users])
-        rows = F.embedding(n_id, self.embedding.weight, sparse=True)
+            n_id = torch.cat([n_id, graph.number("item", neighbor.view(-1))])
+        rows = self.inputs.rows(n_id)
         z, near = rows[: batch.num_seeds], rows[batch.num_seeds :]
         loss: Tensor = self.loss_fn(z, batch)
         if self.item_weight > 0.0:
@@ -147,16 +142,16 @@ class UltraGCN(Recommender):
             together = (omega.to(score) * F.logsigmoid(score)).sum(1).mean()
             loss = loss - self.item_weight * together
         if self.gamma > 0.0:
-            num_edges = degree[: self.num_users].sum()
+            num_edges = degree[graph.nodes("user")].sum()
             norm = z.square().sum(1) / batch.degree.clamp(min=1.0).to(z)
             norm = norm[batch.src_index].sum() + norm[batch.dst_pos_index].sum()
             loss = loss + self.gamma / 2 * num_edges.to(z) / num**2 * norm
         return loss
 
-    def _draws(self, batch: Data) -> bool:
+    def _draws(self, batch: PairBatch) -> bool:
         """Whether the objective asks for negatives that the loader did not draw."""
         drawn = isinstance(self.loss_fn, RankingLoss) and not self.loss_fn.in_batch
-        return drawn and "dst_neg_index" not in batch
+        return drawn and batch.negatives is None
 
     def extra_repr(self) -> str:
         """The settings."""

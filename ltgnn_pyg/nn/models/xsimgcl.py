@@ -3,16 +3,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
 
-from ltgnn_pyg.graph.adjacency import propagate
-from ltgnn_pyg.graph.polynomial import polynomial
+from ltgnn_pyg.graph import Graph, polynomial, propagate
 from ltgnn_pyg.nn.conv import noisy_layers
-from ltgnn_pyg.nn.loss import info_nce
-from ltgnn_pyg.nn.models.recommender import Recommender
+from ltgnn_pyg.nn.models.contrastive import Contrastive
 
 
-class XSimGCL(Recommender):
+class XSimGCL(Contrastive):
     r"""XSimGCL, from `"XSimGCL: Towards Extremely Simple Graph Contrastive Learning
     for Recommendation" <https://arxiv.org/abs/2209.02544>`_: one noisy pass, whose
     result is to agree with one of its layers.
@@ -61,43 +58,34 @@ class XSimGCL(Recommender):
         contrast_temperature: float = 0.15,
         **kwargs: Any,
     ) -> None:
-        super().__init__(num_users, num_items, embedding_dim, **kwargs)
+        super().__init__(
+            num_users,
+            num_items,
+            embedding_dim,
+            num_layers=num_layers,
+            contrast_weight=contrast_weight,
+            contrast_temperature=contrast_temperature,
+            **kwargs,
+        )
         if not 1 <= contrast_layer <= num_layers:
             raise ValueError(
                 "Expected a positive 'num_layers', and 'contrast_layer' to be one of "
                 f"them (got {num_layers} and {contrast_layer})"
             )
-        if not (eps >= 0.0 and contrast_weight >= 0.0):
-            raise ValueError(
-                "Expected 'eps' and 'contrast_weight' to be at least 0 (got "
-                f"{eps} and {contrast_weight})"
-            )
-        if not contrast_temperature > 0.0:
-            raise ValueError(
-                f"Expected a positive 'contrast_temperature' (got "
-                f"{contrast_temperature})"
-            )
-        self.num_layers = num_layers
+        if not eps >= 0.0:
+            raise ValueError(f"Expected 'eps' to be at least 0 (got {eps})")
         self.eps = eps
         self.contrast_layer = contrast_layer
-        self.contrast_weight = contrast_weight
-        self.contrast_temperature = contrast_temperature
 
-    def encode(self, adj_t: Tensor) -> Tensor:
+    def encode(self, graph: Graph) -> Tensor:
         """Returns the mean of all layers but the first, without noise."""
         mean = [1.0 / self.num_layers] * self.num_layers
-        return polynomial(self.embedding.weight, adj_t, [0.0, *mean])
+        return polynomial(self.inputs.table(), graph.operator, [0.0, *mean])
 
-    def rows(self, adj_t: Tensor, index: Tensor) -> Tensor:
-        r"""Returns rows of :math:`Z'` and :math:`H^{l^*}` side by side."""
-        first = propagate(adj_t, self.embedding.weight)
-        layers = noisy_layers(first, adj_t, self.num_layers, self.eps)
+    def views(self, graph: Graph, n_id: Tensor) -> list[Tensor]:
+        r"""Returns rows of :math:`Z'` and :math:`H^{l^*}`."""
+        first = propagate(graph.operator, self.inputs.table())
+        layers = noisy_layers(first, graph.operator, self.num_layers, self.eps)
         mean = reduce(torch.add, layers) / self.num_layers
         tables = mean, layers[self.contrast_layer - 1]
-        return torch.cat([table.index_select(0, index) for table in tables], 1)
-
-    def compare(self, z: Tensor, batch: Data) -> Tensor:
-        """Returns the objective of a micro-batch and the contrast of its views."""
-        rows, layer = z.chunk(2, dim=1)
-        contrast = info_nce(rows, layer, batch, self.contrast_temperature)
-        return self.loss_fn(rows, batch) + self.contrast_weight * contrast
+        return [table.index_select(0, n_id) for table in tables]

@@ -5,10 +5,10 @@ from numpy.polynomial import Polynomial
 from torch import Tensor
 
 from ltgnn_pyg.datasets.interactions import Interactions
-from ltgnn_pyg.graph.gram import Gram
-from ltgnn_pyg.scorers import Vectors
+from ltgnn_pyg.graph import CSROperator, Gram
 from ltgnn_pyg.scorers.filters.filter import Filter, by_columns
 from ltgnn_pyg.scorers.filters.low_pass import LowPass
+from ltgnn_pyg.scorers.vectors import Vectors
 
 
 class BSPM(Filter):
@@ -49,7 +49,7 @@ class BSPM(Filter):
         ValueError: If :obj:`rank` or :obj:`T` is negative, :obj:`order` or
             :obj:`num_steps` is not positive, or :obj:`beta` or :obj:`T` is not finite.
 
-    *Cost:* Singular vectors once, see :meth:`~ltgnn_pyg.scorers.filters.Gram.leading`;
+    *Cost:* Singular vectors once, see :meth:`~ltgnn_pyg.graph.Gram.leading`;
     O(n q E + I rank) a user scored.
     """
 
@@ -86,6 +86,6 @@ class BSPM(Filter):
         """The low-pass part of the scores as vectors of :obj:`rank` columns."""
         return self.low_pass.vectors(self.rows)
 
-    def _filter(self, rows: Tensor, out: Tensor) -> Tensor:
+    def _filter(self, rows: CSROperator, out: Tensor) -> Tensor:
         polynomial = partial(self.gram.powers, coefficients=self.coefficients)
         return self.low_pass.add(rows, by_columns(polynomial, rows, out))

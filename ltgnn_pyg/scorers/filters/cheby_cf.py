@@ -3,11 +3,11 @@ import torch
 from torch import Tensor
 
 from ltgnn_pyg.datasets.interactions import Interactions
-from ltgnn_pyg.graph.adjacency import csr
+from ltgnn_pyg.graph import CSROperator
 from ltgnn_pyg.graph.gram import Gram
-from ltgnn_pyg.scorers import Vectors
 from ltgnn_pyg.scorers.filters.filter import Filter, by_columns
 from ltgnn_pyg.scorers.filters.low_pass import LowPass
+from ltgnn_pyg.scorers.vectors import Vectors
 
 
 class ChebyCF(Filter):
@@ -40,7 +40,7 @@ class ChebyCF(Filter):
         ValueError: If :obj:`rank` or :obj:`phi` is negative, :obj:`K` is not positive,
             or :obj:`alpha` or :obj:`beta` is not finite.
 
-    *Cost:* Singular vectors once, see :meth:`~ltgnn_pyg.scorers.filters.Gram.leading`;
+    *Cost:* Singular vectors once, see :meth:`~ltgnn_pyg.graph.Gram.leading`;
     O(K E + I rank) a user scored.
     """
 
@@ -83,10 +83,8 @@ class ChebyCF(Filter):
             kept += c * torch.cos(k * angle)
         return Vectors(low_pass.user * (kept / self.alpha), low_pass.item)
 
-    def _filter(self, rows: Tensor, out: Tensor) -> Tensor:
-        col = rows.col_indices()
-        value = rows.values() / self.scale[col]
-        x = csr(rows.crow_indices(), col, value, self.num_items)
+    def _filter(self, rows: CSROperator, out: Tensor) -> Tensor:
+        x = rows.with_value(rows.value / self.scale[rows.col])
         return self.low_pass.add(rows, by_columns(self._polynomial, x, out))
 
     def _polynomial(self, x: Tensor) -> Tensor:

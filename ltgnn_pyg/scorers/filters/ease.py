@@ -4,9 +4,10 @@ import torch
 from torch import Tensor
 
 from ltgnn_pyg.datasets.interactions import Interactions
-from ltgnn_pyg.graph.adjacency import adjoint, aggregate, propagate
+from ltgnn_pyg.graph import CSROperator, aggregate, propagate
 from ltgnn_pyg.scorers.filters.filter import WIDTH, Filter, by_columns
-from ltgnn_pyg.scorers.filters.rows import coordinates, take
+from ltgnn_pyg.scorers.query import Query
+from ltgnn_pyg.scorers.rows import coordinates, take
 
 
 class EASE(Filter):
@@ -44,32 +45,35 @@ class EASE(Filter):
         if not l2 > 0.0:
             raise ValueError(f"Expected a positive 'l2' (got {l2}); raise it")
         self.l2 = l2
-        self.columns = adjoint(self.rows)
+        self.columns = self.rows.adjoint
         self.by_users = self.num_users < self.num_items
         side = self.rows if self.by_users else self.columns
         self.inverse = _inverse(side, l2)
         self.diagonal = self._by_users() if self.by_users else self.inverse.diagonal()
 
     @torch.no_grad()
-    def score(self, user: Tensor, out: Tensor | None = None) -> Tensor:
-        """Scores all items for some users by what they have taken, see
+    def score(self, query: Query, out: Tensor | None = None) -> Tensor:
+        """Scores all items for some queries by what they have taken, see
         :meth:`Scorer.score <ltgnn_pyg.scorers.Scorer.score>`.
         """
-        if not self.by_users:
-            return super().score(user, out)
-        out = self._times_rows(self.inverse[user], self._room(user.numel(), out))
+        user = query.user
+        if not self.by_users or user is None or query.items is not None:
+            return super().score(query, out)
+        if out is None:
+            out = self.inverse.new_empty(len(query), self.num_items)
+        out = self._times_rows(self.inverse[user], out)
         return self._without_itself(take(self.rows, user), out)
 
-    def _filter(self, rows: Tensor, out: Tensor) -> Tensor:
+    def _filter(self, rows: CSROperator, out: Tensor) -> Tensor:
         if self.by_users:
             shared = out.new_empty(out.size(0), self.num_users)
             by_columns(partial(propagate, self.rows), rows, shared)
             self._times_rows(shared @ self.inverse, out).neg_()
             row, col = coordinates(rows)
-            out[row, col] += rows.values()
+            out[row, col] += rows.value
             out /= self.l2
         else:
-            ptr, col, value = rows.crow_indices(), rows.col_indices(), rows.values()
+            ptr, col, value = rows.rowptr, rows.col, rows.value
             out.copy_(aggregate(self.inverse, col, value, ptr))
         return self._without_itself(rows, out)
 
@@ -89,19 +93,19 @@ class EASE(Filter):
             part.copy_(propagate(self.columns, row.t().contiguous()).t())
         return out
 
-    def _without_itself(self, rows: Tensor, out: Tensor) -> Tensor:
+    def _without_itself(self, rows: CSROperator, out: Tensor) -> Tensor:
         """Makes scores of rows times P."""
         out /= -self.diagonal
         row, col = coordinates(rows)
-        out[row, col] += rows.values()
+        out[row, col] += rows.value
         return out
 
 
-def _inverse(matrix: Tensor, l2: float) -> Tensor:
+def _inverse(matrix: CSROperator, l2: float) -> Tensor:
     r"""Returns :math:`(A A^{\top} + \lambda I)^{-1}` of a sparse matrix, in one dense
     table.
     """
-    out = matrix.values().new_empty(matrix.size(0), matrix.size(0))
+    out = matrix.value.new_empty(matrix.num_rows, matrix.num_rows)
     by_columns(partial(propagate, matrix), matrix, out)
     out.diagonal().add_(l2)
     out = out.mT  # The order of LAPACK, which then writes in place.

@@ -5,8 +5,16 @@ import torch
 from torch import Tensor
 
 from ltgnn_pyg.datasets.interactions import Interactions
-from ltgnn_pyg.scorers import Scorer
-from ltgnn_pyg.scorers.filters.rows import rows_of, take, write_columns
+from ltgnn_pyg.graph import CSROperator
+from ltgnn_pyg.scorers.query import Query
+from ltgnn_pyg.scorers.rows import (
+    add_rows,
+    rows_of,
+    rows_of_query,
+    take,
+    write_columns,
+)
+from ltgnn_pyg.scorers.scorer import Scorer
 
 WIDTH = 64  #: Users whose columns fit a processor's cache; measured.
 
@@ -18,15 +26,14 @@ class Filter(Scorer):
     .. math::
         \mathbf{s}_u = f(\mathbf{r}_u), \qquad \mathbf{r}_u \in \{0, 1\}^I
 
-    and is ready once it is constructed. Users who were not there are scored by
-    :meth:`filter_rows`, from what they have taken since.
+    and is ready once it is constructed. Users who were not there are scored by what
+    they have taken, and known ones by what they have taken since, too.
 
     .. code-block:: python
 
         known = split.train
         scorer = GFCF(known)
-        evaluate(scorer, split.val.edge_label_index,
-                 exclude_edge_index=known.edge_label_index)
+        evaluate(scorer, split.val, exclude=known)
         scores, items = top_k(scorer, k=20)
 
     Args:
@@ -41,12 +48,12 @@ class Filter(Scorer):
     @property
     def num_users(self) -> int:
         """The number of users :math:`U`."""
-        return self.rows.size(0)
+        return self.rows.num_rows
 
     @property
     def num_items(self) -> int:
         """The number of items :math:`I`."""
-        return self.rows.size(1)
+        return self.rows.num_cols
 
     @property
     def device(self) -> torch.device:
@@ -59,58 +66,49 @@ class Filter(Scorer):
         return self.rows.dtype
 
     @torch.no_grad()
-    def score(self, user: Tensor, out: Tensor | None = None) -> Tensor:
-        """Scores all items for some users by what they have taken, see
+    def score(self, query: Query, out: Tensor | None = None) -> Tensor:
+        """Scores all items for some queries by what they have taken, see
         :meth:`Scorer.score <ltgnn_pyg.scorers.Scorer.score>`.
         """
-        return self._filter(take(self.rows, user), self._room(user.numel(), out))
+        if out is None:
+            out = self.rows.value.new_empty(len(query), self.num_items)
+        return self._filter(self.rows_of(query), out)
 
-    @torch.no_grad()
-    def filter_rows(self, rows: Tensor, out: Tensor | None = None) -> Tensor:
-        """Scores all items for any histories, of users that need not be known.
-
-        Args:
-            rows (torch.Tensor): A row a user, 1 for each item taken and 0 for others:
-                dense or sparse CSR :obj:`[B, num_items]`.
-            out (torch.Tensor, optional): Where to write the scores. If :obj:`None`, a
-                new tensor. (default: :obj:`None`)
-
-        Returns:
-            The scores :obj:`[B, num_items]`.
+    def rows_of(self, query: Query) -> CSROperator:
+        """The rows of what has been taken, 1 for each item :obj:`[B, num_items]`.
 
         Raises:
-            ValueError: If sizes do not fit.
+            ValueError: If an item is out of range.
         """
-        if rows.dim() != 2 or rows.size(1) != self.num_items:
+        if query.items is None:
+            assert query.user is not None
+            return take(self.rows, query.user)
+        item = query.items[1]
+        if item.numel() and not 0 <= item.min() <= item.max() < self.num_items:
             raise ValueError(
-                f"Expected 'rows' [B, {self.num_items}] (got {list(rows.size())}); "
-                "pass a column for each item"
+                f"Expected items in [0, {self.num_items}) (got {int(item.min())} to "
+                f"{int(item.max())}); items are counted from 0"
             )
-        rows = rows.to(self.dtype)
-        if rows.layout != torch.sparse_csr:
-            rows = rows.to_sparse_csr()
-        return self._filter(rows, self._room(rows.size(0), out))
+        rows = rows_of_query(query.items, self.num_items)
+        if query.user is None:
+            return rows
+        return add_rows(take(self.rows, query.user), rows)
 
     @abstractmethod
-    def _filter(self, rows: Tensor, out: Tensor) -> Tensor:
+    def _filter(self, rows: CSROperator, out: Tensor) -> Tensor:
         """Writes the scores for sparse CSR rows, and returns them."""
-
-    def _room(self, num_rows: int, out: Tensor | None) -> Tensor:
-        if out is None:
-            out = self.rows.values().new_empty(num_rows, self.num_items)
-        return out
 
 
 def by_columns(
-    function: Callable[[Tensor], Tensor], rows: Tensor, out: Tensor
+    function: Callable[[Tensor], Tensor], rows: CSROperator, out: Tensor
 ) -> Tensor:
     """Applies a map of dense columns :obj:`[I, b]` to sparse rows, a few at a time,
     and writes what it returns as rows.
 
     *Cost:* That of the map, and some tables :obj:`[I, 64]`.
     """
-    x = out.new_empty(rows.size(1), min(WIDTH, rows.size(0)))
-    for start in range(0, rows.size(0), WIDTH):
+    x = out.new_empty(rows.num_cols, min(WIDTH, rows.num_rows))
+    for start in range(0, rows.num_rows, WIDTH):
         part = out[start : start + WIDTH]
         if part.size(0) < x.size(1):
             x = x.new_empty(x.size(0), part.size(0))

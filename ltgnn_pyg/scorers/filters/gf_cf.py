@@ -1,10 +1,10 @@
 from torch import Tensor
 
 from ltgnn_pyg.datasets.interactions import Interactions
-from ltgnn_pyg.graph.gram import Gram
-from ltgnn_pyg.scorers import Vectors
+from ltgnn_pyg.graph import CSROperator, Gram
 from ltgnn_pyg.scorers.filters.filter import Filter, by_columns
 from ltgnn_pyg.scorers.filters.low_pass import LowPass
+from ltgnn_pyg.scorers.vectors import Vectors
 
 
 class GFCF(Filter):
@@ -30,7 +30,7 @@ class GFCF(Filter):
     Raises:
         ValueError: If :obj:`rank` is negative, or :obj:`alpha` is not finite.
 
-    *Cost:* Singular vectors once, see :meth:`~ltgnn_pyg.scorers.filters.Gram.leading`;
+    *Cost:* Singular vectors once, see :meth:`~ltgnn_pyg.graph.Gram.leading`;
     O(E + I rank) a user scored.
     """
 
@@ -45,5 +45,5 @@ class GFCF(Filter):
         """The low-pass part of the scores as vectors of :obj:`rank` columns."""
         return self.low_pass.vectors(self.rows)
 
-    def _filter(self, rows: Tensor, out: Tensor) -> Tensor:
+    def _filter(self, rows: CSROperator, out: Tensor) -> Tensor:
         return self.low_pass.add(rows, by_columns(self.gram.product, rows, out))

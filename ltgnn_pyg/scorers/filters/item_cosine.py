@@ -3,10 +3,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ltgnn_pyg.graph.adjacency import adjoint, propagate
-from ltgnn_pyg.scorers import Scorer
+from ltgnn_pyg.graph import CSROperator, propagate
 from ltgnn_pyg.scorers.filters.filter import WIDTH, by_columns
-from ltgnn_pyg.scorers.filters.rows import take
+from ltgnn_pyg.scorers.query import Query
+from ltgnn_pyg.scorers.rows import take
+from ltgnn_pyg.scorers.scorer import Scorer
 from ltgnn_pyg.scorers.top_k import top_k
 
 
@@ -20,16 +21,16 @@ class ItemCosine(Scorer):
     in the place of users here; the table is never held.
 
     Args:
-        rows (torch.Tensor): What users have taken, sparse CSR of ones.
+        rows (CSROperator): What users have taken, a matrix of ones.
         shrinkage (float): What is added to each norm :math:`h`.
 
     *Cost:* O(E) an item scored.
     """
 
-    def __init__(self, rows: Tensor, shrinkage: float) -> None:
+    def __init__(self, rows: CSROperator, shrinkage: float) -> None:
         self.rows, self.shrinkage = rows, shrinkage
-        self.columns = adjoint(rows)
-        self.norm = self.columns.crow_indices().diff().to(rows.dtype).sqrt()
+        self.columns = rows.adjoint
+        self.norm = self.columns.rowptr.diff().to(rows.dtype).sqrt()
 
     @property
     def num_users(self) -> int:
@@ -39,7 +40,7 @@ class ItemCosine(Scorer):
     @property
     def num_items(self) -> int:
         """The number of items."""
-        return self.rows.size(1)
+        return self.rows.num_cols
 
     @property
     def device(self) -> torch.device:
@@ -52,15 +53,17 @@ class ItemCosine(Scorer):
         return self.rows.dtype
 
     @torch.no_grad()
-    def score(self, user: Tensor, out: Tensor | None = None) -> Tensor:
+    def score(self, query: Query, out: Tensor | None = None) -> Tensor:
         """How near all items are to some, see
         :meth:`Scorer.score <ltgnn_pyg.scorers.Scorer.score>`.
         """
+        item = query.user
+        assert item is not None
         if out is None:
-            out = self.norm.new_empty(user.numel(), self.num_items)
-        taken = take(self.columns, user)
+            out = self.norm.new_empty(len(query), self.num_items)
+        taken = take(self.columns, item)
         by_columns(partial(propagate, self.columns), taken, out)
-        norms = self.norm[user].split(WIDTH)
+        norms = self.norm[item].split(WIDTH)
         for part, norm in zip(out.split(WIDTH), norms, strict=True):
             part /= (norm.view(-1, 1) * self.norm + self.shrinkage).clamp_(min=1e-6)
         return out

@@ -3,10 +3,10 @@ from functools import partial
 from torch import Tensor
 
 from ltgnn_pyg.datasets.interactions import Interactions
-from ltgnn_pyg.graph.adjacency import propagate
+from ltgnn_pyg.graph import CSROperator, propagate
 from ltgnn_pyg.scorers.filters.filter import Filter, by_columns
 from ltgnn_pyg.scorers.filters.item_cosine import ItemCosine
-from ltgnn_pyg.scorers.filters.rows import rows_of_lists
+from ltgnn_pyg.scorers.rows import rows_of_lists
 
 
 class ItemKNN(Filter):
@@ -57,5 +57,5 @@ class ItemKNN(Filter):
         #: The neighbours of each item, sparse CSR.
         self.weight = rows_of_lists(item, w, self.num_items)
 
-    def _filter(self, rows: Tensor, out: Tensor) -> Tensor:
+    def _filter(self, rows: CSROperator, out: Tensor) -> Tensor:
         return by_columns(partial(propagate, self.weight), rows, out)

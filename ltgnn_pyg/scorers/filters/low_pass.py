@@ -3,9 +3,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ltgnn_pyg.graph.adjacency import aggregate
-from ltgnn_pyg.graph.gram import Gram
-from ltgnn_pyg.scorers import Vectors
+from ltgnn_pyg.graph import CSROperator, Gram, aggregate
+from ltgnn_pyg.scorers.vectors import Vectors
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,19 +42,19 @@ class LowPass:
         scale = gram.degree.clamp(min=1.0).pow(beta).view(-1, 1)
         return cls(vector / scale, weight * vector * scale)
 
-    def add(self, rows: Tensor, out: Tensor) -> Tensor:
+    def add(self, rows: CSROperator, out: Tensor) -> Tensor:
         """Adds what rows become to :obj:`out`.
 
         *Cost:* O(B I k).
         """
         return out.addmm_(self._coordinates(rows), self.right.t())
 
-    def vectors(self, rows: Tensor) -> Vectors:
+    def vectors(self, rows: CSROperator) -> Vectors:
         """The map of rows as vectors of users and items."""
         return Vectors(self._coordinates(rows), self.right)
 
-    def _coordinates(self, rows: Tensor) -> Tensor:
-        rowptr, col = rows.crow_indices(), rows.col_indices()
+    def _coordinates(self, rows: CSROperator) -> Tensor:
+        rowptr, col = rows.rowptr, rows.col
         if self.left.size(1) == 0:  # Which a bag cannot be of.
-            return self.left.new_empty(rows.size(0), 0)
-        return aggregate(self.left, col, rows.values(), rowptr)
+            return self.left.new_empty(rows.num_rows, 0)
+        return aggregate(self.left, col, rows.value, rowptr)

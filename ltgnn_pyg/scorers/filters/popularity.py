@@ -2,8 +2,9 @@ import torch
 from torch import Tensor
 
 from ltgnn_pyg.datasets.interactions import Interactions
-from ltgnn_pyg.scorers import Vectors
+from ltgnn_pyg.graph import CSROperator
 from ltgnn_pyg.scorers.filters.filter import Filter
+from ltgnn_pyg.scorers.vectors import Vectors
 
 
 class Popularity(Filter):
@@ -22,13 +23,14 @@ class Popularity(Filter):
 
     def __init__(self, interactions: Interactions) -> None:
         super().__init__(interactions)
-        col = self.rows.col_indices()
+        col = self.rows.col
         self.degree = torch.bincount(col, minlength=self.num_items).to(self.dtype)
 
-    def vectors(self) -> Vectors:
+    @property
+    def as_vectors(self) -> Vectors:
         """The same scores as vectors of one column."""
         user = self.degree.new_ones(self.num_users, 1)
         return Vectors(user, self.degree.view(-1, 1))
 
-    def _filter(self, rows: Tensor, out: Tensor) -> Tensor:
+    def _filter(self, rows: CSROperator, out: Tensor) -> Tensor:
         return out.copy_(self.degree.expand_as(out))

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from ltgnn_pyg.datasets.interactions import Interactions
-from ltgnn_pyg.graph.adjacency import adjoint, propagate
+from ltgnn_pyg.graph import CSROperator, propagate
 from ltgnn_pyg.scorers.filters.filter import WIDTH, Filter, by_columns
 from ltgnn_pyg.scorers.filters.item_cosine import ItemCosine
-from ltgnn_pyg.scorers.filters.rows import rows_of_lists
+from ltgnn_pyg.scorers.rows import rows_of_lists
 
 SHRINKAGE = 10.0  #: Of the cosines that neighbours are chosen by.
 TOLERANCE = 1e-3  #: How much smaller the residual of a regression becomes.
@@ -60,8 +60,8 @@ class SparseEASE(Filter):
         if not l2 > 0.0:
             raise ValueError(f"Expected a positive 'l2' (got {l2}); raise it")
         self.l2 = l2
-        self.columns = adjoint(self.rows)
-        self.degree = self.columns.crow_indices().diff().to(self.dtype)
+        self.columns = self.rows.adjoint
+        self.degree = self.columns.rowptr.diff().to(self.dtype)
         w, item = ItemCosine(self.rows, SHRINKAGE).nearest(k, chunk_bytes)
         everyone = torch.arange(self.num_items, device=self.device)
         for index in everyone.split(WIDTH):
@@ -69,7 +69,7 @@ class SparseEASE(Filter):
         #: The weights of each item, sparse CSR.
         self.weight = rows_of_lists(item, w, self.num_items)
 
-    def _filter(self, rows: Tensor, out: Tensor) -> Tensor:
+    def _filter(self, rows: CSROperator, out: Tensor) -> Tensor:
         return by_columns(partial(propagate, self.weight), rows, out)
 
     def _regress(self, index: Tensor, support: Tensor) -> Tensor:

@@ -1,5 +1,4 @@
 import torch
-
 from ltgnn_pyg.scorers.filters.rows import coordinates, rows_of, take, write_columns
 
 

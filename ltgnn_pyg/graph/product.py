@@ -1,0 +1,184 @@
+"""The product of a matrix and a table, and its kernels."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from ltgnn_pyg.graph.operator import Operator
+
+BLOCK = 2**19  #: Entries of a matrix that a product takes at once.
+
+
+def aggregate(table: Tensor, index: Tensor, weight: Tensor, ptr: Tensor) -> Tensor:
+    r"""Weighted sums of table rows, one for each segment of :obj:`ptr`.
+
+    .. math::
+        \mathbf{o}_r = \sum_{e = p_r}^{p_{r+1} - 1} w_e \, \mathbf{t}_{i_e}
+
+    This is a CSR product in which no gathered row is ever stored. Tables of
+    less than 32 bits are summed in :obj:`float32`.
+
+    Args:
+        table (torch.Tensor): The rows :obj:`[num_rows, dim]`.
+        index (torch.Tensor): The row of each entry :obj:`[num_entries]`.
+        weight (torch.Tensor): The weight of each entry :obj:`[num_entries]`.
+        ptr (torch.Tensor): The segment boundaries :obj:`[num_segments + 1]`, of the
+            type of :obj:`index`.
+
+    Returns:
+        The sums :obj:`[num_segments, dim]`.
+
+    *Cost:* O(num_entries x dim) time, O(num_segments x dim) memory.
+    """
+    if table.dtype.itemsize < 4:
+        if index.numel() < table.size(0):  # Widen only what is read.
+            table = table.index_select(0, index)
+            index = torch.arange(index.numel(), dtype=index.dtype, device=index.device)
+        table = table.float()
+    return _bags(table, index, weight.to(table.dtype), ptr)
+
+
+def _bags(table: Tensor, index: Tensor, weight: Tensor, ptr: Tensor) -> Tensor:
+    return F.embedding_bag(
+        index,
+        table,
+        ptr,
+        mode="sum",
+        per_sample_weights=weight,
+        include_last_offset=True,
+    )
+
+
+@torch.compiler.disable
+def propagate(operator: Operator, x: Tensor, out: Tensor | None = None) -> Tensor:
+    r"""The product :math:`\hat{A} X` of a matrix and a dense table, the one product of
+    every layer, model and history.
+
+    Its gradient is the product with the transpose, :math:`\hat{A}^{\top} G`, which
+    is the same product for a symmetric matrix; the matrix itself gets none. Nothing is
+    kept for the backward pass but the matrix.
+
+    Args:
+        operator (Operator): The matrix, such as :obj:`graph.operator`.
+        x (torch.Tensor): The table :obj:`[num_nodes, dim]`.
+        out (torch.Tensor, optional): Where to write the product, not :obj:`x`; for
+            tables without gradient. For large tables that is a third faster, as the
+            system need not clear new memory. If :obj:`None`, a new tensor.
+            (default: :obj:`None`)
+
+    Returns:
+        :obj:`[num_rows, dim]`, :obj:`float32` for tables of less than 32 bits.
+
+    Raises:
+        ValueError: If sizes do not fit.
+
+    *Cost:* O(E x dim) time, O(num_rows x dim) memory. Which kernel is the fastest
+    differs between processors by a factor of two either way, so the first large
+    product of each type and width measures them, a few milliseconds each.
+    """
+    if out is not None:
+        return operator.product(x.detach(), out)
+    return _Propagate.apply(operator, x)
+
+
+class _Propagate(torch.autograd.Function):
+    """A linear map whose backward is the same map with the transposed matrix."""
+
+    @staticmethod
+    def forward(ctx: Any, operator: Operator, x: Tensor) -> Tensor:
+        ctx.operator, ctx.dtype = operator, x.dtype
+        return operator.product(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
+        grad = _Propagate.apply(ctx.operator.adjoint, grad.contiguous())
+        return None, grad.to(ctx.dtype)
+
+
+#: Rows, columns, values, the table, and where the product goes.
+Kernel = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], None]
+
+
+def _by_bags(
+    rowptr: Tensor, col: Tensor, value: Tensor, x: Tensor, out: Tensor
+) -> None:
+    from ltgnn_pyg.graph.csr_operator import row_blocks
+
+    for rows, entry in row_blocks(rowptr):  # No table of few bits is widened whole.
+        ptr = rowptr[rows.start : rows.stop + 1] - entry.start
+        out[rows] = aggregate(x, col[entry], value[entry], ptr)
+
+
+def _by_matmul(
+    rowptr: Tensor, col: Tensor, value: Tensor, x: Tensor, out: Tensor
+) -> None:
+    torch.mm(_matrix(rowptr, col, value, x), x, out=out)
+
+
+def _by_reduction(
+    rowptr: Tensor, col: Tensor, value: Tensor, x: Tensor, out: Tensor
+) -> None:
+    out.copy_(torch.sparse.mm(_matrix(rowptr, col, value, x), x, "sum"))
+
+
+def _matrix(rowptr: Tensor, col: Tensor, value: Tensor, x: Tensor) -> Tensor:
+    """The matrix as torch has it, of the type of a table."""
+    size = rowptr.numel() - 1, x.size(0)
+    with warnings.catch_warnings():  # "Sparse CSR tensor support is in beta state."
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.sparse_csr_tensor(
+            rowptr, col, value.to(x.dtype), size, check_invariants=False
+        )
+
+
+KERNELS: tuple[Kernel, ...] = (_by_bags, _by_matmul, _by_reduction)
+_fastest: dict[Any, Kernel] = {}
+
+
+def fastest_kernel(
+    rowptr: Tensor, col: Tensor, value: Tensor, x: Tensor, out: Tensor
+) -> Kernel:
+    """The kernel that was the fastest on the first large product of this kind."""
+    if col.numel() < 2**16:  # Nothing to measure, and nothing to gain.
+        return _by_bags
+    if x.dtype != out.dtype:  # The only one that sums in another type.
+        return _by_bags
+    key = (x.device, x.dtype, col.dtype, x.size(1), torch.get_num_threads())
+    if key not in _fastest:
+        parts = rowptr, col, value, x, out
+        chosen, least = KERNELS[0], _seconds(KERNELS[0], *parts)
+        for kernel in KERNELS[1:]:  # Clearly faster ones only, so that two runs agree.
+            if (seconds := _seconds(kernel, *parts)) < 0.8 * least:
+                chosen, least = kernel, seconds
+        _fastest[key] = chosen
+    return _fastest[key]
+
+
+def _seconds(
+    kernel: Kernel, rowptr: Tensor, col: Tensor, value: Tensor, x: Tensor, out: Tensor
+) -> float:
+    """The least of three times of a product over the first rows of a matrix."""
+    most = torch.searchsorted(rowptr, 2**18, right=True).clamp(1, rowptr.numel() - 1)
+    num_rows = int(most)
+    num_entries = int(rowptr[num_rows])
+    part = rowptr[: num_rows + 1], col[:num_entries], value[:num_entries]
+    least = math.inf
+    for _ in range(3):
+        start = time.perf_counter()
+        try:
+            kernel(*part, x, out[:num_rows])
+        except RuntimeError:  # Not on this device, or not of this type.
+            return math.inf
+        if x.is_cuda:
+            torch.cuda.synchronize(x.device)
+        least = min(least, time.perf_counter() - start)
+    return least
