@@ -11,13 +11,13 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
 
 from ltgnn_pyg.serving.checks import shown, snapshot_of
-from ltgnn_pyg.serving.current import Current
 from ltgnn_pyg.serving.data_routes import data_routes
-from ltgnn_pyg.serving.door import Door
+from ltgnn_pyg.serving.feedback_counts import FeedbackCounts
 from ltgnn_pyg.serving.feedback_store import FeedbackStore
 from ltgnn_pyg.serving.list_routes import list_routes
-from ltgnn_pyg.serving.live import Live
 from ltgnn_pyg.serving.metrics import Metrics
+from ltgnn_pyg.serving.request_middleware import RequestMiddleware
+from ltgnn_pyg.serving.snapshot_watcher import SnapshotWatcher
 from ltgnn_pyg.serving.versions import is_store
 from ltgnn_pyg.version import __version__
 
@@ -41,20 +41,22 @@ def application(
             row. If :obj:`None`, as many as there are cores. (default: :obj:`None`)
     """
     is_store(Path(path))
-    live = Live(FeedbackStore(path))
-    current, metrics = Current(path, live), Metrics(metrics_folder)
+    counts = FeedbackCounts(FeedbackStore(path))
+    watcher, metrics = SnapshotWatcher(path, counts), Metrics(metrics_folder)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await run_sync(current.look)  # Nobody is let in before a model is there.
-        current.start()
+        await run_sync(watcher.look)  # Nobody is let in before a model is there.
+        watcher.start()
         yield
-        current.stop()
+        watcher.stop()
 
     app = FastAPI(title="ltgnn_pyg", version=__version__, lifespan=lifespan)
-    app.add_middleware(Door, current=current, metrics=metrics, api_key=api_key)
-    app.include_router(list_routes(live, num_threads or os.cpu_count() or 1))
-    app.include_router(data_routes(live))
+    app.add_middleware(
+        RequestMiddleware, watcher=watcher, metrics=metrics, api_key=api_key
+    )
+    app.include_router(list_routes(counts, num_threads or os.cpu_count() or 1))
+    app.include_router(data_routes(counts))
     page = DEMO.read_bytes()
 
     @app.get("/", include_in_schema=False)
@@ -74,7 +76,7 @@ def application(
     async def get_metrics(request: Request) -> Response:
         snapshot = request.scope["snapshot"]
         version = "none" if snapshot is None else snapshot.version
-        return PlainTextResponse(metrics.text(version, live.num_feedback))
+        return PlainTextResponse(metrics.text(version, counts.num_feedback))
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:

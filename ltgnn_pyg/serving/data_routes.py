@@ -16,15 +16,15 @@ from ltgnn_pyg.serving.checks import (
     snapshot_of,
 )
 from ltgnn_pyg.serving.document import CURSOR, FEEDBACK, HIDDEN, N, describe
+from ltgnn_pyg.serving.feedback_counts import FeedbackCounts
 from ltgnn_pyg.serving.list_routes import in_json
-from ltgnn_pyg.serving.live import Live
 
 
-def data_routes(live: Live) -> APIRouter:
+def data_routes(counts: FeedbackCounts) -> APIRouter:
     """Makes the paths.
 
     Args:
-        live (Live): What came after the model, and its store.
+        counts (FeedbackCounts): What came after the model, and its store.
     """
     router = APIRouter(prefix="/api", tags=["data"])
     # Who waits for the disk does not keep others from ranking.
@@ -49,7 +49,7 @@ def data_routes(live: Live) -> APIRouter:
     async def insert(request: Request, overwrite: bool) -> Response:
         check_names(request)
         rows = parse_feedback(await read_json(request))
-        count = await run_sync(live.store.insert, rows, overwrite, limiter=writers)
+        count = await run_sync(counts.store.insert, rows, overwrite, limiter=writers)
         return in_json({"RowAffected": count})
 
     @router.get(
@@ -64,8 +64,8 @@ def data_routes(live: Live) -> APIRouter:
     )
     async def get_items(request: Request) -> Response:
         names, after = page(snapshot_of(request).item_ids, *check_cursor(request))
-        live.follow_hidden()
-        items = [{"ItemId": raw, "IsHidden": raw in live.hidden} for raw in names]
+        counts.follow_hidden()
+        items = [{"ItemId": raw, "IsHidden": raw in counts.hidden} for raw in names]
         return in_json({"Cursor": after, "Items": items})
 
     @router.get(
@@ -76,8 +76,8 @@ def data_routes(live: Live) -> APIRouter:
     async def get_item(request: Request) -> Response:
         check_names(request)
         item = known_item(request)
-        live.follow_hidden()
-        return in_json({"ItemId": item, "IsHidden": item in live.hidden})
+        counts.follow_hidden()
+        return in_json({"ItemId": item, "IsHidden": item in counts.hidden})
 
     @router.patch(
         "/item/{item_id:path}",
@@ -94,12 +94,12 @@ def data_routes(live: Live) -> APIRouter:
             raise refuse(
                 f"Expected 'IsHidden' as true or false (got {shown(is_hidden)})"
             )
-        await run_sync(live.store.hide, item, is_hidden, limiter=writers)
+        await run_sync(counts.store.hide, item, is_hidden, limiter=writers)
         return in_json({"RowAffected": 1})
 
     def known_item(request: Request) -> str:
         item = check_id("item_id", request.path_params["item_id"])
-        if not live.is_known(item, snapshot_of(request)):
+        if not counts.is_known(item, snapshot_of(request)):
             raise refuse(f"Expected a known item (got {shown(item)})", 404)
         return item
 

@@ -21,18 +21,18 @@ from ltgnn_pyg.serving.checks import (
     snapshot_of,
 )
 from ltgnn_pyg.serving.document import FEEDBACK, LAMBDA, NAMES, PAGE, VERSION, describe
-from ltgnn_pyg.serving.live import Live
+from ltgnn_pyg.serving.feedback_counts import FeedbackCounts
 from ltgnn_pyg.serving.recommend import Entry, recommend
 
 NEIGHBORS, POPULAR = "neighbors", "popular"  #: The names that lists go by.
 MAX_COMPARED = 100  #: Items whose cosines are asked for.
 
 
-def list_routes(live: Live, num_threads: int) -> APIRouter:
+def list_routes(counts: FeedbackCounts, num_threads: int) -> APIRouter:
     """Makes the paths.
 
     Args:
-        live (Live): What came after the model, and its store.
+        counts (FeedbackCounts): What came after the model, and its store.
         num_threads (int): How many lists are made at a time; more wait in a row. With
             one, they are made where requests are read: a thread of its own would cost
             as much as a list of some thousand items.
@@ -41,7 +41,7 @@ def list_routes(live: Live, num_threads: int) -> APIRouter:
     limiter = CapacityLimiter(num_threads)
 
     async def ranked(make: Callable[[], Response]) -> Response:
-        live.follow_hidden()
+        counts.follow_hidden()
         if num_threads == 1:
             return make()
         return await run_sync(make, limiter=limiter)
@@ -55,12 +55,12 @@ def list_routes(live: Live, num_threads: int) -> APIRouter:
         snapshot, page = snapshot_of(request), check_page(request, "lambda")
         user = check_id("user_id", request.path_params["user_id"])
         scores = request.headers.get("x-api-version") == "2"
-        feedback = live.store.of_user(user)
+        feedback = counts.store.of_user(user)
 
         def make() -> Response:
             entries = recommend(
                 snapshot,
-                live,
+                counts,
                 page.offset + page.n,
                 user=user,
                 feedback=feedback,
@@ -83,7 +83,7 @@ def list_routes(live: Live, num_threads: int) -> APIRouter:
         def make() -> Response:
             entries = recommend(
                 snapshot,
-                live,
+                counts,
                 page.offset + page.n,
                 feedback=feedback,
                 relevance=page.relevance,
@@ -106,7 +106,7 @@ def list_routes(live: Live, num_threads: int) -> APIRouter:
             raise refuse(f"Expected an item of the model (got {shown(item)})", 404)
 
         def make() -> Response:
-            exclude = torch.cat([torch.tensor([index]), live.hidden_items(snapshot)])
+            exclude = torch.cat([torch.tensor([index]), counts.hidden_items(snapshot)])
             row, stop = snapshot.vectors.item[index], page.offset + page.n
             found = snapshot.similar("item", row, stop, exclude)
             return answer(named(snapshot.item_ids, *found)[page.offset :])
@@ -137,7 +137,7 @@ def list_routes(live: Live, num_threads: int) -> APIRouter:
         "/latest", summary="Items first taken last", openapi_extra=describe(*PAGE)
     )
     async def latest(request: Request) -> Response:
-        return await not_personal(request, live.latest, "latest")
+        return await not_personal(request, counts.latest, "latest")
 
     @router.get(
         "/non-personalized/{name}",
@@ -146,7 +146,7 @@ def list_routes(live: Live, num_threads: int) -> APIRouter:
     )
     async def popular(request: Request) -> Response:
         check_list(request, POPULAR)
-        return await not_personal(request, live.popular, POPULAR)
+        return await not_personal(request, counts.popular, POPULAR)
 
     async def not_personal(
         request: Request, find: Callable[..., list[tuple[str, float]]], source: str
@@ -155,7 +155,7 @@ def list_routes(live: Live, num_threads: int) -> APIRouter:
 
         def make() -> Response:
             stop = page.offset + page.n
-            found = find(snapshot, stop, live.hidden_items(snapshot))
+            found = find(snapshot, stop, counts.hidden_items(snapshot))
             return answer(Entry(raw, s, source) for raw, s in found[page.offset :])
 
         return await ranked(make)

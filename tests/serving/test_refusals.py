@@ -131,9 +131,9 @@ def test_the_key(run):
 
 
 def test_what_nobody_caught_is_a_sentence(client, monkeypatch):
-    from ltgnn_pyg.serving.live import Live
+    from ltgnn_pyg.serving.feedback_counts import FeedbackCounts
 
-    monkeypatch.setattr(Live, "follow_hidden", lambda self: 1 / 0)
+    monkeypatch.setattr(FeedbackCounts, "follow_hidden", lambda self: 1 / 0)
     refused(client.get("/api/recommend/u0"), 500)
     text = client.get("/metrics").text
     assert 'ltgnn_requests_total{route="recommend",status="5xx"} 1' in text

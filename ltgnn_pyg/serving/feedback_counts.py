@@ -12,7 +12,7 @@ from ltgnn_pyg.serving.snapshot import Snapshot
 Listed = list[tuple[str, float]]  #: Raw ids and scores, the best first.
 
 
-class Live:
+class FeedbackCounts:
     """Follows a :class:`~ltgnn_pyg.serving.feedback_store.FeedbackStore`.
 
     Args:

@@ -8,29 +8,33 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect
 
-from ltgnn_pyg.serving.current import Current
 from ltgnn_pyg.serving.metrics import Metrics
+from ltgnn_pyg.serving.snapshot_watcher import SnapshotWatcher
 
 FREE = frozenset({"/", "/health/live", "/health/ready"})  #: Without a key.
 log = logging.getLogger("ltgnn_pyg.serving")
 
 
-class Door:
+class RequestMiddleware:
     """Asks for the key, hands each request the version it is answered from, names that
     on the answer, counts it, and turns what nobody caught into a sentence.
 
     Args:
         app (callable): The ASGI application behind it.
-        current (Current): The version that is served.
+        watcher (SnapshotWatcher): The version that is served.
         metrics (Metrics): Where answers are counted.
         api_key (str, optional): The key, in header :obj:`X-API-Key`.
             (default: :obj:`None`)
     """
 
     def __init__(
-        self, app: Any, current: Current, metrics: Metrics, api_key: str | None = None
+        self,
+        app: Any,
+        watcher: SnapshotWatcher,
+        metrics: Metrics,
+        api_key: str | None = None,
     ) -> None:
-        self.app, self.current, self.metrics = app, current, metrics
+        self.app, self.watcher, self.metrics = app, watcher, metrics
         self.key = None if api_key is None else api_key.encode()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -39,7 +43,7 @@ class Door:
             await self.app(scope, receive, send)
             return
         start, status = perf_counter(), 0
-        snapshot = scope["snapshot"] = self.current.snapshot
+        snapshot = scope["snapshot"] = self.watcher.snapshot
         version = b"none" if snapshot is None else snapshot.version.encode()
 
         async def answer(message: Any) -> None:
