@@ -7,16 +7,17 @@ from pathlib import Path
 
 from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
 
-from ltgnn_pyg.serving.checks import shown, snapshot_of
 from ltgnn_pyg.serving.data_routes import data_routes
 from ltgnn_pyg.serving.feedback_counts import FeedbackCounts
 from ltgnn_pyg.serving.feedback_store import FeedbackStore
 from ltgnn_pyg.serving.list_routes import list_routes
 from ltgnn_pyg.serving.metrics import Metrics
-from ltgnn_pyg.serving.request_middleware import RequestMiddleware
+from ltgnn_pyg.serving.refusal import on_invalid, on_refused
+from ltgnn_pyg.serving.request_middleware import Loaded, RequestMiddleware
 from ltgnn_pyg.serving.snapshot_watcher import SnapshotWatcher
 from ltgnn_pyg.serving.versions import is_store
 from ltgnn_pyg.version import __version__
@@ -52,6 +53,8 @@ def application(
         watcher.stop()
 
     app = FastAPI(title="ltgnn_pyg", version=__version__, lifespan=lifespan)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(HTTPException, on_refused)
     app.add_middleware(
         RequestMiddleware, watcher=watcher, metrics=metrics, api_key=api_key
     )
@@ -63,13 +66,12 @@ def application(
     async def demo() -> Response:
         return HTMLResponse(page)
 
-    @app.get("/health/live", tags=["health"], summary="Whether the server runs")
+    @app.get("/health/live", tags=["health"], summary="Answers if the server runs")
     async def is_live() -> dict[str, bool]:
         return {"Live": True}
 
-    @app.get("/health/ready", tags=["health"], summary="Whether a model is loaded")
-    async def is_ready(request: Request) -> dict[str, bool]:
-        snapshot_of(request)
+    @app.get("/health/ready", tags=["health"], summary="Answers if a model is loaded")
+    async def is_ready(snapshot: Loaded) -> dict[str, bool]:
         return {"Ready": True}
 
     @app.get("/metrics", tags=["health"], summary="Figures for Prometheus")
@@ -77,15 +79,5 @@ def application(
         snapshot = request.scope["snapshot"]
         version = "none" if snapshot is None else snapshot.version
         return PlainTextResponse(metrics.text(version, counts.num_feedback))
-
-    @app.exception_handler(HTTPException)
-    async def refused(request: Request, error: HTTPException) -> Response:
-        message = error.detail
-        if error.status_code == 404 and message == "Not Found":
-            message = f"Expected a path of /docs (got {shown(request.url.path)})"
-        if error.status_code == 405:
-            message = f"Expected another method than {shown(request.method)} here"
-        body = {"error": message}
-        return JSONResponse(body, error.status_code, error.headers)
 
     return app

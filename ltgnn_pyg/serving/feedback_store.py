@@ -5,7 +5,8 @@ import sqlite3
 import threading
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+
+from ltgnn_pyg.serving.schema import Feedback
 
 FILE = "feedback.sqlite"
 #: Types that take an item from the lists of a user, and say nothing of their taste.
@@ -44,16 +45,6 @@ MOVED = f"SELECT id, item, ({FIRST}) FROM moved AS some WHERE id > ? ORDER BY id
 INSERT = "INSERT INTO feedback (type, user, item, value, time) VALUES (?, ?, ?, ?, ?)"
 KEEP = " ON CONFLICT DO NOTHING"
 OVERWRITE = " ON CONFLICT DO UPDATE SET value = excluded.value, time = excluded.time"
-
-
-class Feedback(NamedTuple):
-    """One row: what a user did with an item, and when (seconds since 1970)."""
-
-    type: str
-    user: str
-    item: str
-    value: float
-    time: float
 
 
 class FeedbackStore:
@@ -100,7 +91,8 @@ class FeedbackStore:
         *Cost:* A write to the disk.
         """
         sql = INSERT + (OVERWRITE if overwrite else KEEP)
-        return self._write(sql, rows)
+        values = [(row.type, row.user, row.item, row.value, row.time) for row in rows]
+        return self._write(sql, values)
 
     def hide(self, item: str, is_hidden: bool) -> None:
         """Takes an item from all lists, or brings it back.

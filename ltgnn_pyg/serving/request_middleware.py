@@ -1,14 +1,15 @@
-"""What every request passes on its way in and every answer on its way out."""
+"""The way of every request in and of every answer out."""
 
 import hmac
 import json
 import logging
 from time import perf_counter
-from typing import Any
+from typing import Annotated, Any
 
-from starlette.requests import ClientDisconnect
+from fastapi import Depends, HTTPException, Request
 
 from ltgnn_pyg.serving.metrics import Metrics
+from ltgnn_pyg.serving.snapshot import Snapshot
 from ltgnn_pyg.serving.snapshot_watcher import SnapshotWatcher
 
 FREE = frozenset({"/", "/health/live", "/health/ready"})  #: Without a key.
@@ -62,8 +63,6 @@ class RequestMiddleware:
                 await self.app(scope, receive, answer)
             else:
                 await _say(answer, 401, "Expected the key in 'X-API-Key'")
-        except ClientDisconnect:  # Nobody is left to be told.
-            status = 499
         except Exception:
             log.exception("An error in answering %s", ascii(path))
             if status:  # Half an answer cannot be mended.
@@ -77,6 +76,23 @@ class RequestMiddleware:
             return True
         given = next((v for k, v in headers if k == b"x-api-key"), b"")
         return hmac.compare_digest(given, self.key)
+
+
+async def loaded(request: Request) -> Snapshot:
+    """The version a request was handed when it entered.
+
+    Raises:
+        HTTPException: If there is none yet.
+    """
+    snapshot: Snapshot | None = request.scope["snapshot"]
+    if snapshot is None:
+        raise HTTPException(
+            503, "No model is loaded yet; try again", {"Retry-After": "1"}
+        )
+    return snapshot
+
+
+Loaded = Annotated[Snapshot, Depends(loaded)]
 
 
 async def _say(send: Any, status: int, message: str) -> None:
