@@ -1,4 +1,4 @@
-"""The application: what is shared by its paths, and how it refuses."""
+"""The application: its paths, and all that they share."""
 
 import os
 from collections.abc import AsyncIterator
@@ -8,7 +8,8 @@ from pathlib import Path
 from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, PlainTextResponse
+from fastapi.responses import HTMLResponse
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
 from ltgnn_pyg.serving.data_routes import data_routes
@@ -28,22 +29,20 @@ DEMO = Path(__file__).with_name("demo.html")
 def application(
     path: str | os.PathLike[str],
     api_key: str | None = None,
-    metrics_folder: str | os.PathLike[str] | None = None,
     num_threads: int | None = None,
 ) -> FastAPI:
     """See :func:`~ltgnn_pyg.serving.create_app`.
 
     Args:
         path (str): The folder of a run, or of versions.
-        api_key (str, optional): What requests must bring. (default: :obj:`None`)
-        metrics_folder (str, optional): Where the workers of one server count together.
-            If :obj:`None`, this one counts alone. (default: :obj:`None`)
-        num_threads (int, optional): How many lists are made at a time; more wait in a
-            row. If :obj:`None`, as many as there are cores. (default: :obj:`None`)
+        api_key (str, optional): The key that requests must bring.
+            (default: :obj:`None`)
+        num_threads (int, optional): The number of lists made at a time; more wait in a
+            row. If :obj:`None`, that of the cores. (default: :obj:`None`)
     """
     is_store(Path(path))
     counts = FeedbackCounts(FeedbackStore(path))
-    watcher, metrics = SnapshotWatcher(path, counts), Metrics(metrics_folder)
+    watcher, metrics = SnapshotWatcher(path, counts), Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -53,8 +52,8 @@ def application(
         watcher.stop()
 
     app = FastAPI(title="ltgnn_pyg", version=__version__, lifespan=lifespan)
-    app.add_exception_handler(RequestValidationError, on_invalid)
-    app.add_exception_handler(HTTPException, on_refused)
+    app.exception_handler(RequestValidationError)(on_invalid)
+    app.exception_handler(HTTPException)(on_refused)
     app.add_middleware(
         RequestMiddleware, watcher=watcher, metrics=metrics, api_key=api_key
     )
@@ -78,6 +77,8 @@ def application(
     async def get_metrics(request: Request) -> Response:
         snapshot = request.scope["snapshot"]
         version = "none" if snapshot is None else snapshot.version
-        return PlainTextResponse(metrics.text(version, counts.num_feedback))
+        return Response(
+            metrics.text(version, counts.num_feedback), media_type=CONTENT_TYPE_LATEST
+        )
 
     return app

@@ -84,7 +84,7 @@ class FeedbackCounts:
         return known[2]
 
     def is_known(self, item: str, snapshot: Snapshot) -> bool:
-        """The answer to whether the model or any feedback names an item."""
+        """True if the model or any feedback names an item."""
         if snapshot.item_index(item) is None:
             self.follow()
         return snapshot.item_index(item) is not None or item in self._named
@@ -97,7 +97,7 @@ class FeedbackCounts:
 
         Args:
             snapshot (Snapshot): The model.
-            k (int): How many.
+            k (int): The length of the list.
             exclude (torch.Tensor): Items left out, as the model's indices.
             names (container, optional): Items left out that it does not know.
                 (default: :obj:`()`)

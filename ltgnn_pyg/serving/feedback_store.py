@@ -55,7 +55,7 @@ class FeedbackStore:
     written, all see in their next look.
 
     Args:
-        folder (str): Where the file lies or goes.
+        folder (str): The folder of the file.
 
     *Cost:* A connection a thread.
     """

@@ -1,4 +1,4 @@
-"""From a user, or what somebody has just liked, to a list that is never short."""
+"""The way from a user, or from fresh likes, to a list that is never short."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -15,7 +15,7 @@ CANDIDATES = 200  #: Items that a list is made diverse from.
 
 
 class Entry(NamedTuple):
-    """An item of a list, and where it comes from."""
+    """An item of a list, and its source."""
 
     item: str
     score: float
@@ -42,7 +42,7 @@ def recommend(
 
     Args:
         snapshot (Snapshot): The model.
-        counts (FeedbackCounts): What came after it.
+        counts (FeedbackCounts): The feedback after it.
         k (int): The length of the list.
         user (str, optional): The user. If :obj:`None`, nobody known.
             (default: :obj:`None`)

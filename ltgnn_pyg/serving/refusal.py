@@ -47,7 +47,7 @@ def shown(value: object) -> str:
 
 
 def sentence(error: ErrorDetails) -> str:
-    """What pydantic found, in the form of this package."""
+    """An error of pydantic's in the form of this package."""
     where = [shown(x) if isinstance(x, str) else f"row {x}" for x in error["loc"][1:]]
     name, kind = " of ".join(reversed(where)) or "a body", error["type"]
     if kind == "extra_forbidden":

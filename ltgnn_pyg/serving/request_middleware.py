@@ -23,7 +23,7 @@ class RequestMiddleware:
     Args:
         app (callable): The ASGI application behind it.
         watcher (SnapshotWatcher): The version that is served.
-        metrics (Metrics): Where answers are counted.
+        metrics (Metrics): The counts of answers.
         api_key (str, optional): The key, in header :obj:`X-API-Key`.
             (default: :obj:`None`)
     """

@@ -30,23 +30,24 @@ def digits(text: str) -> str:
     return text
 
 
-def seconds(value: object) -> float:
+def seconds(value: str | None) -> float:
     """An ISO 8601 time in seconds since 1970, now where there is none."""
     if value is None or value == "":
         return time.time()
     try:
-        when = datetime.fromisoformat(re.sub("[zZ]$", "+00:00", value))  # type: ignore
+        when = datetime.fromisoformat(re.sub("[zZ]$", "+00:00", value))
         if when.tzinfo is None:
             when = when.replace(tzinfo=timezone.utc)
         return when.timestamp()
     except (TypeError, ValueError, OverflowError) as error:
         message = "as in '2026-01-31T12:00:00Z'"
-        raise PydanticCustomError("timestamp", message) from error  # type: ignore
+        raise PydanticCustomError("timestamp", message) from error
 
 
 STRICT = ConfigDict(extra="forbid")  # What would have no effect is refused.
 Id = Annotated[str, Field(min_length=1, max_length=MAX_ID, pattern=TEXT)]
-UserId, ItemId = Annotated[Id, Path()], Annotated[Id, Path()]
+UserId = Annotated[Id, Path()]
+ItemId = Annotated[Id, Path()]
 Neighbors = Annotated[Literal["neighbors"], Path()]
 Popular = Annotated[Literal["popular"], Path()]
 Version = Annotated[
@@ -56,15 +57,20 @@ Version = Annotated[
         description="2 for scores and sources in place of ids alone",
     ),
 ]
-Whole = Annotated[int, BeforeValidator(digits)]
-Num = Annotated[Whole, Field(ge=1, le=1000, description="The length of the list")]
+Num = Annotated[  # Validators come last, or the bounds would be none of the type's.
+    int,
+    Field(ge=1, le=1000, description="The length of the list"),
+    BeforeValidator(digits),
+]
 Offset = Annotated[
-    Whole, Field(ge=0, le=10_000, description="The number of the first left out")
+    int,
+    Field(ge=0, le=10_000, description="The number of the first left out"),
+    BeforeValidator(digits),
 ]
 Cursor = Annotated[
     int,
-    BeforeValidator(lambda text: digits(text or "0")),
     Field(ge=0, le=2**40, description="The start, from the answer before"),
+    BeforeValidator(lambda text: digits(text or "0")),
     WithJsonSchema({"type": "string"}),
 ]
 Relevance = Annotated[

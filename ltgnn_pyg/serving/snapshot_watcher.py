@@ -1,4 +1,4 @@
-"""Which version is served now, and the thread that looks for the next one."""
+"""The version that is served now, and the thread that looks for the next one."""
 
 import logging
 import os
@@ -24,7 +24,7 @@ class SnapshotWatcher:
     Args:
         path (str): The folder of a run, or of versions that
             :func:`~ltgnn_pyg.serving.publish` writes.
-        counts (FeedbackCounts): What follows the store, in the same thread.
+        counts (FeedbackCounts): The counts that follow the store, in the same thread.
 
     Raises:
         ValueError: If it is neither.

@@ -9,6 +9,7 @@ import torch
 
 pytest.importorskip("fastapi")
 pytest.importorskip("httpx")
+pytest.importorskip("prometheus_client")
 
 from ltgnn_pyg.datasets import Interactions, Split
 from ltgnn_pyg.runs.run_folder import RunFolder
