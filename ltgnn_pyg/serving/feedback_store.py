@@ -29,7 +29,10 @@ CREATE TABLE IF NOT EXISTS moved (
 );
 CREATE TRIGGER IF NOT EXISTS move AFTER UPDATE OF time ON feedback
 WHEN new.time <> old.time AND new.{TAKEN}
-BEGIN INSERT OR REPLACE INTO moved (item) VALUES (new.item); END;
+BEGIN
+    DELETE FROM moved WHERE item = new.item;
+    INSERT INTO moved (item) VALUES (new.item);
+END;
 CREATE INDEX IF NOT EXISTS taken ON feedback (item, time) WHERE {TAKEN};
 """
 FIRST = f"""SELECT time FROM feedback AS one

@@ -245,8 +245,9 @@ def test_latest_in_any_unit(tmp_path, unit):
         # First taken by a later row, and by one that was there.
         client.post("/api/feedback", json=[feedback("n1", "b", "02-01")])
         assert latest(client) == ["n2", "n1", *old[:3]]
-        row = feedback("n2", "a", "01-01")
-        assert client.put("/api/feedback", json=[row]).json() == {"RowAffected": 1}
+        for day in ("01-15", "01-01"):
+            row = feedback("n2", "a", day)
+            assert client.put("/api/feedback", json=[row]).json() == {"RowAffected": 1}
         assert latest(client) == ["n1", "n2", *old[:3]]
         client.put("/api/feedback", json=[feedback("n1", "b", "07-01")])
         client.put("/api/feedback", json=[feedback("n1", "c", "01-02")])
