@@ -68,19 +68,7 @@ def list_routes(counts: FeedbackCounts, num_threads: int) -> APIRouter:
         snapshot: Loaded, user_id: UserId, page: DiversePart, version: Version = "1"
     ) -> Response:
         feedback = counts.store.of_user(user_id)
-
-        def make() -> Response:
-            entries = recommend(
-                snapshot,
-                counts,
-                page.offset + page.n,
-                user=user_id,
-                feedback=feedback,
-                relevance=page.relevance,
-            )
-            return answer(entries[page.offset :], scores=version == "2")
-
-        return await ranked(make)
+        return await personal(snapshot, page, feedback, user_id, version == "2")
 
     @router.post(
         "/session/recommend",
@@ -90,17 +78,21 @@ def list_routes(counts: FeedbackCounts, num_threads: int) -> APIRouter:
     async def session_recommend(
         snapshot: Loaded, rows: SessionRows, page: DiversePart
     ) -> Response:
-        feedback = [(row.type, row.item) for row in rows]
+        return await personal(snapshot, page, [(row.type, row.item) for row in rows])
 
+    async def personal(
+        snapshot: Snapshot,
+        page: DiversePage,
+        feedback: list[tuple[str, str]],
+        user: str | None = None,
+        scores: bool = True,
+    ) -> Response:
         def make() -> Response:
+            stop, lam = page.offset + page.n, page.relevance
             entries = recommend(
-                snapshot,
-                counts,
-                page.offset + page.n,
-                feedback=feedback,
-                relevance=page.relevance,
+                snapshot, counts, stop, user=user, feedback=feedback, relevance=lam
             )
-            return answer(entries[page.offset :])
+            return answer(entries[page.offset :], scores)
 
         return await ranked(make)
 
