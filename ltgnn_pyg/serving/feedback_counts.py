@@ -41,10 +41,8 @@ class FeedbackCounts:
             if rows := self.store.since(self._last):
                 stop = rows[-1][0]
                 for item, count, first in self.store.takers_since(self._last, stop):
-                    self._taken[item] = (
-                        self._taken.get(item, (0, 0.0))[0] + count,
-                        first,
-                    )
+                    before, _ = self._taken.get(item, (0, first))
+                    self._taken[item] = before + count, first
                     self._add(item, count)
                 self._named.update(item for _, item, _ in rows)
                 self._last, self.num_feedback = stop, self.num_feedback + len(rows)
