@@ -130,7 +130,7 @@ def _check(user: Tensor, num_users: int) -> None:
 
 
 def _strings(ids: Ids, index: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Where each id starts, and all of them as UTF-8, one after the other."""
+    """The starts of ids, and all of them as UTF-8, one after the other."""
     values = ids.values.take(pa.array(index.numpy()))
     ptr = np.zeros(len(values) + 1, np.int64)
     np.cumsum(pc.binary_length(values).to_numpy(), out=ptr[1:])

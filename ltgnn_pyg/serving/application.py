@@ -1,4 +1,4 @@
-"""The application: what is shared by its paths, and how it refuses."""
+"""The application: its paths, and all that they share."""
 
 import os
 from collections.abc import AsyncIterator
@@ -7,17 +7,19 @@ from pathlib import Path
 
 from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
-from ltgnn_pyg.serving.checks import shown, snapshot_of
-from ltgnn_pyg.serving.current import Current
 from ltgnn_pyg.serving.data_routes import data_routes
-from ltgnn_pyg.serving.door import Door
+from ltgnn_pyg.serving.feedback_counts import FeedbackCounts
 from ltgnn_pyg.serving.feedback_store import FeedbackStore
 from ltgnn_pyg.serving.list_routes import list_routes
-from ltgnn_pyg.serving.live import Live
 from ltgnn_pyg.serving.metrics import Metrics
+from ltgnn_pyg.serving.refusal import on_invalid, on_refused
+from ltgnn_pyg.serving.request_middleware import Loaded, RequestMiddleware
+from ltgnn_pyg.serving.snapshot_watcher import SnapshotWatcher
 from ltgnn_pyg.serving.versions import is_store
 from ltgnn_pyg.version import __version__
 
@@ -27,63 +29,56 @@ DEMO = Path(__file__).with_name("demo.html")
 def application(
     path: str | os.PathLike[str],
     api_key: str | None = None,
-    metrics_folder: str | os.PathLike[str] | None = None,
     num_threads: int | None = None,
 ) -> FastAPI:
     """See :func:`~ltgnn_pyg.serving.create_app`.
 
     Args:
         path (str): The folder of a run, or of versions.
-        api_key (str, optional): What requests must bring. (default: :obj:`None`)
-        metrics_folder (str, optional): Where the workers of one server count together.
-            If :obj:`None`, this one counts alone. (default: :obj:`None`)
-        num_threads (int, optional): How many lists are made at a time; more wait in a
-            row. If :obj:`None`, as many as there are cores. (default: :obj:`None`)
+        api_key (str, optional): The key that requests must bring.
+            (default: :obj:`None`)
+        num_threads (int, optional): The number of lists made at a time; more wait in a
+            row. If :obj:`None`, that of the cores. (default: :obj:`None`)
     """
     is_store(Path(path))
-    live = Live(FeedbackStore(path))
-    current, metrics = Current(path, live), Metrics(metrics_folder)
+    counts = FeedbackCounts(FeedbackStore(path))
+    watcher, metrics = SnapshotWatcher(path, counts), Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await run_sync(current.look)  # Nobody is let in before a model is there.
-        current.start()
+        await run_sync(watcher.look)  # Nobody is let in before a model is there.
+        watcher.start()
         yield
-        current.stop()
+        watcher.stop()
 
     app = FastAPI(title="ltgnn_pyg", version=__version__, lifespan=lifespan)
-    app.add_middleware(Door, current=current, metrics=metrics, api_key=api_key)
-    app.include_router(list_routes(live, num_threads or os.cpu_count() or 1))
-    app.include_router(data_routes(live))
+    app.exception_handler(RequestValidationError)(on_invalid)
+    app.exception_handler(HTTPException)(on_refused)
+    app.add_middleware(
+        RequestMiddleware, watcher=watcher, metrics=metrics, api_key=api_key
+    )
+    app.include_router(list_routes(counts, num_threads or os.cpu_count() or 1))
+    app.include_router(data_routes(counts))
     page = DEMO.read_bytes()
 
     @app.get("/", include_in_schema=False)
     async def demo() -> Response:
         return HTMLResponse(page)
 
-    @app.get("/health/live", tags=["health"], summary="Whether the server runs")
+    @app.get("/health/live", tags=["health"], summary="Answers if the server runs")
     async def is_live() -> dict[str, bool]:
         return {"Live": True}
 
-    @app.get("/health/ready", tags=["health"], summary="Whether a model is loaded")
-    async def is_ready(request: Request) -> dict[str, bool]:
-        snapshot_of(request)
+    @app.get("/health/ready", tags=["health"], summary="Answers if a model is loaded")
+    async def is_ready(snapshot: Loaded) -> dict[str, bool]:
         return {"Ready": True}
 
     @app.get("/metrics", tags=["health"], summary="Figures for Prometheus")
     async def get_metrics(request: Request) -> Response:
         snapshot = request.scope["snapshot"]
         version = "none" if snapshot is None else snapshot.version
-        return PlainTextResponse(metrics.text(version, live.num_feedback))
-
-    @app.exception_handler(HTTPException)
-    async def refused(request: Request, error: HTTPException) -> Response:
-        message = error.detail
-        if error.status_code == 404 and message == "Not Found":
-            message = f"Expected a path of /docs (got {shown(request.url.path)})"
-        if error.status_code == 405:
-            message = f"Expected another method than {shown(request.method)} here"
-        body = {"error": message}
-        return JSONResponse(body, error.status_code, error.headers)
+        return Response(
+            metrics.text(version, counts.num_feedback), media_type=CONTENT_TYPE_LATEST
+        )
 
     return app

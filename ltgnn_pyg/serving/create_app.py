@@ -21,16 +21,19 @@ def create_app(path: str | os.PathLike[str], api_key: str | None = None) -> "Fas
             :class:`~ltgnn_pyg.runs.run_folder.RunFolder`, or of versions, see
             :func:`~ltgnn_pyg.serving.publish`. Feedback is kept there, in
             :obj:`feedback.sqlite`.
-        api_key (str, optional): What requests must bring as :obj:`X-API-Key`, but for
-            the demo page and :obj:`/health`. (default: :obj:`None`)
+        api_key (str, optional): The key that requests must bring as :obj:`X-API-Key`,
+            but for the demo page and :obj:`/health`. (default: :obj:`None`)
 
     Raises:
         ValueError: If there is neither a run nor a folder at :obj:`path`.
-        ImportError: If FastAPI is not there.
+        ImportError: If FastAPI or prometheus-client are not there.
+
+    With several workers of your own, let the variable :obj:`PROMETHEUS_MULTIPROC_DIR`
+    name a folder before they start, and :obj:`/metrics` sums over them.
 
     *Cost:* The model is loaded when the application starts, in the background.
     """
-    check_packages("fastapi")
+    check_packages("fastapi", "prometheus_client")
     from ltgnn_pyg.serving.application import application
 
     return application(path, api_key)

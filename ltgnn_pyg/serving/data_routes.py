@@ -1,113 +1,106 @@
 """The paths that take feedback in, and name users and items."""
 
+from typing import Annotated
+
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Response
 
 from ltgnn_pyg.runs.run_folder import Ids
-from ltgnn_pyg.serving.checks import (
-    check_cursor,
-    check_id,
-    check_names,
-    parse_feedback,
-    read_json,
-    refuse,
-    shown,
-    snapshot_of,
+from ltgnn_pyg.serving.feedback_counts import FeedbackCounts
+from ltgnn_pyg.serving.json_route import JsonRoute
+from ltgnn_pyg.serving.list_routes import REFUSALS, in_json
+from ltgnn_pyg.serving.refusal import refuse, shown
+from ltgnn_pyg.serving.request_middleware import Loaded
+from ltgnn_pyg.serving.schema import (
+    Affected,
+    CursorPage,
+    FeedbackRows,
+    Hidden,
+    Item,
+    ItemId,
+    Items,
+    NoParameters,
+    Users,
 )
-from ltgnn_pyg.serving.document import CURSOR, FEEDBACK, HIDDEN, N, describe
-from ltgnn_pyg.serving.list_routes import in_json
-from ltgnn_pyg.serving.live import Live
+from ltgnn_pyg.serving.snapshot import Snapshot
+
+All = Annotated[CursorPage, Query()]
+Empty = Annotated[NoParameters, Query()]
 
 
-def data_routes(live: Live) -> APIRouter:
+def data_routes(counts: FeedbackCounts) -> APIRouter:
     """Makes the paths.
 
     Args:
-        live (Live): What came after the model, and its store.
+        counts (FeedbackCounts): The part of the store that lists are made of.
     """
-    router = APIRouter(prefix="/api", tags=["data"])
+    router = APIRouter(
+        prefix="/api", tags=["data"], route_class=JsonRoute, responses=REFUSALS
+    )
     # Who waits for the disk does not keep others from ranking.
     writers = CapacityLimiter(4)
 
     @router.post(
         "/feedback",
         summary="Adds feedback; what is there already stays",
-        openapi_extra=describe(body=FEEDBACK),
+        response_model=Affected,
     )
-    async def insert_feedback(request: Request) -> Response:
-        return await insert(request, overwrite=False)
+    async def insert_feedback(rows: FeedbackRows, query: Empty) -> Response:
+        return await insert(rows, overwrite=False)
 
     @router.put(
         "/feedback",
         summary="Adds feedback, over what is there already",
-        openapi_extra=describe(body=FEEDBACK),
+        response_model=Affected,
     )
-    async def overwrite_feedback(request: Request) -> Response:
-        return await insert(request, overwrite=True)
+    async def overwrite_feedback(rows: FeedbackRows, query: Empty) -> Response:
+        return await insert(rows, overwrite=True)
 
-    async def insert(request: Request, overwrite: bool) -> Response:
-        check_names(request)
-        rows = parse_feedback(await read_json(request))
-        count = await run_sync(live.store.insert, rows, overwrite, limiter=writers)
+    async def insert(rows: FeedbackRows, overwrite: bool) -> Response:
+        count = await run_sync(counts.store.insert, rows, overwrite, limiter=writers)
         return in_json({"RowAffected": count})
 
-    @router.get(
-        "/users", summary="The users of the model", openapi_extra=describe(N, CURSOR)
-    )
-    async def get_users(request: Request) -> Response:
-        names, after = page(snapshot_of(request).user_ids, *check_cursor(request))
+    @router.get("/users", summary="The users of the model", response_model=Users)
+    async def get_users(snapshot: Loaded, query: All) -> Response:
+        names, after = page(snapshot.user_ids, query.n, query.cursor)
         return in_json({"Cursor": after, "Users": [{"UserId": raw} for raw in names]})
 
-    @router.get(
-        "/items", summary="The items of the model", openapi_extra=describe(N, CURSOR)
-    )
-    async def get_items(request: Request) -> Response:
-        names, after = page(snapshot_of(request).item_ids, *check_cursor(request))
-        live.follow_hidden()
-        items = [{"ItemId": raw, "IsHidden": raw in live.hidden} for raw in names]
+    @router.get("/items", summary="The items of the model", response_model=Items)
+    async def get_items(snapshot: Loaded, query: All) -> Response:
+        names, after = page(snapshot.item_ids, query.n, query.cursor)
+        counts.follow_hidden()
+        items = [{"ItemId": raw, "IsHidden": raw in counts.hidden} for raw in names]
         return in_json({"Cursor": after, "Items": items})
 
-    @router.get(
-        "/item/{item_id:path}",
-        summary="An item",
-        openapi_extra=describe(path="item_id"),
-    )
-    async def get_item(request: Request) -> Response:
-        check_names(request)
-        item = known_item(request)
-        live.follow_hidden()
-        return in_json({"ItemId": item, "IsHidden": item in live.hidden})
+    @router.get("/item/{item_id:path}", summary="An item", response_model=Item)
+    async def get_item(snapshot: Loaded, item_id: ItemId, query: Empty) -> Response:
+        check_known(item_id, snapshot)
+        counts.follow_hidden()
+        return in_json({"ItemId": item_id, "IsHidden": item_id in counts.hidden})
 
     @router.patch(
         "/item/{item_id:path}",
         summary="Hides an item, or brings it back",
-        openapi_extra=describe(path="item_id", body=HIDDEN),
+        response_model=Affected,
     )
-    async def patch_item(request: Request) -> Response:
-        check_names(request)
-        body, item = await read_json(request), known_item(request)
-        if not isinstance(body, dict) or set(body) != {"IsHidden"}:
-            raise refuse(f"Expected an object with 'IsHidden' only (got {shown(body)})")
-        is_hidden = body["IsHidden"]
-        if not isinstance(is_hidden, bool):
-            raise refuse(
-                f"Expected 'IsHidden' as true or false (got {shown(is_hidden)})"
-            )
-        await run_sync(live.store.hide, item, is_hidden, limiter=writers)
+    async def patch_item(
+        snapshot: Loaded, item_id: ItemId, body: Hidden, query: Empty
+    ) -> Response:
+        check_known(item_id, snapshot)
+        hide = counts.store.hide
+        await run_sync(hide, item_id, body.IsHidden, limiter=writers)
         return in_json({"RowAffected": 1})
 
-    def known_item(request: Request) -> str:
-        item = check_id("item_id", request.path_params["item_id"])
-        if not live.is_known(item, snapshot_of(request)):
+    def check_known(item: str, snapshot: Snapshot) -> None:
+        if not counts.is_known(item, snapshot):
             raise refuse(f"Expected a known item (got {shown(item)})", 404)
-        return item
 
     return router
 
 
 def page(ids: Ids, n: int, start: int) -> tuple[list[str], str]:
-    """Some ids, and where the next ones start; empty after the last."""
+    """Some ids, and the start of the next ones; empty after the last."""
     stop = min(start + n, len(ids))
     names = [ids[i] for i in range(start, stop)]
     return names, str(stop) if stop < len(ids) else ""

@@ -1,16 +1,19 @@
-"""What users did since the model was trained, in one file of SQLite."""
+"""The feedback of users since the model was trained, in one file of SQLite."""
 
 import os
 import sqlite3
 import threading
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+
+from ltgnn_pyg.serving.schema import Feedback
 
 FILE = "feedback.sqlite"
 #: Types that take an item from the lists of a user, and say nothing of their taste.
 NEUTRAL = frozenset({"read", "dislike"})
-SCHEMA = """
+#: The condition of SQL for the others; an index below is by it.
+TAKEN = "type NOT IN ({})".format(", ".join(f"'{name}'" for name in sorted(NEUTRAL)))
+SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS feedback (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     user TEXT NOT NULL, item TEXT NOT NULL, type TEXT NOT NULL,
@@ -21,20 +24,30 @@ CREATE TABLE IF NOT EXISTS hidden (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     item TEXT NOT NULL, is_hidden INTEGER NOT NULL
 );
+CREATE TABLE IF NOT EXISTS moved (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, item TEXT NOT NULL UNIQUE
+);
+CREATE TRIGGER IF NOT EXISTS move AFTER UPDATE OF time ON feedback
+WHEN new.time <> old.time AND new.{TAKEN}
+BEGIN
+    DELETE FROM moved WHERE item = new.item;
+    INSERT INTO moved (item) VALUES (new.item);
+END;
+CREATE INDEX IF NOT EXISTS taken ON feedback (item, time) WHERE {TAKEN};
 """
+FIRST = f"""SELECT time FROM feedback AS one
+    WHERE one.item = some.item AND {TAKEN} ORDER BY time LIMIT 1"""
+NEW_TAKERS = f"""
+SELECT item, SUM(id > :last), ({FIRST}) FROM (
+    SELECT item, MIN(id) AS id FROM feedback WHERE {TAKEN} AND (user, item) IN (
+        SELECT user, item FROM feedback WHERE id > :last AND {TAKEN}
+    ) AND id <= :stop GROUP BY user, item
+) AS some GROUP BY item
+"""
+MOVED = f"SELECT id, item, ({FIRST}) FROM moved AS some WHERE id > ? ORDER BY id"
 INSERT = "INSERT INTO feedback (type, user, item, value, time) VALUES (?, ?, ?, ?, ?)"
 KEEP = " ON CONFLICT DO NOTHING"
 OVERWRITE = " ON CONFLICT DO UPDATE SET value = excluded.value, time = excluded.time"
-
-
-class Feedback(NamedTuple):
-    """One row: what a user did with an item, and when (seconds since 1970)."""
-
-    type: str
-    user: str
-    item: str
-    value: float
-    time: float
 
 
 class FeedbackStore:
@@ -45,7 +58,7 @@ class FeedbackStore:
     written, all see in their next look.
 
     Args:
-        folder (str): Where the file lies or goes.
+        folder (str): The folder of the file.
 
     *Cost:* A connection a thread.
     """
@@ -81,7 +94,8 @@ class FeedbackStore:
         *Cost:* A write to the disk.
         """
         sql = INSERT + (OVERWRITE if overwrite else KEEP)
-        return self._write(sql, rows)
+        values = [(row.type, row.user, row.item, row.value, row.time) for row in rows]
+        return self._write(sql, values)
 
     def hide(self, item: str, is_hidden: bool) -> None:
         """Takes an item from all lists, or brings it back.
@@ -118,6 +132,29 @@ class FeedbackStore:
         """
         sql = "SELECT id, item, time FROM feedback WHERE id > ? ORDER BY id"
         return self._connection.execute(sql, (last,)).fetchall()
+
+    def takers_since(self, last: int, stop: int) -> list[tuple[str, int, float]]:
+        """Items, how many users took each for the first time by the feedback of some
+        numbers, and the time it was first taken by anybody. What is only
+        :obj:`NEUTRAL` takes no item, and of a user's types for an item one counts.
+
+        Args:
+            last (int): The number before the first.
+            stop (int): The last number.
+
+        *Cost:* O(log rows) a row in between, and the types that its user has for its
+        item.
+        """
+        found = self._connection.execute(NEW_TAKERS, {"last": last, "stop": stop})
+        return found.fetchall()
+
+    def moved_since(self, last: int) -> list[tuple[int, str, float]]:
+        """Number, item and time it was first taken, of the items of which a time was
+        overwritten after some number.
+
+        *Cost:* O(log rows), also for each row it returns.
+        """
+        return self._connection.execute(MOVED, (last,)).fetchall()
 
     def hidden_since(self, last: int) -> list[tuple[int, str, bool]]:
         """Number, item and whether it was hidden, of the changes after some number.

@@ -2,46 +2,59 @@
 
 import json
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Response
 from torch import Tensor
 
-from ltgnn_pyg.serving.checks import (
-    check_id,
-    check_names,
-    check_page,
-    parse_feedback,
-    read_json,
-    refuse,
-    shown,
-    snapshot_of,
-)
-from ltgnn_pyg.serving.document import FEEDBACK, LAMBDA, NAMES, PAGE, VERSION, describe
-from ltgnn_pyg.serving.live import Live
+from ltgnn_pyg.runs.run_folder import Ids
+from ltgnn_pyg.serving.feedback_counts import FeedbackCounts
+from ltgnn_pyg.serving.json_route import JsonRoute
 from ltgnn_pyg.serving.recommend import Entry, recommend
+from ltgnn_pyg.serving.refusal import Refusal, refuse, shown
+from ltgnn_pyg.serving.request_middleware import Loaded
+from ltgnn_pyg.serving.schema import (
+    Compared,
+    Cosines,
+    DiversePage,
+    ItemId,
+    Neighbors,
+    NoParameters,
+    Page,
+    Popular,
+    Scored,
+    SessionRows,
+    UserId,
+    Version,
+)
+from ltgnn_pyg.serving.snapshot import Snapshot
 
-NEIGHBORS, POPULAR = "neighbors", "popular"  #: The names that lists go by.
-MAX_COMPARED = 100  #: Items whose cosines are asked for.
+Part = Annotated[Page, Query()]
+DiversePart = Annotated[DiversePage, Query()]
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": Refusal, "description": "Refused, for what is wrong with it"}
+}
 
 
-def list_routes(live: Live, num_threads: int) -> APIRouter:
+def list_routes(counts: FeedbackCounts, num_threads: int) -> APIRouter:
     """Makes the paths.
 
     Args:
-        live (Live): What came after the model, and its store.
-        num_threads (int): How many lists are made at a time; more wait in a row. With
+        counts (FeedbackCounts): The part of the store that lists are made of.
+        num_threads (int): The number of lists made at a time; more wait in a row. With
             one, they are made where requests are read: a thread of its own would cost
             as much as a list of some thousand items.
     """
-    router = APIRouter(prefix="/api", tags=["lists"])
+    router = APIRouter(
+        prefix="/api", tags=["lists"], route_class=JsonRoute, responses=REFUSALS
+    )
     limiter = CapacityLimiter(num_threads)
 
     async def ranked(make: Callable[[], Response]) -> Response:
-        live.follow_hidden()
+        counts.follow_hidden()
         if num_threads == 1:
             return make()
         return await run_sync(make, limiter=limiter)
@@ -49,113 +62,102 @@ def list_routes(live: Live, num_threads: int) -> APIRouter:
     @router.get(
         "/recommend/{user_id:path}",
         summary="A list for a user",
-        openapi_extra=describe(*PAGE, LAMBDA, VERSION, path="user_id"),
+        response_model=list[str] | list[Scored],
     )
-    async def get_recommend(request: Request) -> Response:
-        snapshot, page = snapshot_of(request), check_page(request, "lambda")
-        user = check_id("user_id", request.path_params["user_id"])
-        scores = request.headers.get("x-api-version") == "2"
-        feedback = live.store.of_user(user)
-
-        def make() -> Response:
-            entries = recommend(
-                snapshot,
-                live,
-                page.offset + page.n,
-                user=user,
-                feedback=feedback,
-                relevance=page.relevance,
-            )
-            return answer(entries[page.offset :], scores)
-
-        return await ranked(make)
+    async def get_recommend(
+        snapshot: Loaded, user_id: UserId, page: DiversePart, version: Version = "1"
+    ) -> Response:
+        feedback = counts.store.of_user(user_id)
+        return await personal(snapshot, page, feedback, user_id, version == "2")
 
     @router.post(
         "/session/recommend",
         summary="A list from feedback that is not kept",
-        openapi_extra=describe(*PAGE, LAMBDA, body=FEEDBACK),
+        response_model=list[Scored],
     )
-    async def session_recommend(request: Request) -> Response:
-        snapshot, page = snapshot_of(request), check_page(request, "lambda")
-        rows = parse_feedback(await read_json(request), with_user=False)
-        feedback = [(row.type, row.item) for row in rows]
+    async def session_recommend(
+        snapshot: Loaded, rows: SessionRows, page: DiversePart
+    ) -> Response:
+        return await personal(snapshot, page, [(row.type, row.item) for row in rows])
 
+    async def personal(
+        snapshot: Snapshot,
+        page: DiversePage,
+        feedback: list[tuple[str, str]],
+        user: str | None = None,
+        scores: bool = True,
+    ) -> Response:
         def make() -> Response:
+            stop, lam = page.offset + page.n, page.relevance
             entries = recommend(
-                snapshot,
-                live,
-                page.offset + page.n,
-                feedback=feedback,
-                relevance=page.relevance,
+                snapshot, counts, stop, user=user, feedback=feedback, relevance=lam
             )
-            return answer(entries[page.offset :])
+            return answer(entries[page.offset :], scores)
 
         return await ranked(make)
 
     @router.get(
         "/item-to-item/{name}/{item_id:path}",
         summary="Similar items",
-        openapi_extra=describe(*PAGE, path="item_id", name=NEIGHBORS),
+        response_model=list[Scored],
     )
-    async def item_to_item(request: Request) -> Response:
-        snapshot, page = snapshot_of(request), check_page(request)
-        check_list(request, NEIGHBORS)
-        item = check_id("item_id", request.path_params["item_id"])
-        index = snapshot.item_index(item)
+    async def item_to_item(
+        snapshot: Loaded, name: Neighbors, item_id: ItemId, page: Part
+    ) -> Response:
+        index = snapshot.item_index(item_id)
         if index is None:
-            raise refuse(f"Expected an item of the model (got {shown(item)})", 404)
+            raise refuse(f"Expected an item of the model (got {shown(item_id)})", 404)
 
         def make() -> Response:
-            exclude = torch.cat([torch.tensor([index]), live.hidden_items(snapshot)])
+            exclude = torch.cat([torch.tensor([index]), counts.hidden_items(snapshot)])
             row, stop = snapshot.vectors.item[index], page.offset + page.n
             found = snapshot.similar("item", row, stop, exclude)
-            return answer(named(snapshot.item_ids, *found)[page.offset :])
+            return answer(named(snapshot.item_ids, *found, name)[page.offset :])
 
         return await ranked(make)
 
     @router.get(
         "/user-to-user/{name}/{user_id:path}",
         summary="Similar users",
-        openapi_extra=describe(*PAGE, path="user_id", name=NEIGHBORS),
+        response_model=list[Scored],
     )
-    async def user_to_user(request: Request) -> Response:
-        snapshot, page = snapshot_of(request), check_page(request)
-        check_list(request, NEIGHBORS)
-        user = check_id("user_id", request.path_params["user_id"])
-        index = snapshot.user_index(user)
+    async def user_to_user(
+        snapshot: Loaded, name: Neighbors, user_id: UserId, page: Part
+    ) -> Response:
+        index = snapshot.user_index(user_id)
         if index is None:
-            raise refuse(f"Expected a user of the model (got {shown(user)})", 404)
+            raise refuse(f"Expected a user of the model (got {shown(user_id)})", 404)
 
         def make() -> Response:
             row, stop = snapshot.vectors.user[index], page.offset + page.n
             found = snapshot.similar("user", row, stop, torch.tensor([index]))
-            return answer(named(snapshot.user_ids, *found)[page.offset :])
+            return answer(named(snapshot.user_ids, *found, name)[page.offset :])
 
         return await ranked(make)
 
     @router.get(
-        "/latest", summary="Items first taken last", openapi_extra=describe(*PAGE)
+        "/latest", summary="Items first taken last", response_model=list[Scored]
     )
-    async def latest(request: Request) -> Response:
-        return await not_personal(request, live.latest, "latest")
+    async def latest(snapshot: Loaded, page: Part) -> Response:
+        return await not_personal(snapshot, page, counts.latest, "latest")
 
     @router.get(
         "/non-personalized/{name}",
         summary="Items taken most often of late",
-        openapi_extra=describe(*PAGE, name=POPULAR),
+        response_model=list[Scored],
     )
-    async def popular(request: Request) -> Response:
-        check_list(request, POPULAR)
-        return await not_personal(request, live.popular, POPULAR)
+    async def popular(snapshot: Loaded, name: Popular, page: Part) -> Response:
+        return await not_personal(snapshot, page, counts.popular, name)
 
     async def not_personal(
-        request: Request, find: Callable[..., list[tuple[str, float]]], source: str
+        snapshot: Snapshot,
+        page: Page,
+        find: Callable[..., list[tuple[str, float]]],
+        source: str,
     ) -> Response:
-        snapshot, page = snapshot_of(request), check_page(request)
-
         def make() -> Response:
             stop = page.offset + page.n
-            found = find(snapshot, stop, live.hidden_items(snapshot))
+            found = find(snapshot, stop, counts.hidden_items(snapshot))
             return answer(Entry(raw, s, source) for raw, s in found[page.offset :])
 
         return await ranked(make)
@@ -163,17 +165,12 @@ def list_routes(live: Live, num_threads: int) -> APIRouter:
     @router.post(
         "/similarity",
         summary="The cosines of items: how diverse a list is",
-        openapi_extra=describe(body=NAMES),
+        response_model=Cosines,
     )
-    async def similarity(request: Request) -> Response:
-        snapshot = snapshot_of(request)
-        check_names(request)
-        items = await read_json(request)
-        if not isinstance(items, list) or not 1 <= len(items) <= MAX_COMPARED:
-            raise refuse(
-                f"Expected a list of 1 to {MAX_COMPARED} items (got {shown(items)})"
-            )
-        index = [snapshot.item_index(check_id("item", raw)) for raw in items]
+    async def similarity(
+        snapshot: Loaded, items: Compared, query: Annotated[NoParameters, Query()]
+    ) -> Response:
+        index = [snapshot.item_index(raw) for raw in items]
         return in_json({"Items": items, "Cosine": snapshot.cosine(index)})
 
     return router
@@ -195,14 +192,7 @@ def in_json(body: Any, headers: dict[str, str] | None = None) -> Response:
     return Response(text, 200, headers, "application/json")
 
 
-def named(ids: Any, score: Tensor, index: Tensor) -> list[Entry]:
+def named(ids: Ids, score: Tensor, index: Tensor, source: str) -> list[Entry]:
     """Neighbours by their raw ids."""
     pairs = zip(index.tolist(), score.tolist(), strict=True)
-    return [Entry(ids[i], s, NEIGHBORS) for i, s in pairs]
-
-
-def check_list(request: Request, known: str) -> None:
-    """Refuses lists of another name than the one there is."""
-    name = request.path_params["name"]
-    if name != known:
-        raise refuse(f"Expected the list '{known}' (got {shown(name)})", 404)
+    return [Entry(ids[i], s, source) for i, s in pairs]

@@ -1,4 +1,4 @@
-"""From a user, or what somebody has just liked, to a list that is never short."""
+"""The way from a user, or from fresh likes, to a list that is never short."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -7,15 +7,15 @@ import torch
 from torch import Tensor
 
 from ltgnn_pyg.retrieval.rerank import Candidates, mmr
+from ltgnn_pyg.serving.feedback_counts import FeedbackCounts
 from ltgnn_pyg.serving.feedback_store import NEUTRAL
-from ltgnn_pyg.serving.live import Live
 from ltgnn_pyg.serving.snapshot import Snapshot
 
 CANDIDATES = 200  #: Items that a list is made diverse from.
 
 
 class Entry(NamedTuple):
-    """An item of a list, and where it comes from."""
+    """An item of a list, and its source."""
 
     item: str
     score: float
@@ -24,7 +24,7 @@ class Entry(NamedTuple):
 
 def recommend(
     snapshot: Snapshot,
-    live: Live,
+    counts: FeedbackCounts,
     k: int,
     *,
     user: str | None = None,
@@ -42,7 +42,7 @@ def recommend(
 
     Args:
         snapshot (Snapshot): The model.
-        live (Live): What came after it.
+        counts (FeedbackCounts): The feedback after it.
         k (int): The length of the list.
         user (str, optional): The user. If :obj:`None`, nobody known.
             (default: :obj:`None`)
@@ -66,7 +66,7 @@ def recommend(
             query, source = snapshot.folded(_long(fresh), index), "fold-in"
     if query is None and index is not None and seen.numel() > 0:
         query = snapshot.vectors.user[index]
-    exclude = torch.cat([touched, live.hidden_items(snapshot)])
+    exclude = torch.cat([touched, counts.hidden_items(snapshot)])
     entries: list[Entry] = []
     if query is not None:
         num = k if relevance == 1.0 else max(k, CANDIDATES)
@@ -83,7 +83,7 @@ def recommend(
         exclude = torch.cat([exclude, item])
     if len(entries) < k:
         names = {raw for _, raw in feedback}
-        more = live.popular(snapshot, k - len(entries), exclude, names)
+        more = counts.popular(snapshot, k - len(entries), exclude, names)
         entries += [Entry(item, score, "popular") for item, score in more]
     return entries
 

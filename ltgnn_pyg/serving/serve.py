@@ -22,8 +22,9 @@ from ltgnn_pyg.serving.versions import is_store
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-SETTINGS = ("PATH", "KEY", "METRICS", "THREADS")
+SETTINGS = ("PATH", "KEY", "THREADS")
 PREFIX = "LTGNN_SERVE_"
+COUNTED = "PROMETHEUS_MULTIPROC_DIR"  #: The folder that workers count requests in.
 log = logging.getLogger("ltgnn_pyg.serving")
 
 
@@ -57,17 +58,17 @@ def serve(
         port (int, optional): The port. (default: :obj:`8000`)
         workers (int, optional): Processes; they share the tables, which are mapped into
             memory, and the feedback. (default: :obj:`1`)
-        api_key (str, optional): What requests must bring as :obj:`X-API-Key`.
+        api_key (str, optional): The key that requests must bring as :obj:`X-API-Key`.
             (default: :obj:`None`)
 
     Raises:
         ValueError: If there is nothing to serve, an argument is out of its range, or
             the port is taken.
-        ImportError: If FastAPI or uvicorn are not there.
+        ImportError: If FastAPI, prometheus-client or uvicorn are not there.
 
     *Cost:* A list takes O(I D).
     """
-    check_packages("fastapi", "uvicorn")
+    check_packages("fastapi", "prometheus_client", "uvicorn")
     import uvicorn
 
     if workers < 1 or not 0 < port < 2**16:
@@ -80,19 +81,25 @@ def serve(
         log.warning("Anybody who can reach '%s' can read and write; set a key", host)
     with bind(host, port) as listener, TemporaryDirectory(prefix="ltgnn_") as folder:
         threads = max((os.cpu_count() or 1) // workers, 1)
-        values = (os.fspath(path), api_key, folder, str(threads))
+        values = (os.fspath(path), api_key, str(threads))
         for name, value in zip(SETTINGS, values, strict=True):
             os.environ.pop(PREFIX + name, None)
             if value is not None:
                 os.environ[PREFIX + name] = value
-        uvicorn.run(
-            "ltgnn_pyg.serving.serve:app_of_worker",
-            factory=True,
-            fd=listener.fileno(),
-            workers=workers,
-            log_level="warning",
-            access_log=False,
-        )
+        if workers > 1:
+            os.environ.setdefault(COUNTED, folder)
+        try:
+            uvicorn.run(
+                "ltgnn_pyg.serving.serve:app_of_worker",
+                factory=True,
+                fd=listener.fileno(),
+                workers=workers,
+                log_level="warning",
+                access_log=False,
+            )
+        finally:
+            if os.environ.get(COUNTED) == folder:
+                del os.environ[COUNTED]
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -127,9 +134,9 @@ def app_of_worker() -> "FastAPI":
     parent = parent_process()
     if parent is not None:
         threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()
-    path, key, folder, threads = (os.environ.get(PREFIX + name) for name in SETTINGS)
+    path, key, threads = (os.environ.get(PREFIX + name) for name in SETTINGS)
     assert path is not None and threads is not None
-    return application(path, key, folder, int(threads))
+    return application(path, key, int(threads))
 
 
 def _follow(sentinel: int) -> None:

@@ -1,4 +1,4 @@
-"""What is known of users and items beside their vectors, mapped as these are."""
+"""Tables of users and items beside their vectors, mapped as these are."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ TABLES = "serving.safetensors"
 
 
 def make_tables(run: RunFolder) -> dict[str, Tensor]:
-    r"""What a server reads of the interactions of a run.
+    r"""The tables that a server reads of the interactions of a run.
 
     =================== ============================================================
     :obj:`rowptr`       :math:`(U + 1)`, and

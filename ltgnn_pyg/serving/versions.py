@@ -1,4 +1,4 @@
-"""Versions of a model beside each other, and the file that says which one is served."""
+"""Versions of a model beside each other, and the file that names the one served."""
 
 import hashlib
 import json
@@ -7,6 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
+from ltgnn_pyg.datasets.replace_file import replace_text
 from ltgnn_pyg.runs.run_folder import (
     CONFIG,
     IDS,
@@ -62,7 +63,7 @@ def publish(run: str | os.PathLike[str], store: str | os.PathLike[str]) -> str:
             shutil.copyfile(source / name, beside / name)
         write_tables(RunFolder.open(beside))
         sums = {name: checksum(beside / name) for name in (*names, TABLES)}
-        (beside / CHECKSUMS).write_text(json.dumps(sums, indent=1) + "\n")
+        replace_text(beside / CHECKSUMS, json.dumps(sums, indent=1) + "\n")
         for path in (*beside.iterdir(), beside):
             sync(path)
         name = _move(beside, store)
@@ -119,7 +120,7 @@ def current(store: Path) -> str | None:
 
 
 def is_store(path: Path) -> bool:
-    """Whether a folder is one of versions; otherwise it must be that of a run.
+    """The kind of a folder: one of versions, or else it must be that of a run.
 
     Raises:
         ValueError: If it is neither.

@@ -9,6 +9,7 @@ import torch
 
 pytest.importorskip("fastapi")
 pytest.importorskip("httpx")
+pytest.importorskip("prometheus_client")
 
 from ltgnn_pyg.datasets import Interactions, Split
 from ltgnn_pyg.runs.run_folder import RunFolder
@@ -23,12 +24,12 @@ def item_id(index):
     return "ä/ 7?" if index == 7 else f"i{index}"
 
 
-def make_run(folder, seed=0, unit=True):
+def make_run(folder, seed=0, unit=True, start=100, unit_of_time=1):
     """A run whose user u has taken items u, u + 1, ..., but the last user none."""
     generator = torch.Generator().manual_seed(seed)
     user = torch.arange(NUM_USERS - 1).repeat_interleave(4)
     item = (user + torch.arange(4).repeat(NUM_USERS - 1)) % NUM_ITEMS
-    times = torch.arange(user.numel()).double() + 100.0
+    times = (torch.arange(user.numel()) + start) * unit_of_time
     names = {
         "user_ids": np.array([f"u{u}" for u in range(NUM_USERS)], dtype=object),
         "item_ids": np.array([item_id(i) for i in range(NUM_ITEMS)], dtype=object),

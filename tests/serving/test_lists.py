@@ -204,3 +204,53 @@ def test_vectors_without_bias_of_half_precision(tmp_path):
         assert listed(client, "3", n=5).json() == expected
         like(client, "3", expected[0])
         assert listed(client, "3", n=5).headers["X-Source"] == "fold-in"
+
+
+def test_a_user_counts_once_an_item(client):
+    """By no number of types, and not by those that say nothing good."""
+    for name in ("i29", "fresh"):
+        like(client, "a", name)
+        for number in range(50):
+            like(client, "a", name, type_=f"type {number}")
+            like(client, f"user {number}", name, type_="dislike")
+    like(client, "b", "disliked", type_="dislike")
+    client.get("/api/item/fresh")  # Follows the store at once.
+    like(client, "a", "i29", type_="later")
+    like(client, "user 1", "i29", type_="later")
+    assert client.get("/api/item/disliked").status_code == 200
+    popular = client.get("/api/non-personalized/popular", params={"n": 40}).json()
+    score = {row["Id"]: row["Score"] for row in popular}
+    assert score["i29"] == 2.0 and score["fresh"] == 1.0 and "disliked" not in score
+    latest = client.get("/api/latest", params={"n": 40}).json()
+    assert latest[0]["Id"] == "fresh" and "disliked" not in str(latest)
+
+
+@pytest.mark.parametrize("unit", [1, 10**3, 10**6, 10**9])
+def test_latest_in_any_unit(tmp_path, unit):
+    run = make_run(tmp_path / "run", start=1_700_000_000, unit_of_time=unit)
+
+    def feedback(item, user, day):
+        row = {"FeedbackType": "like", "UserId": user, "ItemId": item}
+        return {**row, "Timestamp": f"2024-{day}T00:00:00Z"}
+
+    def latest(client):
+        client.get("/api/item/other")  # Follows the store at once.
+        return [row["Id"] for row in client.get("/api/latest?n=5").json()]
+
+    old = [item_id(i) for i in range(13, -1, -1)]
+    with client_of(run.path) as client:
+        rows = [feedback("n1", "a", "06-01"), feedback("n2", "a", "03-01")]
+        client.post("/api/feedback", json=rows)
+        assert latest(client) == ["n1", "n2", *old[:3]]
+        # First taken by a later row, and by one that was there.
+        client.post("/api/feedback", json=[feedback("n1", "b", "02-01")])
+        assert latest(client) == ["n2", "n1", *old[:3]]
+        for day in ("01-15", "01-01"):
+            row = feedback("n2", "a", day)
+            assert client.put("/api/feedback", json=[row]).json() == {"RowAffected": 1}
+        assert latest(client) == ["n1", "n2", *old[:3]]
+        client.put("/api/feedback", json=[feedback("n1", "b", "07-01")])
+        client.put("/api/feedback", json=[feedback("n1", "c", "01-02")])
+        assert latest(client) == ["n1", "n2", *old[:3]]
+    with client_of(run.path) as client:
+        assert latest(client) == ["n1", "n2", *old[:3]]

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from ltgnn_pyg.retrieval import top_k
-from ltgnn_pyg.serving import current as module
 from ltgnn_pyg.serving import publish
-from ltgnn_pyg.serving.current import Current
+from ltgnn_pyg.serving import snapshot_watcher as module
+from ltgnn_pyg.serving.feedback_counts import FeedbackCounts
 from ltgnn_pyg.serving.feedback_store import FeedbackStore
-from ltgnn_pyg.serving.live import Live
 from ltgnn_pyg.serving.snapshot import Snapshot
+from ltgnn_pyg.serving.snapshot_watcher import SnapshotWatcher
 from tests.serving.conftest import client_of, item_id, make_run
 
 
@@ -126,40 +126,40 @@ def damage_numbers(folder):
 )
 def test_broken_versions_are_refused(runs, store, caplog, damage):
     publish(runs[0].path, store)
-    current = Current(store, Live(FeedbackStore(store)))
-    current.look()
-    first = current.snapshot
+    watcher = SnapshotWatcher(store, FeedbackCounts(FeedbackStore(store)))
+    watcher.look()
+    first = watcher.snapshot
     assert first.version == "000001"
     publish(runs[1].path, store)
     damage(store / "000002")
     with caplog.at_level(logging.ERROR, "ltgnn_pyg.serving"):
-        current.look()
-        current.look()
+        watcher.look()
+        watcher.look()
     assert (
         len(caplog.records) == 1 and "000002" in caplog.text
     )  # Once, not each second.
-    assert current.snapshot is first
+    assert watcher.snapshot is first
     publish(runs[2].path, store)
-    current.look()
-    assert current.snapshot.version == "000003"
+    watcher.look()
+    assert watcher.snapshot.version == "000003"
     # A server that starts on a broken version takes the one before.
     publish(runs[3].path, store)
     damage(store / "000004")
-    current = Current(store, Live(FeedbackStore(store)))
-    current.look()
-    assert current.snapshot.version == "000003"
+    watcher = SnapshotWatcher(store, FeedbackCounts(FeedbackStore(store)))
+    watcher.look()
+    assert watcher.snapshot.version == "000003"
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "../../etc", "000099", b"\xff\x00"])
 def test_a_wrong_name_is_refused(runs, store, text):
     publish(runs[0].path, store)
-    current = Current(store, Live(FeedbackStore(store)))
-    current.look()
+    watcher = SnapshotWatcher(store, FeedbackCounts(FeedbackStore(store)))
+    watcher.look()
     data = text if isinstance(text, bytes) else text.encode()
     (store / "beside").write_bytes(data)
     os.replace(store / "beside", store / "CURRENT")
-    current.look()
-    assert current.snapshot.version == "000001"
+    watcher.look()
+    assert watcher.snapshot.version == "000001"
 
 
 def test_requests_end_on_the_version_they_began_with(runs, store, monkeypatch):
@@ -211,10 +211,10 @@ def test_feedback_outlives_versions(runs, store):
 
 def test_what_cannot_be_served(tmp_path):
     with pytest.raises(ValueError, match="folder of a run"):
-        Current(tmp_path / "nothing", None)
+        SnapshotWatcher(tmp_path / "nothing", None)
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ValueError, match="finished run"):
-        Current(tmp_path, None)
+        SnapshotWatcher(tmp_path, None)
 
 
 def test_a_run_that_is_trained_anew_gets_new_tables(tmp_path):

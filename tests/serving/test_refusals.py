@@ -131,9 +131,51 @@ def test_the_key(run):
 
 
 def test_what_nobody_caught_is_a_sentence(client, monkeypatch):
-    from ltgnn_pyg.serving.live import Live
+    from ltgnn_pyg.serving.feedback_counts import FeedbackCounts
 
-    monkeypatch.setattr(Live, "follow_hidden", lambda self: 1 / 0)
+    monkeypatch.setattr(FeedbackCounts, "follow_hidden", lambda self: 1 / 0)
     refused(client.get("/api/recommend/u0"), 500)
     text = client.get("/metrics").text
     assert 'ltgnn_requests_total{route="recommend",status="5xx"} 1' in text
+
+
+def test_sentences(client):
+    """They name what is wrong, and what it should be."""
+    for query, text in {
+        "n=x": "Expected 'n' as a whole number (got 'x')",
+        "n=1001": "Expected 'n' as a number up to 1000 (got '1001')",
+        "offset=1_0": "Expected 'offset' as a whole number (got '1_0')",
+        "lambda=2": "Expected 'lambda' as a number up to 1 (got '2')",
+        "m=3": "Expected no 'm' (got '3'); leave it out",
+    }.items():
+        assert refused(client.get(f"/api/recommend/u0?{query}")) == text
+    answer = client.get("/api/non-personalized/other")
+    assert refused(answer, 404) == "Expected 'name' as 'popular' (got 'other')"
+    for change, text in (
+        ({"ItemId": ""}, "Expected 'ItemId' of row 1 of at least 1 character (got '')"),
+        ({"Value": "1"}, "Expected 'Value' of row 1 as a number (got '1')"),
+        (
+            {"Timestamp": 5},
+            "Expected 'Timestamp' of row 1 as in '2026-01-31T12:00:00Z' (got 5)",
+        ),
+    ):
+        answer = client.post("/api/session/recommend", json=[ROW, {**ROW, **change}])
+        assert refused(answer) == text
+    row = {"FeedbackType": "like", "UserId": "a"}
+    text = refused(client.post("/api/feedback", json=[row]))
+    assert text == "Expected 'ItemId' of row 0 (got none)"
+    assert refused(client.put("/api/feedback?a=1", json=[])).startswith("Expected no")
+
+
+def test_limits_are_those_of_the_page(client):
+    """/docs and the refusals come from one declaration."""
+    schema = client.get("/openapi.json").json()
+    path = schema["paths"]["/api/recommend/{user_id}"]["get"]
+    found = {row["name"]: row["schema"] for row in path["parameters"]}
+    assert found["n"]["maximum"] == 1000 and found["n"]["default"] == 10
+    assert found["offset"]["maximum"] == 10_000 and found["lambda"]["maximum"] == 1
+    assert found["user_id"]["maxLength"] == 256
+    assert set(path["responses"]) == {"200", "4XX"}
+    parts = schema["components"]["schemas"]
+    assert set(parts["Feedback"]["required"]) == {"FeedbackType", "UserId", "ItemId"}
+    assert parts["Feedback"]["properties"]["Timestamp"]["format"] == "date-time"

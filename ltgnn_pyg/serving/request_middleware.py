@@ -1,36 +1,41 @@
-"""What every request passes on its way in and every answer on its way out."""
+"""The way of every request in and of every answer out."""
 
 import hmac
 import json
 import logging
 from time import perf_counter
-from typing import Any
+from typing import Annotated, Any
 
-from starlette.requests import ClientDisconnect
+from fastapi import Depends, HTTPException, Request
 
-from ltgnn_pyg.serving.current import Current
 from ltgnn_pyg.serving.metrics import Metrics
+from ltgnn_pyg.serving.snapshot import Snapshot
+from ltgnn_pyg.serving.snapshot_watcher import SnapshotWatcher
 
 FREE = frozenset({"/", "/health/live", "/health/ready"})  #: Without a key.
 log = logging.getLogger("ltgnn_pyg.serving")
 
 
-class Door:
+class RequestMiddleware:
     """Asks for the key, hands each request the version it is answered from, names that
     on the answer, counts it, and turns what nobody caught into a sentence.
 
     Args:
         app (callable): The ASGI application behind it.
-        current (Current): The version that is served.
-        metrics (Metrics): Where answers are counted.
+        watcher (SnapshotWatcher): The version that is served.
+        metrics (Metrics): The counts of answers.
         api_key (str, optional): The key, in header :obj:`X-API-Key`.
             (default: :obj:`None`)
     """
 
     def __init__(
-        self, app: Any, current: Current, metrics: Metrics, api_key: str | None = None
+        self,
+        app: Any,
+        watcher: SnapshotWatcher,
+        metrics: Metrics,
+        api_key: str | None = None,
     ) -> None:
-        self.app, self.current, self.metrics = app, current, metrics
+        self.app, self.watcher, self.metrics = app, watcher, metrics
         self.key = None if api_key is None else api_key.encode()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -39,7 +44,7 @@ class Door:
             await self.app(scope, receive, send)
             return
         start, status = perf_counter(), 0
-        snapshot = scope["snapshot"] = self.current.snapshot
+        snapshot = scope["snapshot"] = self.watcher.snapshot
         version = b"none" if snapshot is None else snapshot.version.encode()
 
         async def answer(message: Any) -> None:
@@ -58,8 +63,6 @@ class Door:
                 await self.app(scope, receive, answer)
             else:
                 await _say(answer, 401, "Expected the key in 'X-API-Key'")
-        except ClientDisconnect:  # Nobody is left to be told.
-            status = 499
         except Exception:
             log.exception("An error in answering %s", ascii(path))
             if status:  # Half an answer cannot be mended.
@@ -73,6 +76,23 @@ class Door:
             return True
         given = next((v for k, v in headers if k == b"x-api-key"), b"")
         return hmac.compare_digest(given, self.key)
+
+
+async def loaded(request: Request) -> Snapshot:
+    """The version a request was handed when it entered.
+
+    Raises:
+        HTTPException: If there is none yet.
+    """
+    snapshot: Snapshot | None = request.scope["snapshot"]
+    if snapshot is None:
+        raise HTTPException(
+            503, "No model is loaded yet; try again", {"Retry-After": "1"}
+        )
+    return snapshot
+
+
+Loaded = Annotated[Snapshot, Depends(loaded)]
 
 
 async def _say(send: Any, status: int, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Which version is served now, and the thread that looks for the next one."""
+"""The version that is served now, and the thread that looks for the next one."""
 
 import logging
 import os
@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from ltgnn_pyg.serving.live import Live
+from ltgnn_pyg.serving.feedback_counts import FeedbackCounts
 from ltgnn_pyg.serving.snapshot import Snapshot
 from ltgnn_pyg.serving.versions import CURRENT, current, is_store, versions
 
@@ -14,7 +14,7 @@ SECONDS = 1.0  #: Between two looks.
 log = logging.getLogger("ltgnn_pyg.serving")
 
 
-class Current:
+class SnapshotWatcher:
     """The version that is served: one attribute, :attr:`snapshot`, which requests read
     once, when they enter.
 
@@ -24,14 +24,14 @@ class Current:
     Args:
         path (str): The folder of a run, or of versions that
             :func:`~ltgnn_pyg.serving.publish` writes.
-        live (Live): What follows the store, in the same thread.
+        counts (FeedbackCounts): The counts that follow the store, in the same thread.
 
     Raises:
         ValueError: If it is neither.
     """
 
-    def __init__(self, path: str | os.PathLike[str], live: Live) -> None:
-        self.path, self.live = Path(path), live
+    def __init__(self, path: str | os.PathLike[str], counts: FeedbackCounts) -> None:
+        self.path, self.counts = Path(path), counts
         self.snapshot: Snapshot | None = None
         self.is_store = is_store(self.path)
         self._seen: tuple[int, int] | None = None
@@ -41,7 +41,7 @@ class Current:
     def start(self) -> None:
         """Loads the model, and looks for others from then on, in a thread."""
         self._stop.clear()
-        self._thread = threading.Thread(target=self._run, daemon=True, name="current")
+        self._thread = threading.Thread(target=self._run, daemon=True, name="watcher")
         self._thread.start()
 
     def stop(self) -> None:
@@ -49,17 +49,17 @@ class Current:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-        self.live.store.close()
+        self.counts.store.close()
 
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
                 self.look()
-                self.live.follow()
+                self.counts.follow()
             except Exception:  # A disk that is full now may not be so later.
                 log.exception("Could not look for a new version")
             self._stop.wait(SECONDS)
-        self.live.store.close()
+        self.counts.store.close()
 
     def look(self) -> None:
         """Takes up a new version, if there is one."""
