@@ -74,14 +74,14 @@ class Training:
     ) -> None:
         torch.manual_seed(args.seed)
         self.model = LTGNN(*sizes, alpha=args.alpha, K=None)
-        self.x, self.history = self.model.embedding.weight, self.model.history
+        self.x, self.history = self.model.inputs.weight, self.model.history
         self.loader = VRNeighborLoader(
             data,
             self.model,
             num_neighbors,
             generator=torch.Generator().manual_seed(args.seed),
         )
-        self.adj_t = self.loader.adj_t
+        self.adj_t = self.loader.graph
         spectral_(self.x, self.adj_t, data.num_users)
         self.optimizer = RowAdam(self.model.parameters(), lr=1e-3)
         self.interval, self.refresh_steps = interval, refresh_steps

@@ -58,11 +58,11 @@ def same_batches() -> torch.Generator:
 
 def total(model: Recommender, loader: Iterable[Data], title: str) -> Tensor:
     """The mean gradient of the table over an epoch's pairs."""
-    out = torch.zeros_like(model.embedding.weight)
+    out = torch.zeros_like(model.inputs.weight)
     for batch in tqdm(loader, title, leave=False, disable=None):
         model.zero_grad()
         model.loss(batch).backward()
-        grad = model.embedding.weight.grad
+        grad = model.inputs.weight.grad
         assert grad is not None
         out.add_(grad, alpha=batch.src_index.numel() / len(train))
     return out
@@ -71,7 +71,7 @@ def total(model: Recommender, loader: Iterable[Data], title: str) -> Tensor:
 def by_round(x: Tensor, K: int) -> Tensor:
     """The gradient of K exact steps; all pairs are one round."""
     model = LTGNN(*sizes, alpha=args.alpha, K=K)
-    model.embedding.weight.data.copy_(x)
+    model.inputs.weight.data.copy_(x)
     one = {"num_rounds": 1, "leave_out": False}
     loader = PairLoader(data, **one, generator=same_batches())
     return total(model, loader, f"{K} exact steps")
@@ -79,7 +79,7 @@ def by_round(x: Tensor, K: int) -> Tensor:
 
 def by_step(x: Tensor, model: LTGNN | Released, passes: int, title: str) -> Tensor:
     """The gradient of steps from a history, which is that of the fixed point."""
-    model.embedding.weight.data.copy_(x)
+    model.inputs.weight.data.copy_(x)
     model.history.refresh(adj_t, solve(x, adj_t, args.alpha, tol=1e-5)[0])
     for _ in range(passes):
         loader = VRNeighborLoader(data, model, generator=same_batches())
@@ -102,7 +102,7 @@ def estimates(x: Tensor) -> dict[str, Tensor]:
 
 
 model = LTGNN(*sizes, alpha=args.alpha)
-x = model.embedding.weight
+x = model.inputs.weight
 spectral_(x, adj_t, train.num_users)
 optimizer = RowAdam(model.parameters(), lr=0.007)
 rows = []

@@ -83,7 +83,7 @@ def measure(dim: int, dtype: torch.dtype) -> dict[str, Any]:
         for name, each in times.items()
     }
     best = min(ms for ms in least.values() if ms is not None)
-    row, entry = x.size(1) * x.element_size(), adj_t.col_indices().element_size() + 4
+    row, entry = x.size(1) * x.element_size(), adj_t.col.element_size() + 4
     moved = data.num_edges * (row + entry) + data.num_nodes * row
     index = torch.randint(data.num_nodes, (min(data.num_edges, 2**27 // row),))
     rows = x.index_select(0, index)

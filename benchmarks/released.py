@@ -69,12 +69,12 @@ class Released(Recommender):
         self.alpha = alpha
         self.K = K
         self.history = History(self.num_nodes, embedding_dim)
-        self.register_buffer("gradient", torch.zeros_like(self.embedding.weight))
+        self.register_buffer("gradient", torch.zeros_like(self.inputs.weight))
         self.register_buffer("visits", torch.zeros(self.num_nodes))
 
     def encode(self, adj_t: Tensor) -> Tensor:
         """Takes K exact steps from X; the history has no say."""
-        x = self.embedding.weight
+        x = self.inputs.weight
         return self._score(exact_steps(x, adj_t, self.alpha, self.K), x)
 
     def get_embedding(self, edge_index: Adj, edge_weight: OptTensor = None) -> Tensor:
@@ -89,14 +89,14 @@ class Released(Recommender):
         """Renews the snapshot of the history and its aggregate."""
         z = None
         if self.history.num_refreshes == 0:
-            z = exact_steps(self.embedding.weight, adj_t, self.alpha, INIT_STEPS)
+            z = exact_steps(self.inputs.weight, adj_t, self.alpha, INIT_STEPS)
         self.history.refresh(adj_t, z)
 
     def loss(self, batch: Data) -> Tensor:
         """The loss of a step; its backward pass leaves gradients in the history."""
         alpha, seed = self.alpha, batch.n_id[: batch.num_seeds]
         v = self._aggregate(batch, seed)
-        x = F.embedding(seed, self.embedding.weight, sparse=True)
+        x = F.embedding(seed, self.inputs.weight, sparse=True)
         x_step = x.view_as(x)  # Its gradient is that of the step alone.
         z = history_step(x_step, batch.aggregate, alpha)
         self.history.push(seed, z.detach())
@@ -193,10 +193,7 @@ def main() -> None:
         average=0.0,
         init=None,
     )
-    result = evaluate(
-        report.vectors,
-        split.test.edge_label_index,
-        exclude_edge_index=report.interactions.edge_label_index,
+    result = evaluate(report.vectors, split.test, exclude=report.interactions,
     )
     result = {
         "dataset": args.dataset,

@@ -113,7 +113,7 @@ def trained(make_model: Callable[..., Any], split: Split, **kwargs: Any) -> Row:
     start = time.perf_counter()  # As `fit` does, to know how long it takes.
     edge_index = split.train.to_data().edge_index.to(args.device)
     adj_t = normalized_adj(edge_index, num_nodes=model.num_nodes)
-    spectral_(model.embedding.weight, adj_t, model.num_users)
+    spectral_(model.inputs.weight, adj_t, model.num_users)
     start = time.perf_counter() - start
     del edge_index, adj_t
     if start >= args.budget:

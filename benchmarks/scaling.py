@@ -159,7 +159,7 @@ def measure(name: str, num_interactions: int) -> Result:
     if steps:
         tables += model.history.tables().values()
     width = sum(table.element_size() for table in tables)
-    ids, entries = loader.adj_t.col_indices().element_size(), data.num_edges
+    ids, entries = loader.graph.col.element_size(), data.num_edges
     budget = {
         "tables": num_numbers * width,
         "optimizer": num_numbers * 2 * 4,

@@ -163,8 +163,8 @@ epoch = {
 }
 best = min(KERNELS, key=lambda kernel: epoch[f"{kernel}_lightgcn"])
 epoch["best_lightgcn"] = epoch[f"{best}_lightgcn"]
-table = models["lightgcn"].embedding.weight.detach()
-chosen = adjacency.fastest_kernel(by_batch.adj_t, table, table).__name__
+table = models["lightgcn"].inputs.weight.detach()
+chosen = adjacency.fastest_kernel(by_batch.graph, table, table).__name__
 
 # The stages of a step, and the bytes they cannot but move.
 bandwidth = copy_bandwidth()

@@ -152,7 +152,7 @@ def train(name, split, max_seconds):
     start = time.perf_counter()  # From the spectrum of the graph, as `fit` would.
     edge_index = split.train.to_data().edge_index
     adj_t = normalized_adj(edge_index, num_nodes=model.num_nodes)
-    spectral_(model.embedding.weight, adj_t, model.num_users)
+    spectral_(model.inputs.weight, adj_t, model.num_users)
     start = time.perf_counter() - start
     del edge_index, adj_t
 
@@ -234,8 +234,7 @@ def work(task, max_seconds):
         else:
             vectors, out = train(task, split, max_seconds)
         known = Interactions.cat(split.train, split.val)  # Neither is ranked.
-        out |= evaluate(vectors, split.test.edge_label_index,
-                        exclude_edge_index=known.edge_label_index,
+        out |= evaluate(vectors, split.test, exclude=known,
                         user=sample(split.test))  # fmt: skip
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux.
     beside = args.folder / f"{task}.tmp"

@@ -67,11 +67,10 @@ def log(row, step):
 model = LTGNN(split.train.num_users, split.train.num_items).to(device)
 report = fit(model, split, max_epochs=args.max_epochs, folder=args.folder,
              resume=args.resume, log=log)  # fmt: skip
-result = evaluate(report.vectors, split.test.edge_label_index,
-                  exclude_edge_index=report.interactions.edge_label_index)  # fmt: skip
+result = evaluate(report.vectors, split.test, exclude=report.interactions)  # fmt: skip
 
 # What each process held: peak memory, and the rows of the table.
-partition, weight = report.vectors.partition, model.embedding.weight
+partition, weight = report.vectors.partition, model.inputs.weight
 own = torch.zeros(partition.world_size, 5, dtype=torch.double)
 pairs = partition.own_pairs(report.interactions.edge_label_index)
 own[partition.rank] = torch.tensor([baseline, read, peak_mb(), weight.numel() *

@@ -43,19 +43,19 @@ class LightGCN(torch.nn.Module):
     def __init__(self, num_nodes: int, dim: int = 32):
         super().__init__()
         self.embedding = torch.nn.Embedding(num_nodes, dim)
-        torch.nn.init.normal_(self.embedding.weight, std=0.1)
+        torch.nn.init.normal_(self.inputs.weight, std=0.1)
         self.convs = torch.nn.ModuleList(LGConv() for _ in range(3))
 
     def get_embedding(self, edge_index: Tensor) -> Tensor:
         """Propagates over the whole graph."""
-        out = [self.embedding.weight]
+        out = [self.inputs.weight]
         for conv in self.convs:
             out.append(conv(out[-1], edge_index))
         return torch.stack(out).mean(0)
 
     def forward(self, batch) -> Tensor:
         """Returns the embeddings of the nodes of a batch."""
-        return self.get_embedding(data.edge_index)[batch.n_id]
+        return self.encode(Graph.from_data(data))[batch.n_id]
 
 
 class WithLTConv(LightGCN):
@@ -68,7 +68,7 @@ class WithLTConv(LightGCN):
 
     def get_embedding(self, edge_index: Tensor) -> Tensor:
         """Propagates over the whole graph."""
-        return self.conv(self.embedding.weight, edge_index)
+        return self.conv(self.inputs.weight, edge_index)
 
 
 class WithRounds(WithLTConv):
@@ -77,7 +77,7 @@ class WithRounds(WithLTConv):
     def forward(self, batch) -> Tensor:
         """Returns the embeddings of the nodes of a batch."""
         conv = LTConv(alpha=0.2, K=3, normalize=False)  # The graph is normalised.
-        return conv(self.embedding.weight, batch.adj_t)[batch.n_id]
+        return conv(self.inputs.weight, batch.graph)[batch.n_id]
 
 
 class WithHistory(WithLTConv):
@@ -91,7 +91,7 @@ class WithHistory(WithLTConv):
     def refresh(self, adj_t: Tensor) -> None:
         """Renews the history, as the loader asks when an epoch starts."""
         first = self.history.num_refreshes == 0
-        z = self.get_embedding(data.edge_index).detach() if first else None
+        z = self.encode(Graph.from_data(data)).detach() if first else None
         self.history.refresh(adj_t, z)
 
     def forward(self, batch) -> Tensor:
@@ -120,7 +120,7 @@ def fit(model: LightGCN, loader, lr: float = 0.02) -> None:
             optimizer.step()
     seconds = (time.perf_counter() - start) / args.epochs
     with torch.no_grad():
-        z = model.get_embedding(data.edge_index)
+        z = model.encode(Graph.from_data(data))
     vectors = Vectors.from_embedding(z, data.num_users)
     result = evaluate(vectors, val, exclude_edge_index=train)
     print(

@@ -90,8 +90,7 @@ metrics = ["recall", "ndcg", "ild", "coverage", "gini", "novelty"]
 result = {}
 print(f"{'':12}", *(f"{name:>12}" for name in metrics))
 for name, steps in ways.items():
-    result[name] = evaluate(
-        vectors, split.test.edge_label_index, exclude_edge_index=known.edge_label_index,
+    result[name] = evaluate(vectors, split.test, exclude=known,
         lists=Pipeline(steps)(candidates), k=args.k, metrics=metrics,
         item_vector=vectors.item,
     )  # fmt: skip

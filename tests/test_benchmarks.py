@@ -408,7 +408,7 @@ def test_published_settings(monkeypatch):
         made, training = recipes.build(model, "published", name, split, 64)
         std = settings.pop("std", None)
         assert {key: getattr(made, key) for key in settings} == settings
-        weight = made.embedding.weight
+        weight = made.inputs.weight
         if std is None:  # Tables of users and of items of their own.
             made.init_table(training["init"], None)
             sizes = [made.num_users] if made.num_nodes == len(weight) else []
@@ -587,7 +587,7 @@ def test_released_equals_its_equations(graph, monkeypatch):
     optimizer = torch.optim.SparseAdam(model.parameters(), lr=lr)
     adj = dense_adj(graph.edge_index, n, add_self_loops=True)
 
-    x = model.embedding.weight.detach().clone()
+    x = model.inputs.weight.detach().clone()
     z, v = x.clone(), torch.zeros_like(x)
     m1, m2, step = torch.zeros_like(x), torch.zeros_like(x), 0
     for _ in range(7):  # The history starts from seven exact steps.
@@ -620,7 +620,7 @@ def test_released_equals_its_equations(graph, monkeypatch):
             scale = lr * (1 - 0.999**step) ** 0.5 / (1 - 0.9**step)
             x[seed] -= scale * m1[seed] / (m2[seed].sqrt() + 1e-8)
 
-            torch.testing.assert_close(model.embedding.weight.detach(), x)
+            torch.testing.assert_close(model.inputs.weight.detach(), x)
             torch.testing.assert_close(model.history.output(), z)
             torch.testing.assert_close(model.gradient, v)
     assert step == 2 * len(loader)
@@ -628,7 +628,7 @@ def test_released_equals_its_equations(graph, monkeypatch):
     for _ in range(3):  # Inference ignores the history.
         z = (1 - alpha) * adj @ z + alpha * x
     expected = (z - 0.2 * x) / 0.8
-    torch.testing.assert_close(model.get_embedding(graph.edge_index).detach(), expected)
+    torch.testing.assert_close(model.encode(Graph.from_data(graph)).detach(), expected)
 
 
 def test_released_draws_users_alike(monkeypatch):

@@ -68,12 +68,12 @@ def test_objectives(name):
     batch = next(iter(PairLoader(data, batch_size=100, num_rounds=1, **drawn)))
     loss = model.loss(batch)
     loss.backward()
-    grad = model.embedding.weight.grad.to_dense()
+    grad = model.inputs.weight.grad.to_dense()
     model.zero_grad()
     other = model.cuda().loss(batch.cuda())
     other.backward()
     close(other, loss)
-    close(model.embedding.weight.grad.to_dense(), grad)
+    close(model.inputs.weight.grad.to_dense(), grad)
 
 
 @pytest.mark.parametrize(

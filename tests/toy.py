@@ -32,7 +32,7 @@ class ThreeLayers(Recommender):
         self.layers = ModuleList(Linear(dim, dim) for _ in range(3))
 
     def encode(self, adj_t):
-        z = self.embedding.weight
+        z = self.inputs.weight
         for layer in self.layers:
             z = z + layer(propagate(adj_t, z)).tanh()
         return z

@@ -75,12 +75,12 @@ class Model(torch.nn.Module):
     def __init__(self, num_nodes: int, dim: int = 32):
         super().__init__()
         self.embedding = torch.nn.Embedding(num_nodes, dim)
-        torch.nn.init.normal_(self.embedding.weight, std=0.1)
+        torch.nn.init.normal_(self.inputs.weight, std=0.1)
         self.conv = LTConv(alpha=0.2, K=3, normalize=False)  # The graph is normalised.
 
     def forward(self, adj_t: torch.Tensor) -> torch.Tensor:
         """Returns the rows of all nodes."""
-        return self.conv(self.embedding.weight, adj_t)
+        return self.conv(self.inputs.weight, adj_t)
 
 
 def bpr(z, batch):
@@ -99,7 +99,7 @@ def train(model, loader, epochs):
     for _ in range(epochs):
         for batch in loader:
             optimizer.zero_grad()
-            bpr(model(batch.adj_t), batch).backward()
+            bpr(model(batch.graph), batch).backward()
             optimizer.step()
     return (time.perf_counter() - start) / epochs
 
@@ -116,10 +116,7 @@ for name, loader in loaders(data).items():
     train(model, loader, epochs=3)
     with torch.no_grad():
         vectors = Vectors.from_embedding(model(adj_t), data.num_users)
-    result = evaluate(
-        vectors,
-        split.val.edge_label_index,
-        exclude_edge_index=split.train.edge_label_index,
+    result = evaluate(vectors, split.val, exclude=split.train,
     )
     print(f"{name}: validation recall@20 {result['recall@20']:.4f}")
 

@@ -11,6 +11,7 @@ from ltgnn_pyg.datasets.interactions import align_ids
 from ltgnn_pyg.datasets.order import choose_order
 from ltgnn_pyg.datasets.read_interactions import read_interactions
 from ltgnn_pyg.datasets.split import Split, split_given
+from ltgnn_pyg.graph.graph import Graph
 
 
 class InteractionDataset(InMemoryDataset):
@@ -77,7 +78,7 @@ class InteractionDataset(InMemoryDataset):
                 f"users, items, train, test (got {sizes}); download the files again, "
                 f"or open another dataset with LightGCNText"
             )
-        self._data = train.to_data()
+        self._data = Graph.from_interactions(train).to_data()
 
     @property
     def raw_file_names(self) -> list[str]:

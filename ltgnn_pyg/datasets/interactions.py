@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
 
 _CHUNK = 1 << 23  # Interactions that are sorted at a time.
 
@@ -16,9 +15,9 @@ _CHUNK = 1 << 23  # Interactions that are sorted at a time.
 class Interactions:
     r"""User-item pairs with 0-based ids: those of a file, or a part of a split.
 
-    Users and items count separately here; as nodes of the graph, users are
-    :math:`0, \ldots, U-1` and items :math:`U, \ldots, U+I-1`. The order of the
-    interactions is that of the lines they were read from.
+    Users and items count separately here; which nodes they are, a
+    :class:`~ltgnn_pyg.graph.Graph` says. The order of the interactions is that of the
+    lines they were read from.
 
     Args:
         user (torch.Tensor): The user of each interaction.
@@ -110,12 +109,14 @@ class Interactions:
 
     def to(self, device: torch.device | str) -> Interactions:
         r"""The same interactions on another device."""
-        moved = {
+        if self.user.device == torch.device(device):
+            return self
+        moved: dict[str, Any] = {
             name: value.to(device)
             for name, value in vars(self).items()
             if isinstance(value, Tensor)
         }
-        return replace(self, **moved) if self.user.device != device else self
+        return replace(self, **moved)
 
     @classmethod
     def cat(cls, *parts: Interactions) -> Interactions:
@@ -156,11 +157,6 @@ class Interactions:
                 )
         return replace(parts[0], **fields)
 
-    @property
-    def edge_label_index(self) -> Tensor:
-        r"""The pairs as nodes of the graph, :math:`(2, E)`: users, items + U."""
-        return torch.stack([self.user, self.item + self.num_users])
-
     def repeated(self) -> Tensor:
         r"""The mask :math:`(E)` of the interactions whose pair occurs earlier.
 
@@ -180,22 +176,6 @@ class Interactions:
             row = inside.nonzero().flatten()
             _mark_repeated(mask, self.user[row] * self.num_items + self.item[row], row)
         return mask
-
-    def to_data(self) -> Data:
-        r"""The graph of all interactions, as a homogeneous
-        :class:`~torch_geometric.data.Data`.
-
-        :obj:`edge_index` :math:`(2, 2E)` holds the :math:`E` edges from user to
-        item in the order of the interactions, then their reverses;
-        :obj:`num_users` and :obj:`num_items` stand beside :obj:`num_nodes`.
-        """
-        edge_index = self.edge_label_index
-        return Data(
-            edge_index=torch.cat([edge_index, edge_index.flip(0)], dim=1),
-            num_nodes=self.num_users + self.num_items,
-            num_users=self.num_users,
-            num_items=self.num_items,
-        )
 
 
 def _mark_repeated(mask: Tensor, key: Tensor, row: Tensor | slice) -> None:

@@ -26,8 +26,8 @@ def recency_weight(
     .. code-block:: python
 
         weight = recency_weight(split.train)
-        edge_index = split.train.to_data().edge_index
-        z = model.get_embedding(edge_index, torch.cat([weight, weight]))
+        recent = dataclasses.replace(split.train, weight=weight)
+        scorer = model.scorer(Graph.from_interactions(recent))
 
     Old interactions weigh exponentially less in `"Time Weight Collaborative Filtering"
     <https://doi.org/10.1145/1099554.1099689>`_, too. This helps for parts that follow

@@ -15,9 +15,10 @@ TRAIN, VAL, TEST = 0, 1, 2
 class Split:
     r"""Interactions to train on, to choose by and to report on.
 
-    The graph to train on is :obj:`split.train.to_data()`. :obj:`val` and :obj:`test`
-    keep interactions whose user or item has no training edge. All parts have the same
-    users and items, and keep raw ids, ratings, times and the order of their lines.
+    The graph to train on is :obj:`Graph.from_interactions(split.train)`. :obj:`val` and
+    :obj:`test` keep interactions whose user or item has no training edge. All parts
+    have the same users and items, and keep raw ids, ratings, times and the order of
+    their lines.
 
     Args:
         train (Interactions): The interactions to train on.

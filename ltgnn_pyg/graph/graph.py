@@ -3,19 +3,22 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 from torch_geometric.typing import EdgeType
 
-from ltgnn_pyg.datasets.interactions import Interactions
 from ltgnn_pyg.graph.csr_operator import CSROperator
 from ltgnn_pyg.graph.edges import Edges
 from ltgnn_pyg.graph.from_pyg import INTERACTS, ITEM, USER, read_data, read_hetero
 from ltgnn_pyg.graph.normalize import normalized_adj
 from ltgnn_pyg.graph.numbering import Numbering
 from ltgnn_pyg.graph.operator import Operator
+
+if TYPE_CHECKING:
+    from ltgnn_pyg.datasets.interactions import Interactions
 
 
 @dataclass(eq=False, repr=False)
@@ -187,6 +190,26 @@ class Graph:
                 store.edge_weight = edges.weight
             if edges.time is not None:
                 store.time = edges.time
+        return data
+
+    def to_data(self) -> Data:
+        """PyG's homogeneous data of the graph, both directions of each edge, with
+        :obj:`num_users` and :obj:`num_items`.
+
+        Raises:
+            ValueError: If there are other nodes than users, then items.
+        """
+        if self.numbering.runs != ((USER, self.num_users), (ITEM, self.num_items)):
+            raise ValueError(
+                f"Expected users, then items, and no other nodes (got runs of "
+                f"{[name for name, _ in self.numbering.runs]}); see 'to_hetero'"
+            )
+        index, weight = self.edges.index, self.edges.weight
+        both = torch.cat([index, index.flip(0)], dim=1)
+        data = Data(edge_index=both, num_nodes=self.num_nodes)
+        data.num_users, data.num_items = self.num_users, self.num_items
+        if weight is not None:
+            data.edge_weight = weight.repeat(2)
         return data
 
     @property

@@ -1,4 +1,5 @@
 from functools import reduce
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,26 +33,30 @@ class SumInputs(Inputs):
         super().__init__(*sizes.pop())
         self.parts = ModuleList(parts)
 
+    @property
+    def _all(self) -> list[Any]:
+        return list(self.parts)
+
     def rows(self, n_id: Tensor) -> Tensor:
         """Returns the rows of some nodes."""
-        return reduce(torch.add, (part.rows(n_id) for part in self.parts))
+        return reduce(torch.add, (part.rows(n_id) for part in self._all))
 
     def table(self) -> Tensor:
         """Returns the rows of all nodes."""
-        return reduce(torch.add, (part.table() for part in self.parts))
+        return reduce(torch.add, (part.table() for part in self._all))
 
     def fill(self, table: Tensor) -> None:
         """Hands the table to all parts."""
-        for part in self.parts:
+        for part in self._all:
             part.fill(table)
 
     def append(self, num_nodes: int) -> None:
         """Adds nodes to all parts."""
-        for part in self.parts:
+        for part in self._all:
             part.append(num_nodes)
         self.num_nodes += num_nodes
 
     def reset_parameters(self) -> None:
         """Draws all parts anew."""
-        for part in self.parts:
+        for part in self._all:
             part.reset_parameters()

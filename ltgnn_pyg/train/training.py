@@ -53,7 +53,8 @@ class Training:
     ) -> None:
         self.model, self.interactions = place.held, interactions
         graph = place.graph(interactions, base)
-        self.loader: Any = (loader or default_loader)(graph, self.model)
+        make: Any = loader or default_loader
+        self.loader: Any = make(graph, self.model)
         if optimizer is None:
             self.optimizer = default_optimizer(self.model.parameters(), self.loader)
         else:
@@ -64,7 +65,7 @@ class Training:
         if edge_weight is not None:
             weighed = replace(interactions, weight=edge_weight(interactions))
             self.graph = place.graph(weighed, base)
-        self.averaged = None
+        self.averaged: Any = None
         if average > 0.0:
             # Of as many epochs, however many updates an epoch has.
             decay = average ** (UPDATES / min(UPDATES, len(self.loader)))

@@ -44,7 +44,7 @@ def propagation(model, adj):
 @pytest.mark.parametrize("leave_out", [True, False])
 def test_against_a_dense_oracle(cls, leave_out):
     model, lr = build(cls, weight_decay=0.3), 0.5
-    x = model.embedding.weight.detach().clone()
+    x = model.inputs.weight.detach().clone()
     optimizer = torch.optim.SGD(model.parameters(), lr)
     rounds = list(load(leave_out=leave_out, inner_steps=False))
     steps = iter(load(leave_out=leave_out))
@@ -76,7 +76,7 @@ def test_against_a_dense_oracle(cls, leave_out):
             actual.backward()
             optimizer.step()
             torch.testing.assert_close(actual, loss)
-            torch.testing.assert_close(model.embedding.weight.detach(), x)
+            torch.testing.assert_close(model.inputs.weight.detach(), x)
     assert next(steps, None) is None
 
 
@@ -90,7 +90,7 @@ def test_a_round_of_one_step_is_exact(cls):
         torch.testing.assert_close(loss, expected)
         loss.backward()
         expected.backward()
-    grad, expected = (m.embedding.weight.grad.to_dense() for m in (model, other))
+    grad, expected = (m.inputs.weight.grad.to_dense() for m in (model, other))
     torch.testing.assert_close(grad, expected)
 
 
@@ -109,7 +109,7 @@ def test_as_many_steps_as_the_loader_says(negatives):
     assert seen.unique().numel() == seen.numel() == loader.edge_label_index.size(1)
     for batch in batches:
         model.loss(batch).backward()
-    assert model.embedding.weight.grad.to_dense().isfinite().all()
+    assert model.inputs.weight.grad.to_dense().isfinite().all()
 
 
 def test_what_is_scaled_stays_so():
@@ -119,7 +119,7 @@ def test_what_is_scaled_stays_so():
         (8.0 * model.loss(one)).backward()
         other.loss(two).backward()
     torch.testing.assert_close(
-        model.embedding.weight.grad / 8.0, other.embedding.weight.grad
+        model.inputs.weight.grad / 8.0, other.inputs.weight.grad
     )
 
 
@@ -137,7 +137,7 @@ def test_a_look_changes_nothing():
             opt.zero_grad()
             net.loss(batch).backward()
             opt.step()
-    assert torch.equal(model.embedding.weight, other.embedding.weight)
+    assert torch.equal(model.inputs.weight, other.inputs.weight)
 
 
 def test_models_that_are_not_linear_are_refused():
@@ -157,10 +157,10 @@ def test_tables_are_handed_on_but_never_shared():
             assert batch.round.tables is None
             pointers.append([t.data_ptr() for t in batch.round.pool[0]])
     assert len(pointers) == 3 and pointers[0] == pointers[1] == pointers[2]
-    expected, model.embedding.weight.grad = model.embedding.weight.grad, None
+    expected, model.inputs.weight.grad = model.inputs.weight.grad, None
     batches = list(load())
     thirds = [batches[:4], batches[4:8], batches[8:]]
     for side_by_side in zip(*thirds, strict=True):
         for batch in side_by_side:
             model.loss(batch).backward()
-    torch.testing.assert_close(model.embedding.weight.grad, expected)
+    torch.testing.assert_close(model.inputs.weight.grad, expected)

@@ -37,7 +37,7 @@ class WithLayers(Recommender):
         self.layer = Linear(embedding_dim, embedding_dim)
 
     def encode(self, adj_t):
-        x = self.embedding.weight
+        x = self.inputs.weight
         return x + self.layer(propagate(adj_t, x)).tanh()
 
 
@@ -171,7 +171,7 @@ class OwnLoss(LightGCN):
     """A model that does not leave its loss to its rows."""
 
     def loss(self, batch):
-        return super().loss(batch) + self.embedding.weight.sum()
+        return super().loss(batch) + self.inputs.weight.sum()
 
 
 def errors():

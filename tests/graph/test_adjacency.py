@@ -122,7 +122,7 @@ def test_a_sorted_matrix_is_not_sorted_again():
     matrix = torch.sparse_coo_tensor(edge_index.flip(0), weight, (40, 40))
     actual = normalized_adj(matrix.coalesce().to_sparse_csr())
     torch.testing.assert_close(actual.to_dense(), expected.to_dense())
-    assert actual.col_indices().dtype == torch.int32
+    assert actual.col.dtype == torch.int32
     shuffled = torch.sparse_csr_tensor([0, 2, 2], [1, 0], [2.0, 3.0], (2, 2))
     dense = torch.tensor([[3.0, 2.0], [0.0, 0.0]])
     degree = dense.sum(1).clamp(min=1e-9).rsqrt() * (dense.sum(1) > 0)

@@ -73,7 +73,7 @@ class Model(torch.nn.Module):
         super().__init__()
         self.embedding = torch.nn.Embedding(num_nodes, 4, sparse=True)
         self.tied = torch.nn.Embedding(num_nodes, 4, sparse=True)
-        self.tied.weight = self.embedding.weight
+        self.tied.weight = self.inputs.weight
         self.history = History(num_nodes, 4)
         if filled:
             self.history.allocate()
@@ -99,14 +99,14 @@ def test_trains_alike(tmp_path, graph, filled):
         if mapped:
             memory_map_(optimizer, folder)
         for _ in range(3):
-            model.history.refresh(adj_t, model.embedding.weight.detach())
+            model.history.refresh(adj_t, model.inputs.weight.detach())
             index = torch.randperm(n)[:5].sort().values
             optimizer.zero_grad()
             rows = model.tied(index) + model.history.pull("aggregate", index)
             rows.square().sum().backward()
             optimizer.step()
         results.append((model.state_dict(), optimizer.state_dict()["state"][0]))
-        assert model.tied.weight is model.embedding.weight
+        assert model.tied.weight is model.inputs.weight
     for first, second in zip(*results, strict=True):
         for name, value in first.items():
             if isinstance(value, torch.Tensor):

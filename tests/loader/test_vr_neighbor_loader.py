@@ -94,7 +94,7 @@ def test_renews_the_snapshot_when_an_epoch_starts(graph, pairs):
         for i, batch in enumerate(loader):
             table = model.history.pull("reference", torch.arange(12))
             if epoch == i == 0:
-                x = z = model.embedding.weight.detach()
+                x = z = model.inputs.weight.detach()
                 for _ in range(7):
                     z = 0.7 * dense @ z + 0.3 * x
                 last = z
@@ -179,7 +179,7 @@ def test_pyg_lightgcn_training_step(graph, pairs):
         optimizer.step()
         assert loss.isfinite()
     # Sampled: with all neighbours, a convolution over the batch is the full one.
-    x, conv = model.embedding.weight.detach(), LGConv(normalize=False)
+    x, conv = model.inputs.weight.detach(), LGConv(normalize=False)
     adj = normalized_adj(graph.edge_index, None, graph.num_nodes)
     for batch in VRNeighborLoader(graph, filled(graph), -1, pairs, 4, "triplet"):
         out = conv(x[batch.n_id], batch.edge_index, batch.edge_weight)
@@ -223,7 +223,7 @@ def test_graph_forms(graph, pairs, form):
     else:
         graph.edge_weight = weight
     loader = VRNeighborLoader(graph, model, -1, pairs, 5, sampler=sampler)
-    torch.testing.assert_close(loader.adj_t.to_dense(), dense)
+    torch.testing.assert_close(loader.graph.to_dense(), dense)
     for batch in loader:
         seed = batch.n_id[: batch.num_seeds]
         torch.testing.assert_close(batch.aggregate, expected[seed])
@@ -240,7 +240,7 @@ def test_unbiased_by_enumeration(graph, pairs, own, monkeypatch):
     sampler = StratifiedNeighborSampler(adj_t, 2) if own else None
     loader = VRNeighborLoader(graph, model, 2, pairs[:, :1], sampler=sampler)
     seed = pairs[:, 0]  # In order: a user, then an item.
-    degree = adj_t.crow_indices().diff()[seed].tolist()
+    degree = adj_t.rowptr.diff()[seed].tolist()
     sizes = [s for d in degree for s in (d // 2, d - d // 2)]
     total, num = 0.0, 0
     for choice in itertools.product(*map(range, sizes)):

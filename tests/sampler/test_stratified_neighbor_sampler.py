@@ -17,7 +17,7 @@ def adj_t(graph):
 def draws(sampler, seed, monkeypatch):
     """All samples of one seed: one for each way to draw from the strata."""
     adj_t = sampler.adj_t
-    degree = int(adj_t.crow_indices()[seed + 1] - adj_t.crow_indices()[seed])
+    degree = int(adj_t.rowptr[seed + 1] - adj_t.rowptr[seed])
     k = min(degree, sampler.num_neighbors)
     sizes = [(t + 1) * degree // k - t * degree // k for t in range(k)]
     for choice in itertools.product(*map(range, sizes)):

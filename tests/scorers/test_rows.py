@@ -4,7 +4,7 @@ from ltgnn_pyg.scorers.filters.rows import coordinates, rows_of, take, write_col
 
 def test_rows(interactions, rows):
     found = rows_of(interactions)
-    assert found.crow_indices().dtype == torch.int
+    assert found.rowptr.dtype == torch.int
     assert found.to_dense().double().equal(rows)
     row, col = coordinates(found)
     assert torch.stack([row, col]).equal(rows.nonzero().t())

@@ -72,13 +72,13 @@ def test_without_refit_the_best_epoch_is_kept():
     )
     data = blocks().train.to_data()
     result = evaluate(
-        model.vectors(data.edge_index),
+        model.scorer(Graph.from_data(data)).vectors,
         blocks().val.edge_label_index,
         exclude_edge_index=blocks().train.edge_label_index,
         k=3,
     )
     assert result["ndcg@3"] == report.validation["ndcg@3"]
-    assert torch.equal(report.vectors.user, model.vectors(data.edge_index).user)
+    assert torch.equal(report.vectors.user, model.scorer(Graph.from_data(data)).vectors.user)
 
 
 def test_refit_starts_from_where_the_model_started():
@@ -93,7 +93,7 @@ def test_refit_starts_from_where_the_model_started():
     one, two = build(), build()
     report = fit(one, split, max_epochs=2, metric="recall@1", **settings)
     fit(two, both, max_epochs=report.epochs, **settings)
-    assert torch.equal(one.embedding.weight, two.embedding.weight)
+    assert torch.equal(one.inputs.weight, two.inputs.weight)
 
 
 @pytest.mark.parametrize("average", [0.0, 0.9])
@@ -247,7 +247,7 @@ def test_scores_with_the_average():
     num = len(weights)
     share = torch.tensor([decay ** (num - m - 1) for m in range(num)])
     expected = torch.einsum("s,snd->nd", share / share.sum(), torch.stack(weights))
-    torch.testing.assert_close(model.embedding.weight.detach(), expected)
+    torch.testing.assert_close(model.inputs.weight.detach(), expected)
 
 
 def test_scores_over_the_weighted_graph():
@@ -309,7 +309,7 @@ def test_leaves_the_model_ready():
     before = copy.deepcopy(model)
     fit(model, blocks(), loader=small, max_epochs=1)
     assert not model.training
-    assert not torch.equal(model.embedding.weight, before.embedding.weight)
+    assert not torch.equal(model.inputs.weight, before.inputs.weight)
     model.train()
     model.loss(next(iter(PairLoader(blocks().train.to_data())))).backward()
 

@@ -126,7 +126,8 @@ class PinSage(Recommender):
                     "Expected 'x' with the features that the model was built with (got "
                     f"{list(x.size())}); build it with 'x', of as many columns"
                 )
-            users, features = self.inputs.parts
+            inputs: Any = self.inputs
+            users, features = inputs.parts
             item = features.encode(x)
             table = item.new_zeros(graph.num_nodes, item.size(1))
             table[graph.nodes("user")] = users.weight[: graph.num_users]

@@ -13,7 +13,7 @@ def test_equals_dense_steps_both_ways(alpha, K):
     edge_index = torch.tensor([[0, 1, 2, 3, 3, 1], [1, 2, 3, 0, 2, 4]])
     adj_t = normalized_adj(edge_index, torch.rand(6).double() + 0.1, 5)
     adj_t = torch.sparse_csr_tensor(
-        adj_t.crow_indices(), adj_t.col_indices(), torch.rand(6).double(), (5, 5)
+        adj_t.rowptr, adj_t.col, torch.rand(6).double(), (5, 5)
     )
     x = torch.randn(5, 2, dtype=torch.double, requires_grad=True)
     z = x

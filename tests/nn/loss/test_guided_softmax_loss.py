@@ -142,7 +142,7 @@ def test_a_loop_of_ones_own(interactions):
         model.loss(batch)
     prepare(model.loss_fn, interactions)
     model.loss(batch).backward()
-    assert model.embedding.weight.grad.abs().sum() > 0.0
+    assert model.inputs.weight.grad.abs().sum() > 0.0
     assert not any("guide" in name for name in model.state_dict())
 
 
@@ -191,7 +191,7 @@ def test_a_killed_run_goes_on_to_the_bit(tmp_path):
         fit(part, split, max_epochs=2, refit=False, folder=tmp_path, log=stop)
     torch.manual_seed(9)
     fit(fresh, split, max_epochs=2, refit=False, folder=tmp_path, resume=True)
-    assert torch.equal(whole.embedding.weight, fresh.embedding.weight)
+    assert torch.equal(whole.inputs.weight, fresh.inputs.weight)
 
 
 def test_refuses(interactions, z):

@@ -59,7 +59,7 @@ def test_plain_loop_finds_the_held_out(cls, device):
     for _ in range(12):
         for batch in loader:
             step(model, optimizer, batch)
-    finds_the_held_out(model.vectors(data.edge_index), blocks())
+    finds_the_held_out(model.scorer(Graph.from_data(data)).vectors, blocks())
 
 
 @every_model
@@ -79,7 +79,7 @@ def test_paper_step_finds_the_held_out(device):
     for _ in range(30):
         for batch in VRNeighborLoader(data, model, 3, batch_size=128):
             step(model, optimizer, batch)
-    finds_the_held_out(model.vectors(data.edge_index), blocks())
+    finds_the_held_out(model.scorer(Graph.from_data(data)).vectors, blocks())
 
 
 def rounds(data, model):
@@ -98,7 +98,7 @@ def test_fit_is_the_plain_loop_to_the_bit(cls, device):
     report = fit(model, split, loader=rounds, **settings)
     torch.manual_seed(2)
     loader = rounds(data, other)
-    other.loss_fn.prepare(loader.adj_t, other.num_users)
+    other.loss_fn.prepare(loader.graph)
     optimizer = RowAdam(other.parameters(), lr=0.007)
     for _ in range(2):
         losses = [step(other, optimizer, batch) for batch in loader]
@@ -113,9 +113,9 @@ def test_fit_is_the_plain_loop_to_the_bit(cls, device):
 def test_shapes_and_types(cls, device):
     for dtype in (torch.float32, torch.float64):
         model, data = build(cls, device, dtype)
-        z = model.get_embedding(data.edge_index)
+        z = model.encode(Graph.from_data(data))
         assert z.shape == (model.num_nodes, model.out_dim) and z.dtype == dtype
-        vectors = model.vectors(data.edge_index)
+        vectors = model.scorer(Graph.from_data(data)).vectors
         assert vectors.user.shape == (model.num_users, model.out_dim)
         if model.loss_fn.item_bias(torch.ones(model.num_items)) is not None:
             assert vectors.item_bias.shape == (model.num_items,)
@@ -172,7 +172,7 @@ def test_pickle_and_state_dict(cls, device):
 
     def embedding(model):
         torch.manual_seed(1)  # Some models draw.
-        return model.eval().get_embedding(data.edge_index)
+        return model.eval().encode(Graph.from_data(data))
 
     expected = embedding(model)
     assert_same(embedding(pickle.loads(pickle.dumps(model))), expected)
@@ -213,7 +213,7 @@ def test_the_rows_of_a_round_alone_get_the_objective(cls, device):
     """A batch without its graph is refused, but by a model that needs none."""
     model, data = build(cls, device)
     batch = next(iter(PairLoader(data)))
-    del batch.adj_t
+    del batch.graph
     if cls in NO_GRAPH:
         assert model.loss(batch).isfinite()
     else:

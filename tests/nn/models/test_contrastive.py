@@ -71,11 +71,11 @@ def test_exact_gradient(graph, pairs, cls, settings, tables):
     loader = PairLoader(graph, pairs, batch_size=5, num_rounds=2)
     model = cls(7, 5, 4, init_std=1.0, **settings).double()
     for batch in loader:
-        x = model.embedding.weight.detach().clone().requires_grad_()
+        x = model.inputs.weight.detach().clone().requires_grad_()
         user, item = pairs[:, batch.input_id]
         adj = dense_adj(graph.edge_index, graph.num_nodes)
         adj[user, item] = adj[item, user] = 0.0
-        model.graph = batch.adj_t
+        model.graph = batch.graph
         torch.manual_seed(3)
         z = tables(model, adj, x)
         parts = [slice(*ends) for ends in pairwise(batch.pair_ptr)]
@@ -89,7 +89,7 @@ def test_exact_gradient(graph, pairs, cls, settings, tables):
         loss.backward()
         tolerance = {"atol": 1e-6, "rtol": 1e-5}  # Degrees are of float32.
         torch.testing.assert_close(loss, expected, **tolerance)
-        torch.testing.assert_close(model.embedding.weight.grad, x.grad, **tolerance)
+        torch.testing.assert_close(model.inputs.weight.grad, x.grad, **tolerance)
         torch.manual_seed(3)
         with torch.no_grad():
             torch.testing.assert_close(model.loss(batch), loss)
@@ -104,26 +104,26 @@ def test_without_noise_it_is_lightgcn_without_layer_0(graph, cls):
     grads = []
     for m in (model, other):
         m.loss(batch).backward()
-        grads.append(m.embedding.weight.grad)
+        grads.append(m.inputs.weight.grad)
     torch.testing.assert_close(*grads)
     torch.testing.assert_close(model.loss(batch), other.loss(batch))
-    embeddings = [m.get_embedding(graph.edge_index) for m in (model, other)]
+    embeddings = [m.encode(Graph.from_data(graph)) for m in (model, other)]
     torch.testing.assert_close(*embeddings)
 
 
 def test_what_is_scored_has_no_noise(graph):
     for model in (SimGCL(7, 5, 4, eps=9.0), XSimGCL(7, 5, 4, eps=9.0), SGL(7, 5, 4)):
-        z = model.get_embedding(graph.edge_index)
-        assert torch.equal(model.get_embedding(graph.edge_index), z)
+        z = model.encode(Graph.from_data(graph))
+        assert torch.equal(model.encode(Graph.from_data(graph)), z)
         other = LightGCN(7, 5, 4) if isinstance(model, SGL) else without_layer_0()
         other.embedding.load_state_dict(model.embedding.state_dict())
-        torch.testing.assert_close(other.get_embedding(graph.edge_index), z)
+        torch.testing.assert_close(other.encode(Graph.from_data(graph)), z)
 
 
 def test_sgl_without_dropout_has_views_alike(graph):
     model = SGL(7, 5, 4, edge_dropout=0.0, init_std=1.0)
     batch = next(iter(PairLoader(graph)))
-    rows = model.rows(batch.adj_t, batch.n_id)
+    rows = model.rows(batch.graph, batch.n_id)
     one, two, three = rows.chunk(3, dim=1)
     torch.testing.assert_close(one, two)
     assert torch.equal(two, three)
@@ -133,7 +133,7 @@ def test_noise_keeps_length_and_orthant(graph):
     loader = PairLoader(graph)
     first = torch.randn(12, 4)
     first[3] = 0.0  # Of an isolated node.
-    (layer,) = noisy_layers(first, loader.adj_t, 1, 0.01)
+    (layer,) = noisy_layers(first, loader.graph, 1, 0.01)
     noise = layer - first
     rest = torch.arange(12) != 3
     torch.testing.assert_close(noise[rest].norm(dim=1), torch.full((11,), 0.01))

@@ -24,7 +24,7 @@ def build(cls):
 def share(batch, rank):
     """Every other micro-batch of a round, with the graph of the whole round."""
     out = take_share(batch, rank, WORLD)
-    out.adj_t = batch.adj_t
+    out.adj_t = batch.graph
     return out
 
 
@@ -35,7 +35,7 @@ def train(model, batches):
         optimizer.zero_grad()
         model(batch).backward()
         optimizer.step()
-    return module.embedding.weight.detach()
+    return module.inputs.weight.detach()
 
 
 def even(batches):
@@ -60,7 +60,7 @@ def test_two_processes_equal_one_on_the_joined_batch(tmp_path):
     for cls in (LTGNN, LightGCN):
         model, batches = build(cls)
         assert len(even(batches)) >= 4
-        start = model.embedding.weight.detach().clone()
+        start = model.inputs.weight.detach().clone()
         expected = train(model, even(batches))
         assert not torch.allclose(expected, start)
         for rank in range(WORLD):

@@ -52,25 +52,25 @@ def build(num_intents=2, num_layers=1, **kwargs):
 @pytest.mark.parametrize("num_layers, num_iterations", [(1, 1), (1, 2), (2, 2)])
 def test_equals_the_loop(graph, num_intents, num_layers, num_iterations):
     model = build(num_intents, num_layers, num_iterations=num_iterations)
-    x = model.embedding.weight.detach().clone().requires_grad_()
+    x = model.inputs.weight.detach().clone().requires_grad_()
     expected = loop(x, graph.edge_index, num_intents, num_layers, num_iterations)
-    z = model.get_embedding(graph.edge_index)
+    z = model.encode(Graph.from_data(graph))
     torch.testing.assert_close(z, expected, atol=1e-6, rtol=1e-6)
     g = torch.randn_like(z)
     z.backward(g)
     expected.backward(g)
     torch.testing.assert_close(
-        model.embedding.weight.grad, x.grad, atol=1e-6, rtol=1e-6
+        model.inputs.weight.grad, x.grad, atol=1e-6, rtol=1e-6
     )
 
 
 def test_an_isolated_node(graph):
     graph.num_nodes += 1
     model = DGCF(7, 6, 4, num_intents=2)
-    z = model.get_embedding(graph.edge_index)
-    torch.testing.assert_close(z[-1], model.embedding.weight[-1] / 2)
+    z = model.encode(Graph.from_data(graph))
+    torch.testing.assert_close(z[-1], model.inputs.weight[-1] / 2)
     z.square().sum().backward()
-    assert model.embedding.weight.grad.isfinite().all()
+    assert model.inputs.weight.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("num_layers", [1, 3])
@@ -98,7 +98,7 @@ def test_what_is_left_out_has_no_say_in_the_routing(graph, pairs):
     kept = graph.edge_index[:, keep]
     # The loop over the other edges, but with half an edge more in two degrees.
     weight = dense_adj(kept, 12, torch.ones(kept.size(1))) > 0
-    x = model.embedding.weight.detach().view(12, 2, 2).transpose(0, 1)
+    x = model.inputs.weight.detach().view(12, 2, 2).transpose(0, 1)
     extra = torch.zeros(12, dtype=torch.double)
     extra[[u, i]] = 0.5
     t = F.normalize(x, dim=-1).tanh()
@@ -121,10 +121,10 @@ def test_frozen_routing_has_the_values_and_the_adjoint_of_its_matrices(graph):
     z = frozen.encode(adj_t)
     g = torch.randn_like(z)
     z.backward(g)
-    x = frozen.embedding.weight
+    x = frozen.inputs.weight
     torch.testing.assert_close((x.grad * x).sum(), (g * z).sum())
     model.encode(adj_t).backward(g)
-    assert not torch.allclose(model.embedding.weight.grad, x.grad)
+    assert not torch.allclose(model.inputs.weight.grad, x.grad)
 
 
 def dcor(x, y):
@@ -156,20 +156,20 @@ def test_loss_adds_the_correlation_of_neighbouring_intents(graph):
     batch = next(iter(PairLoader(graph, batch_size=5, num_rounds=3)))
     model, plain = build(4, cor_weight=0.3), build(4, cor_weight=0.0)
     plain.load_state_dict(model.state_dict())
-    parts = plain.encode(batch.adj_t).chunk(4, 1)  # All of the few nodes are drawn.
+    parts = plain.encode(batch.graph).chunk(4, 1)  # All of the few nodes are drawn.
     cor = sum(distance_correlation(parts[k], parts[k + 1]) for k in range(3)) / 10
     expected = plain.loss(batch) + 0.3 * cor
     loss = model.loss(batch)
     torch.testing.assert_close(loss, expected)
     loss.backward()
     expected.backward()
-    torch.testing.assert_close(model.embedding.weight.grad, plain.embedding.weight.grad)
+    torch.testing.assert_close(model.inputs.weight.grad, plain.inputs.weight.grad)
 
 
 def test_nodes_are_drawn_without_replacement(graph):
     batch = next(iter(PairLoader(graph)))
     model, seen = build(2, num_cor_nodes=3), []
-    model._correlation(model.encode(batch.adj_t))  # Draws.
+    model._correlation(model.encode(batch.graph))  # Draws.
     for seed in range(20):
         torch.manual_seed(seed)
         user, item = torch.randperm(7)[:3], torch.randperm(5)[:3] + 7
@@ -189,7 +189,7 @@ def test_trains_with_drawn_negatives_and_decay(graph, pairs):
     plain.load_state_dict(model.state_dict())
     batch = next(iter(loader))
     model.cor_weight = 1e-9
-    x = model.embedding.weight[batch.n_id]
+    x = model.inputs.weight[batch.n_id]
     expected = plain.loss(batch) + model.decay(x, batch)
     torch.testing.assert_close(model.loss(batch), expected)
 

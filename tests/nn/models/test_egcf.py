@@ -11,7 +11,7 @@ from tests.toy import blocks
 
 def dense(model, a):
     """The reference code's two ways, from its block of users and items."""
-    r, item = a[:7, 7:], model.embedding.weight
+    r, item = a[:7, 7:], model.inputs.weight
     if model.alternating:
         users, items = [], []
         for _ in range(model.num_layers):
@@ -39,7 +39,7 @@ def test_equals_the_dense_form(graph, pairs, alternating, num_layers):
     for sparse, matrix in ((adj_t, a), (without(adj_t, pairs[:, :4]), left_out)):
         z, expected = model.encode(sparse), dense(model, matrix)
         torch.testing.assert_close(z, expected, atol=1e-6, rtol=1e-6)
-        g, x = torch.randn_like(z), model.embedding.weight
+        g, x = torch.randn_like(z), model.inputs.weight
         actual, expected = (torch.autograd.grad(t, x, g)[0] for t in (z, expected))
         torch.testing.assert_close(actual, expected, atol=1e-6, rtol=1e-6)
 
@@ -57,7 +57,7 @@ def test_the_spectral_start_is_that_of_the_items(graph):
     expected = spectral_(torch.empty(12, 4), adj_t, 7)
     torch.manual_seed(1)
     model.init_table(spectral_, adj_t)
-    assert torch.equal(model.embedding.weight, expected[7:])
+    assert torch.equal(model.inputs.weight, expected[7:])
 
 
 def test_decay_is_of_items(graph, pairs):
@@ -66,12 +66,12 @@ def test_decay_is_of_items(graph, pairs):
     model = EGCF(7, 5, 4, loss_fn=BPRLoss(), weight_decay=0.3, init_std=1.0)
     plain = EGCF(7, 5, 4, loss_fn=BPRLoss())
     plain.load_state_dict(model.state_dict())
-    square = model.embedding.weight.square().sum(1)
+    square = model.inputs.weight.square().sum(1)
     rows = square[batch.n_id[batch.dst_pos_index] - 7]
     rows = rows + square[batch.n_id[batch.dst_neg_index] - 7]
     loss, expected = model.loss(batch), plain.loss(batch) + 0.3 / 2 * rows.mean()
     torch.testing.assert_close(loss, expected)
-    x = model.embedding.weight
+    x = model.inputs.weight
     actual = torch.autograd.grad(loss, x)[0].to_dense()
     expected = torch.autograd.grad(0.3 / 2 * rows.mean(), x)[0]
     expected = expected + torch.autograd.grad(plain.loss(batch), plain.parameters())[0]

@@ -14,8 +14,8 @@ def test_equals_pygs(graph, weights):
     alpha = None if weights is None else torch.tensor(weights)
     other = PyGLightGCN(12, 4, 3, alpha)
     other.embedding.load_state_dict(model.embedding.state_dict())
-    expected = other.get_embedding(graph.edge_index)
-    torch.testing.assert_close(model.get_embedding(graph.edge_index), expected)
+    expected = other.encode(Graph.from_data(graph))
+    torch.testing.assert_close(model.encode(Graph.from_data(graph)), expected)
 
 
 def test_dropout_in_training_only(graph):
@@ -25,8 +25,8 @@ def test_dropout_in_training_only(graph):
     expected = plain.encode(adj_t)
     assert not torch.allclose(model.encode(adj_t), expected)
     assert torch.equal(model.eval().encode(adj_t), expected)
-    vectors = model.train().vectors(graph.edge_index)
-    assert torch.equal(vectors.user, plain.vectors(graph.edge_index).user)
+    vectors = model.train().scorer(Graph.from_data(graph)).vectors
+    assert torch.equal(vectors.user, plain.scorer(Graph.from_data(graph)).vectors.user)
 
 
 def test_a_step_with_dropout_is_exact_over_the_graph_it_saw(graph):
@@ -35,8 +35,8 @@ def test_a_step_with_dropout_is_exact_over_the_graph_it_saw(graph):
     plain.load_state_dict(model.state_dict())
     batch = next(iter(PairLoader(graph, batch_size=5)))
     torch.manual_seed(1)
-    a = drop_edges(batch.adj_t, 0.3).to_dense().double()
-    x = plain.embedding.weight
+    a = drop_edges(batch.graph, 0.3).to_dense().double()
+    x = plain.inputs.weight
     z = ((x + a @ x + a @ (a @ x)) / 3)[batch.n_id]
     expected = plain.objective(z, batch)
     torch.manual_seed(1)
@@ -45,7 +45,7 @@ def test_a_step_with_dropout_is_exact_over_the_graph_it_saw(graph):
     loss.backward()
     expected.backward()
     torch.testing.assert_close(
-        model.embedding.weight.grad, plain.embedding.weight.grad, atol=1e-7, rtol=1e-6
+        model.inputs.weight.grad, plain.inputs.weight.grad, atol=1e-7, rtol=1e-6
     )
 
 
@@ -59,9 +59,9 @@ def test_no_inner_steps_with_dropout(graph):
 
 def test_layers_by_hand(graph):
     model = LightGCN(7, 5, 4, num_layers=1, layer_weights=[0.3, 0.7]).double()
-    x = model.embedding.weight
+    x = model.inputs.weight
     expected = 0.3 * x + 0.7 * dense_adj(graph.edge_index, 12) @ x
-    z = model.get_embedding(graph.edge_index)
+    z = model.encode(Graph.from_data(graph))
     torch.testing.assert_close(z, expected, atol=1e-7, rtol=1e-6)
 
 

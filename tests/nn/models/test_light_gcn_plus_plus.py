@@ -25,7 +25,7 @@ def test_equals_the_dense_form(graph, pairs, form, alpha, beta, gamma):
         a[u, i] = a[i, u] = 0.0
     d[12] = 1.0
     a = d.pow(-alpha)[:, None] * a * d.pow(-beta)
-    x = model.embedding.weight
+    x = model.inputs.weight
     h, layers = x, []
     for _ in range(3):
         h = a @ (h / h.norm(dim=1, keepdim=True).clamp(min=1e-12))
@@ -40,10 +40,10 @@ def test_equals_the_dense_form(graph, pairs, form, alpha, beta, gamma):
 
 def test_the_length_of_a_row_has_a_say_in_its_own_only(graph):
     model = LightGCNPlusPlus(7, 5, 4, gamma=0.0)
-    expected = model.get_embedding(graph.edge_index)
+    expected = model.encode(Graph.from_data(graph))
     with torch.no_grad():
-        model.embedding.weight *= torch.rand(12, 1) + 0.5
-    torch.testing.assert_close(model.get_embedding(graph.edge_index), expected)
+        model.inputs.weight *= torch.rand(12, 1) + 0.5
+    torch.testing.assert_close(model.encode(Graph.from_data(graph)), expected)
 
 
 def test_bad_arguments():

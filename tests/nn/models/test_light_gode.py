@@ -16,11 +16,11 @@ def build(T, **kwargs):
 @pytest.mark.parametrize("T", [0.0, 0.8, 3.0])
 def test_released_is_one_hop(graph, T):
     model = build(T)
-    x = model.embedding.weight.detach()
+    x = model.inputs.weight.detach()
     expected = (1 + T) * x + T * dense_adj(graph.edge_index, 12) @ x
-    z = model.get_embedding(graph.edge_index)
+    z = model.encode(Graph.from_data(graph))
     torch.testing.assert_close(z, expected, atol=1e-6, rtol=1e-6)
-    vectors = model.vectors(graph.edge_index)  # Scored as they are.
+    vectors = model.scorer(Graph.from_data(graph)).vectors  # Scored as they are.
     assert torch.equal(torch.cat([vectors.user, vectors.item]), z)
     assert vectors.item_bias is None
 
@@ -33,7 +33,7 @@ def test_exact_solves_the_equation(graph, T):
     both = torch.zeros(24, 24, dtype=torch.double)
     both[:12, :12], both[:12, 12:] = a, torch.eye(12)
     flow = torch.linalg.matrix_exp(T * both)
-    x = model.embedding.weight.detach()
+    x = model.inputs.weight.detach()
     expected = (flow[:12, :12] + flow[:12, 12:]) @ x
     adj_t = normalized_adj(graph.edge_index, num_nodes=12)
     # The matrix is of float32.
@@ -65,14 +65,14 @@ def test_trains_as_matrix_factorisation(graph):
             torch.testing.assert_close(loss, expected)
             loss.backward()
             expected.backward()
-            grads = [m.embedding.weight.grad for m in (model, other)]
+            grads = [m.inputs.weight.grad for m in (model, other)]
             assert all(grad.is_sparse for grad in grads)
             torch.testing.assert_close(*(grad.to_dense() for grad in grads))
 
 
 def test_other_objectives(graph):
     model = build(3.0, loss_fn=SoftmaxLoss())
-    assert model.vectors(graph.edge_index).item_bias is not None
+    assert model.scorer(Graph.from_data(graph)).vectors.item_bias is not None
 
 
 def test_bad_arguments():

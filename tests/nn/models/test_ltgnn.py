@@ -9,12 +9,12 @@ from tests.dense import dense_adj
 
 def test_encode_is_k_exact_steps(graph):
     model = LTGNN(graph.num_users, graph.num_items, 4, alpha=0.3, K=4)
-    x = model.embedding.weight.detach()
+    x = model.inputs.weight.detach()
     adj = dense_adj(graph.edge_index, graph.num_nodes).float()
     z = x
     for _ in range(4):
         z = 0.7 * adj @ z + 0.3 * x
-    torch.testing.assert_close(model.get_embedding(graph.edge_index), z)
+    torch.testing.assert_close(model.encode(Graph.from_data(graph)), z)
     size = (graph.num_nodes, graph.num_nodes)
     ones = torch.ones(graph.num_edges)
     raw = torch.sparse_coo_tensor(graph.edge_index.flip(0), ones, size).to_sparse_csr()
@@ -48,7 +48,7 @@ def test_the_paper_step(graph, pairs, neg):
         for batch in loader:
             before = model.history.output()
             seed = batch.n_id[: batch.num_seeds]
-            x = model.embedding.weight.detach().clone().requires_grad_()
+            x = model.inputs.weight.detach().clone().requires_grad_()
             z = (0.7 * adj @ before + 0.3 * x)[seed]
             expected = loss_fn(z, batch)
             rows = [batch.src_index, batch.dst_pos_index]
@@ -64,7 +64,7 @@ def test_the_paper_step(graph, pairs, neg):
             optimizer.step()
             close = {"atol": 1e-6, "rtol": 1e-6}
             torch.testing.assert_close(loss, expected, **close)
-            grad = model.embedding.weight.grad
+            grad = model.inputs.weight.grad
             assert grad.is_sparse
             assert torch.equal(grad.coalesce().indices()[0], seed.sort().values)
             torch.testing.assert_close(grad.to_dense(), x.grad, **close)
@@ -102,7 +102,7 @@ def test_loaders_may_alternate(graph, pairs):
     model.zero_grad()
     for loader in loaders:  # Of both, in one gradient.
         model.loss(next(iter(loader))).backward()
-    assert model.embedding.weight.grad.isfinite().all()
+    assert model.inputs.weight.grad.isfinite().all()
 
 
 def test_history_elsewhere_and_narrow(graph, pairs):
@@ -117,7 +117,7 @@ def test_history_elsewhere_and_narrow(graph, pairs):
     for batch in VRNeighborLoader(graph, model, 2, pairs, 5):
         model.loss(batch).backward()
     assert model.history.reference.dtype == torch.bfloat16
-    assert model.get_embedding(graph.edge_index).dtype == torch.float32
+    assert model.encode(Graph.from_data(graph)).dtype == torch.float32
     model.to("meta")
     assert not model.history.reference.is_meta
 
@@ -145,7 +145,7 @@ def test_state_dict_holds_the_history(graph, pairs):
 def test_refuses_other_batches(graph, pairs):
     model = LTGNN(graph.num_users, graph.num_items, 4)
     batch = next(iter(PairLoader(graph, pairs)))
-    del batch.adj_t
+    del batch.graph
     with pytest.raises(ValueError, match="'PairLoader'"):
         model.loss(batch)
 
@@ -160,9 +160,9 @@ def test_a_copy_that_averages_trains_on(graph, pairs):
         model.loss(batch).backward()
         optimizer.step()
         averaged.update_parameters(model)
-        tables.append(model.embedding.weight.detach().clone())
+        tables.append(model.inputs.weight.detach().clone())
     mean = torch.stack(tables).mean(0)
-    torch.testing.assert_close(averaged.module.embedding.weight.detach(), mean)
+    torch.testing.assert_close(averaged.module.inputs.weight.detach(), mean)
     assert averaged.module.history.is_empty and not model.history.is_empty
 
 

@@ -24,7 +24,7 @@ def dense(model, edge_index, weight=None, removed=None):
     d = a.sum(1, keepdim=True)
     if removed is not None:
         a[removed[0], removed[1]] = a[removed[1], removed[0]] = 0.0
-    s, e = a / d, model.embedding.weight
+    s, e = a / d, model.inputs.weight
     out = [e]
     for one, two in zip(model.of_sum, model.of_product, strict=True):
         side = s @ e
@@ -68,8 +68,8 @@ def test_messages_are_dropped_in_training_only(graph):
     lowest, highest = ratio.nan_to_num(9e9).amin(1), ratio.nan_to_num(-9e9).amax(1)
     some = ~dropped.all(1)
     torch.testing.assert_close(lowest[some], highest[some])
-    vectors = model.vectors(graph.edge_index)  # In training, but scored whole.
-    expected = plain.vectors(graph.edge_index)
+    vectors = model.scorer(Graph.from_data(graph)).vectors  # In training, but scored whole.
+    expected = plain.scorer(Graph.from_data(graph)).vectors
     torch.testing.assert_close(vectors.user, expected.user)
     assert model.training
 
@@ -80,7 +80,7 @@ def test_decay_is_of_what_is_scored(graph, pairs):
     model = build(dropout=0.0, loss_fn=BPRLoss(), weight_decay=0.3)
     plain = build(dropout=0.0, loss_fn=BPRLoss())
     plain.load_state_dict(model.state_dict())
-    z = model.encode(batch.adj_t)[batch.n_id]
+    z = model.encode(batch.graph)[batch.n_id]
     square = z.square().sum(1)
     rows = square[batch.src_index] + square[batch.dst_pos_index]
     rows = rows + square[batch.dst_neg_index]

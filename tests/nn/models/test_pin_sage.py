@@ -42,15 +42,15 @@ def test_from_its_equations(graph, pairs, features):
     sampler = partial(RandomWalkSampler, num_neighbors=3, num_walks=4)
     model = PinSage(7, 5, 4, x=x, sampler=sampler, init_std=1.0).double()
     batch = next(iter(PairLoader(graph, pairs, batch_size=50, num_rounds=1)))
-    batch.adj_t = PairLoader(graph, pairs).adj_t  # All pairs were left out.
+    batch.graph = PairLoader(graph, pairs).adj_t  # All pairs were left out.
     grads = []
     for by_node in (False, True):
-        start = model.embedding.weight
+        start = model.inputs.weight
         if x is not None:
             item = model.project(model.x.to_dense())
             start = torch.cat([start[:7], item])
         torch.manual_seed(5)
-        adj_t = batch.adj_t
+        adj_t = batch.graph
         z = slow(model, adj_t, start) if by_node else model.encode(adj_t)
         model.zero_grad()
         loss = softmax_loss(z, *pairs[:, batch.input_id])
@@ -72,7 +72,7 @@ def test_the_round_draws_from_its_own_graph(graph, pairs):
     model = PinSage(7, 5, 4, sampler=sampler)
     for batch in PairLoader(graph, pairs, batch_size=5, num_rounds=2):
         model.loss(batch).backward()
-        assert found[-1] is batch.adj_t
+        assert found[-1] is batch.graph
     assert len(found) == 2
 
 
@@ -102,7 +102,7 @@ def test_items_without_interactions_have_vectors():
 def test_item_vectors_are_those_that_are_scored(graph):
     model = PinSage(7, 5, 4)
     torch.manual_seed(1)
-    vectors = model.vectors(graph.edge_index)
+    vectors = model.scorer(Graph.from_data(graph)).vectors
     torch.manual_seed(1)
     with torch.no_grad():
         found = model.item_vectors(graph.edge_index)
@@ -133,9 +133,9 @@ def test_features_go_where_the_model_goes(graph, sparse):
     assert "x" not in model.state_dict()
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         torch.manual_seed(1)
-        expected = model.get_embedding(graph.edge_index)
+        expected = model.encode(Graph.from_data(graph))
         torch.manual_seed(1)
-        assert torch.equal(other.get_embedding(graph.edge_index), expected)
+        assert torch.equal(other.encode(Graph.from_data(graph)), expected)
     assert model.double().x.dtype == torch.double
     split = blocks()
     features = torch.rand(32, 3)

@@ -28,7 +28,7 @@ from tests.toy import MODELS, blocks
 
 def scored(model, data):
     torch.manual_seed(1)  # Some models draw.
-    vectors = model.vectors(data.edge_index)
+    vectors = model.scorer(Graph.from_data(data)).vectors
     return vectors.user, vectors.item, vectors.item_bias
 
 
@@ -111,7 +111,7 @@ def test_of_the_folder_of_a_run(tmp_path):
     split = blocks()
     data = split.train.to_data()
     model = LTGNN(data.num_users, data.num_items, 8, alpha=0.3)
-    vectors, about = model.vectors(data.edge_index), {"model": model.settings()}
+    vectors, about = model.scorer(Graph.from_data(data)).vectors, {"model": model.settings()}
     RunFolder.write(tmp_path, vectors, split, about, model)
     assert_alike(model, LTGNN.from_pretrained(tmp_path), data)
     RunFolder.write(tmp_path, vectors, split, about)

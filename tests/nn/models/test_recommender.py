@@ -70,7 +70,7 @@ def test_exact_gradient(graph, pairs, cls, form, negatives, num_rounds):
     loss_fn = BPRLoss() if negatives else None
     model = cls(7, 5, 4, loss_fn=loss_fn, weight_decay=0.1, init_std=1.0).double()
     for batch in loader:
-        x = model.embedding.weight.detach().clone().requires_grad_()
+        x = model.inputs.weight.detach().clone().requires_grad_()
         expected = oracle(model, graph, x, loader, batch)
         expected.backward()
         model.zero_grad()
@@ -78,7 +78,7 @@ def test_exact_gradient(graph, pairs, cls, form, negatives, num_rounds):
         loss.backward()
         tolerance = {"atol": 1e-6, "rtol": 1e-6}  # Degrees are of float32.
         torch.testing.assert_close(loss, expected, **tolerance)
-        torch.testing.assert_close(model.embedding.weight.grad, x.grad, **tolerance)
+        torch.testing.assert_close(model.inputs.weight.grad, x.grad, **tolerance)
 
 
 def test_matrix_factorization_is_alpha_one(graph, pairs):
@@ -89,18 +89,18 @@ def test_matrix_factorization_is_alpha_one(graph, pairs):
     torch.testing.assert_close(*losses)
     for loss in losses:
         loss.backward()
-    grad = model.embedding.weight.grad
+    grad = model.inputs.weight.grad
     assert grad.is_sparse  # Of the rows of the batch alone.
     rows = batch.n_id.unique()
     assert torch.equal(grad.coalesce().indices()[0], rows)
-    torch.testing.assert_close(grad.to_dense(), other.embedding.weight.grad)
+    torch.testing.assert_close(grad.to_dense(), other.inputs.weight.grad)
 
 
 def test_vectors(graph, pairs):
     """A score is the cosine, plus what the degree of an item adds: one rule."""
     for model in (LTGNN(7, 5, 4), LTGNN(7, 5, 4, loss_fn=BPRLoss())):
-        z = model.get_embedding(graph.edge_index).detach()
-        vectors = model.vectors(graph.edge_index)
+        z = model.encode(Graph.from_data(graph)).detach()
+        vectors = model.scorer(Graph.from_data(graph)).vectors
         score = vectors.user @ vectors.item.t()
         if isinstance(model.loss_fn, BPRLoss):
             assert vectors.item_bias is None
@@ -128,8 +128,8 @@ def test_one_popularity_however_weights_are_passed(graph, pairs):
         torch.testing.assert_close(vectors.item_bias, expected.item_bias)
     loops = AddSelfLoops(attr=None)(graph)
     torch.testing.assert_close(
-        model.vectors(loops.edge_index).item_bias,
-        model.vectors(graph.edge_index).item_bias,
+        model.scorer(Graph.from_data(loops)).vectors.item_bias,
+        model.scorer(Graph.from_data(graph)).vectors.item_bias,
     )
 
 
@@ -144,7 +144,7 @@ def toy():
 def gradient(model, batch):
     model.zero_grad()
     model.loss(batch).backward()
-    return model.embedding.weight.grad.clone()
+    return model.inputs.weight.grad.clone()
 
 
 def test_accumulation(toy):
@@ -155,7 +155,7 @@ def test_accumulation(toy):
         model.zero_grad(set_to_none=set_to_none)
         for batch in batches[:2]:
             (model.loss(batch) / 2).backward()
-        torch.testing.assert_close(model.embedding.weight.grad, expected)
+        torch.testing.assert_close(model.inputs.weight.grad, expected)
 
 
 def test_clipping_and_schedulers(toy):
@@ -170,10 +170,10 @@ def test_clipping_and_schedulers(toy):
         torch.testing.assert_close(left, torch.tensor(1e-3), atol=1e-6, rtol=1e-3)
         optimizer.step()
         scheduler.step()
-    before = model.embedding.weight.clone()
+    before = model.inputs.weight.clone()
     gradient(model, batches[2])
     optimizer.step()  # At a learning rate of zero.
-    assert torch.equal(model.embedding.weight, before)
+    assert torch.equal(model.inputs.weight, before)
 
 
 def test_closure(toy):
@@ -191,7 +191,7 @@ def test_closure(toy):
             return loss
 
         two.step(closure)
-    assert torch.equal(model.embedding.weight, other.embedding.weight)
+    assert torch.equal(model.inputs.weight, other.inputs.weight)
     lbfgs = torch.optim.LBFGS(other.parameters(), max_iter=5)
 
     def closure():
@@ -229,11 +229,11 @@ def test_grad_scaler_by_torchs_recipe(toy, cls):
         two.step()
     for a, b in zip(model.parameters(), other.parameters(), strict=True):
         torch.testing.assert_close(a, b)
-    before = model.embedding.weight.clone()
+    before = model.inputs.weight.clone()
     one.zero_grad()
     (scaler.scale(model.loss(batches[0])) * float("inf")).backward()
     scaler.step(one)
-    assert torch.equal(model.embedding.weight, before)
+    assert torch.equal(model.inputs.weight, before)
 
 
 def test_averaged_model(toy):
@@ -244,9 +244,9 @@ def test_averaged_model(toy):
         gradient(model, batch)
         optimizer.step()
         averaged.update_parameters(model)
-        weights.append(model.embedding.weight.detach().clone())
+        weights.append(model.inputs.weight.detach().clone())
     mean = torch.stack(weights).mean(0)
-    torch.testing.assert_close(averaged.module.embedding.weight.detach(), mean)
+    torch.testing.assert_close(averaged.module.inputs.weight.detach(), mean)
 
 
 def test_two_loaders_on_one_model(toy):
@@ -281,7 +281,7 @@ def test_compile(toy):
             loss = compiled(batch)
             loss.backward()
             torch.testing.assert_close(loss, expected)
-            torch.testing.assert_close(model.embedding.weight.grad, grad)
+            torch.testing.assert_close(model.inputs.weight.grad, grad)
 
 
 def test_micro_batches(toy):
@@ -324,15 +324,15 @@ def test_an_objective_may_learn(toy):
     model.loss_fn = Scaled()
     batch = batches[0]
     gradient(model, batch)
-    actual = model.embedding.weight.grad, model.loss_fn.scale.grad
+    actual = model.inputs.weight.grad, model.loss_fn.scale.grad
     model.zero_grad()
-    z = model.encode(batch.adj_t).index_select(0, batch.n_id)
+    z = model.encode(batch.graph).index_select(0, batch.n_id)
     num, loss = batch.src_index.numel(), 0.0
     rows_of = z.split(sizes(batch.seed_ptr))
     for rows, part in zip(rows_of, micro_batches(batch), strict=True):
         loss = loss + part.src_index.numel() / num * model.loss_fn(rows, part)
     loss.backward()
-    expected = model.embedding.weight.grad, model.loss_fn.scale.grad
+    expected = model.inputs.weight.grad, model.loss_fn.scale.grad
     torch.testing.assert_close(actual, expected)
     assert expected[1] != 0
     torch.testing.assert_close(model.loss(batch), loss)

@@ -35,7 +35,7 @@ def test_without_its_own_it_is_weighted_bce(graph, inner_steps):
         torch.testing.assert_close(loss, expected)
         loss.backward()
         expected.backward()
-        grads = [m.embedding.weight.grad for m in (model, other)]
+        grads = [m.inputs.weight.grad for m in (model, other)]
         assert all(grad.is_sparse for grad in grads)
         torch.testing.assert_close(*(grad.to_dense() for grad in grads))
 
@@ -48,7 +48,7 @@ def test_equals_the_equations(graph, pairs, leave_out):
     omega = dense(pairs, 7, 5)
     degree = torch.bincount(graph.edge_index[1], minlength=12).double()
     for batch in shared(graph, num_rounds=2, leave_out=leave_out):
-        x = model.embedding.weight.detach().clone().requires_grad_()
+        x = model.inputs.weight.detach().clone().requires_grad_()
         expected, total = 0.0, batch.src_index.numel()
         for m, start in enumerate(batch.pair_ptr[:-1]):
             end = batch.pair_ptr[m + 1]
@@ -74,7 +74,7 @@ def test_equals_the_equations(graph, pairs, leave_out):
         torch.testing.assert_close(loss, expected, atol=1e-6, rtol=1e-6)
         loss.backward()
         expected.backward()
-        actual = model.embedding.weight.grad.to_dense()
+        actual = model.inputs.weight.grad.to_dense()
         torch.testing.assert_close(actual, x.grad, atol=1e-6, rtol=1e-6)
 
 
@@ -90,7 +90,7 @@ def test_the_norm_of_all_rows_in_the_mean(graph, pairs):
     batches = list(loader)
     assert len(batches) == 3
     extra = [float((model.loss(b) - plain.loss(b)).detach()) for b in batches]
-    expected = 0.3 / (2 * size) * float(model.embedding.weight.detach().square().sum())
+    expected = 0.3 / (2 * size) * float(model.inputs.weight.detach().square().sum())
     assert sum(extra) / 3 == pytest.approx(expected, rel=1e-3)
 
 
@@ -139,8 +139,8 @@ def test_negatives_weigh_in_proportion_to_the_items():
 
 def test_scores_by_inner_product(graph):
     model = UltraGCN(7, 5, 4)
-    vectors = model.vectors(graph.edge_index)
-    x = model.embedding.weight.detach()
+    vectors = model.scorer(Graph.from_data(graph)).vectors
+    x = model.inputs.weight.detach()
     assert torch.equal(torch.cat([vectors.user, vectors.item]), x)
     assert vectors.item_bias is None
 
