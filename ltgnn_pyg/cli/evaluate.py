@@ -12,9 +12,8 @@ from typing import Any
 
 from ltgnn_pyg.cli import machine
 from ltgnn_pyg.cli.output import add_json_flag, figures, show
-from ltgnn_pyg.datasets import Interactions
 from ltgnn_pyg.evaluation import METRICS, evaluate
-from ltgnn_pyg.runs.run_folder import RunFolder
+from ltgnn_pyg.runs import RunFolder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
     device = machine.set_machine(vars(args))
     folder = RunFolder.open(args.folder)
     split = folder.split
-    held, known = split.test, Interactions.cat(split.train, split.val)
+    held, known = split.test, split.known
     if args.part == "val":
         held, known = split.val, split.train
     if len(held) == 0:
@@ -57,9 +56,9 @@ def run(args: argparse.Namespace) -> None:
             "inspect', or train with --no-refit"
         )
     result: dict[str, Any] = evaluate(
-        folder.vectors.to(device),
-        held.edge_label_index,
-        exclude_edge_index=known.edge_label_index,
+        folder.scorer_on(device),
+        held,
+        exclude=known,
         k=args.k,
         metrics=args.metrics,
     )

@@ -309,10 +309,21 @@ class Graph:
         *Cost:* O(E log E) time once.
         """
         if self._rows is None:
-            user, item = self.target_edges
-            index = self.index(USER, user), self.index(ITEM, item)
-            self._rows = CSROperator.from_coo(*index, self.num_users, self.num_items)
+            self._rows = self._make_rows()
         return self._rows
+
+    def _make_rows(self) -> CSROperator:
+        operator, num_users = self._operator, self.num_users
+        runs = ((USER, num_users), (ITEM, self.num_items))
+        is_plain = self.numbering.runs == runs and self.edges.type is None
+        if is_plain and isinstance(operator, CSROperator):  # It is sorted already.
+            rowptr = operator.rowptr[: num_users + 1]
+            col = operator.col[: int(rowptr[-1])] - num_users
+            ones = torch.ones(col.numel(), device=col.device)
+            return CSROperator(rowptr, col, ones, self.num_items)
+        user, item = self.target_edges
+        index = self.index(USER, user), self.index(ITEM, item)
+        return CSROperator.from_coo(*index, num_users, self.num_items)
 
     @property
     def item_degree(self) -> Tensor:
