@@ -7,9 +7,9 @@ from tempfile import TemporaryDirectory
 
 from torch_geometric.data import Data, InMemoryDataset, download_url
 
-from ltgnn_pyg.datasets.interactions import align_ids
+from ltgnn_pyg.datasets.align_ids import align_ids
 from ltgnn_pyg.datasets.order import choose_order
-from ltgnn_pyg.datasets.read_interactions import read_interactions
+from ltgnn_pyg.datasets.readers.read_interactions import read_interactions
 from ltgnn_pyg.datasets.split import Split, split_given
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ltgnn_pyg.datasets.interactions import Interactions, align_ids
+from ltgnn_pyg.datasets.align_ids import align_ids
+from ltgnn_pyg.datasets.interactions import Interactions
 from ltgnn_pyg.datasets.order import ORDERS, choose_order, rank_within_user
 
 TRAIN, VAL, TEST = 0, 1, 2
