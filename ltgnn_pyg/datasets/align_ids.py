@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from ltgnn_pyg.datasets.interactions import UNITS, Interactions
+from ltgnn_pyg.datasets.check_fields import UNITS
+from ltgnn_pyg.datasets.interactions import Interactions
 
 
 def align_ids(*parts: Interactions) -> tuple[Interactions, ...]:

@@ -9,10 +9,10 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils.sparse import index2ptr
 
+from ltgnn_pyg.datasets.check_fields import check_fields
 from ltgnn_pyg.datasets.repeats import mark_repeated, sum_repeated
 
 _VALUES = ("rating", "time", "weight", "behavior")  # One a pair, if any.
-UNITS = ("s", "ms", "us", "ns")  # Of time, from coarse to fine.
 
 
 @dataclass(eq=False)
@@ -75,71 +75,7 @@ class Interactions:
     time_unit: str | None = None
 
     def __post_init__(self) -> None:
-        if self.num_users * self.num_items * max(len(self.behaviors), 1) >= 2**63:
-            raise ValueError(
-                f"Expected num_users * num_items < 2**63 (got {self.num_users} * "
-                f"{self.num_items}, times {len(self.behaviors)} behaviours); map the "
-                f"raw ids to 0, 1, 2, ... first"
-            )
-        for name, num in (("user", self.num_users), ("item", self.num_items)):
-            index, ids = getattr(self, name), getattr(self, f"{name}_ids")
-            if index.dtype != torch.long or index.size() != (len(self),):
-                raise ValueError(
-                    f"Expected '{name}' as int64 [{len(self)}] (got {index.dtype} "
-                    f"{list(index.size())}); convert it with .long().flatten()"
-                )
-            if len(self) and not (0 <= int(index.min()) <= int(index.max()) < num):
-                raise ValueError(
-                    f"Expected '{name}' in 0..{num - 1} (got {int(index.min())}.."
-                    f"{int(index.max())}); raise 'num_{name}s' or map the ids"
-                )
-            if ids is not None and len(ids) != num:
-                raise ValueError(
-                    f"Expected '{name}_ids' of length {num} (got {len(ids)}); "
-                    f"give one raw id per {name}"
-                )
-        for name in _VALUES:
-            value = getattr(self, name)
-            if value is not None and value.size() != (len(self),):
-                raise ValueError(
-                    f"Expected '{name}' of size [{len(self)}] (got "
-                    f"{list(value.size())}); give one value per interaction"
-                )
-            if value is not None and not bool(value.isfinite().all()):
-                raise ValueError(
-                    f"Expected finite values in '{name}' (got "
-                    f"{int((~value.isfinite()).sum())} others); drop those interactions"
-                )
-        if self.weight is not None and len(self) and not float(self.weight.min()) > 0:
-            raise ValueError(
-                f"Expected weights > 0 (got {float(self.weight.min())}); drop those "
-                f"interactions, or split_by_rating"
-            )
-        if self.time_unit not in (None, *UNITS):
-            raise ValueError(
-                f"Expected time_unit to be one of {UNITS} or None (got "
-                f"{self.time_unit!r}); choose one"
-            )
-        self._check_behavior()
-
-    def _check_behavior(self) -> None:
-        index, num = self.behavior, len(self.behaviors)
-        if (index is None) != (num == 0):
-            raise ValueError(
-                f"Expected 'behavior' together with the names 'behaviors' (got "
-                f"{'none' if index is None else 'it'} and {num} names); give both"
-            )
-        if index is None or len(self) == 0:
-            return
-        if (
-            index.dtype != torch.long
-            or not 0 <= int(index.min()) <= int(index.max()) < num
-        ):
-            raise ValueError(
-                f"Expected 'behavior' as int64 in 0..{num - 1} (got {index.dtype} in "
-                f"{index.min().item()}..{index.max().item()}); give the place of each "
-                f"name in 'behaviors'"
-            )
+        check_fields(self)
 
     def __len__(self) -> int:
         return self.user.numel()
@@ -290,7 +226,8 @@ class Interactions:
         return rowptr, key % self.num_items
 
     def split_by_rating(self, threshold: float) -> tuple[Interactions, Interactions]:
-        r"""What users liked, and what they disliked: the explicit negatives.
+        r"""The interactions that users liked, and those they disliked, the explicit
+        negatives.
 
         Args:
             threshold (float): The lowest rating of an item that is liked.

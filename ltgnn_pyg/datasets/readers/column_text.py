@@ -16,7 +16,9 @@ _NULL = ["", "nan", "NaN", "null", "NULL"]
 ID = pa.dictionary(pa.int32(), pa.string())
 _BLOCKS = (1 << 22, 1 << 26, 1 << 30)  # A record must be within two of them.
 _MISFIT = re.compile(
-    r"In CSV column #(\d+): .*conversion error to .*: invalid value '(.*)'$", re.S
+    r"In CSV column #(\d+): .*conversion error to .*: "
+    r"(?:invalid value|expected \w+ zone offset in) '(.*)'(?:$|\. If these)",
+    re.S,
 )
 
 

@@ -7,19 +7,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 INTEGER = "^(0|-?[1-9][0-9]*)$"
-_TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 
 
 class Wrong(Exception):
-    r"""A value that cannot stand: its row, what was expected, what was got."""
+    r"""A value that cannot stand: its row, what was expected, what was got. Without a
+    row it is the type of the column.
+    """
 
 
 def plain(column: pa.Array) -> pa.Array:
     r"""The values of a column that may be a dictionary; text of one type."""
     if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if any(is_text(column.type) for is_text in _TEXT[1:]):
-        column = column.cast(pa.string())
+        values = plain(column.dictionary)
+        column = pa.DictionaryArray.from_arrays(column.indices, values)
+        return column.dictionary_decode()
+    if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
+        return column.cast(pa.string())
     return column
 
 
@@ -41,7 +44,7 @@ def to_id(column: pa.Array) -> pa.DictionaryArray:
     if pa.types.is_dictionary(column.type):
         return column
     if not pa.types.is_integer(column.type) and not pa.types.is_string(column.type):
-        raise Wrong(0, "integer or string ids", column.type)
+        raise Wrong(None, "integer or string ids", column.type)
     column = column.dictionary_encode()
     ids = column.dictionary
     try:
@@ -131,7 +134,9 @@ def to_time(column: pa.Array, unit: str | None) -> np.ndarray:
     if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
         try:
             return (
-                column.cast(_timestamp(column.type, unit)).cast(pa.int64()).to_numpy()
+                column.cast(pa.timestamp(unit, zone(column.type)))
+                .cast(pa.int64())
+                .to_numpy()
             )
         except pa.ArrowInvalid as error:
             raise Wrong(0, f"times that fit into int64 as {unit!r}", error) from None
@@ -151,9 +156,9 @@ def unit_of(type: pa.DataType) -> str | None:
     return None
 
 
-def _timestamp(type: pa.DataType, unit: str | None) -> pa.DataType:
-    zone = type.tz if pa.types.is_timestamp(type) else None
-    return pa.timestamp(unit or unit_of(type), zone)
+def zone(type: pa.DataType) -> str | None:
+    r"""The zone of moments, if they have one."""
+    return type.tz if pa.types.is_timestamp(type) else None
 
 
 def to_number(column: pa.Array) -> np.ndarray:
@@ -166,9 +171,8 @@ def to_number(column: pa.Array) -> np.ndarray:
         return column.to_numpy().astype(np.int64, copy=False)
     if pa.types.is_floating(column.type):
         return column.to_numpy().astype(np.float64, copy=False)
-    if pa.types.is_string(column.type) and len(column):
-        raise Wrong(0, "a number", repr(column[0].as_py()))
-    raise Wrong(0, "a number", column.type)
+    row = 0 if pa.types.is_boolean(column.type) else None
+    raise Wrong(row, "a number", column.type)
 
 
 def _check_finite(out: np.ndarray, value: np.ndarray) -> None:

@@ -94,7 +94,8 @@ class FolderSink(Sink):
     def publish(self, out: Interactions) -> None:
         r"""Moves the files to the folder, the sizes last of all."""
         for name in set(os.listdir(self._done)) - {SIZES}:
-            os.replace(os.path.join(self._done, name), os.path.join(self._folder, name))
+            move = partial(os.replace, os.path.join(self._done, name))
+            replace_file(Path(self._folder, name), move)
         sizes = {"num_users": out.num_users, "num_items": out.num_items}
         sizes |= {"num_interactions": len(out), **self._sizes}
         replace_text(Path(self._folder, SIZES), json.dumps(sizes) + "\n")

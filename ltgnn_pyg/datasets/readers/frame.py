@@ -19,7 +19,7 @@ class Frame(Source):
     r"""A table with named columns.
 
     Args:
-        frame (Any): What :func:`pyarrow.table` takes (a table of Arrow, a
+        frame (Any): A frame that :func:`pyarrow.table` takes (a table of Arrow, a
             :class:`pandas.DataFrame`, a dictionary of arrays, anything with
             :obj:`__arrow_c_stream__`), or has :obj:`__dataframe__`.
         asked (Mapping[str, str]): The column of each key, or :obj:`None`.
@@ -32,7 +32,7 @@ class Frame(Source):
     """
 
     def __init__(self, frame: Any, asked: Mapping[str, str | None]) -> None:
-        self.name, table = "frame", _table(frame)
+        self.name, table = "frame", _table(frame, asked)
         self.columns = choose_columns(self.name, [*table.column_names], asked)
         self._table = table.select(list(self.columns.values()))
         if "time" in self.columns:
@@ -48,31 +48,39 @@ class Frame(Source):
         return f"frame, row {row + 1}"
 
 
-def _table(frame: Any) -> pa.Table:
-    if not hasattr(frame, "__arrow_c_stream__") and hasattr(frame, "__dataframe__"):
-        return from_dataframe(frame)
+def _table(frame: Any, asked: Mapping[str, str | None]) -> pa.Table:
     try:
         return pa.table(frame)
-    except (pa.ArrowException, TypeError, ValueError) as error:
-        raise _mixed(frame, error) from None
-
-
-def _mixed(frame: Any, error: Exception) -> ValueError:
-    # A column of Python objects that are not all alike, as pandas allows.
-    for name in getattr(frame, "columns", ()):
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+        # A column of Python objects that are not all alike, as pandas allows.
+        columns = choose_columns("frame", list(frame), asked)
+        return pa.table({name: _array(name, frame[name]) for name in columns.values()})
+    except (TypeError, ValueError) as error:
         try:
-            pa.array(frame[name], from_pandas=True)
-        except (pa.ArrowException, TypeError, ValueError):
-            kinds = [type(value) for value in frame[name]]
-            row = next((r for r, k in enumerate(kinds) if k is not kinds[0]), 0)
-            return ValueError(
-                f"frame, row {row + 1}: Expected values of one type in column {name!r} "
-                f"(got {kinds[row].__name__} after {kinds[0].__name__}); convert the "
-                f"column or leave it out"
-            )
-    text = " ".join(str(error).split())[:200]
-    return ValueError(
-        f"Expected a frame: a table of Arrow, pandas or polars, or another with "
-        f"__arrow_c_stream__ or __dataframe__ (got {type(frame).__name__}: {text}); "
-        f"convert it"
-    )
+            return from_dataframe(frame)
+        except (AttributeError, TypeError, ValueError):
+            text = " ".join(str(error).split())[:200]
+            raise ValueError(
+                f"Expected a frame: a table of Arrow, pandas or polars, or another "
+                f"with __arrow_c_stream__ or __dataframe__ (got "
+                f"{type(frame).__name__}: {text}); convert it"
+            ) from None
+
+
+def _array(name: str, values: Any) -> pa.Array:
+    try:
+        return pa.array(values, from_pandas=True)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        filled = [
+            (row, type(value))
+            for row, value in enumerate(values, 1)
+            if value is not None and value == value
+        ]
+        row, kind = next((x for x in filled if x[1] is not filled[0][1]), filled[0])
+        got = f"{kind.__name__} after {filled[0][1].__name__}"
+        if row == filled[0][0]:
+            got = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"frame, row {row}: Expected values of one type in column {name!r} (got "
+            f"{got}); convert the column or leave it out"
+        ) from None

@@ -54,7 +54,7 @@ def map_interactions(
     Args:
         path (str or Sequence[str]): The file or files. A name may be a pattern, as
             :obj:`"events/*.csv"`, whose files are read in the order of their names.
-        folder (str): Where the result goes: a folder that is empty or not yet there.
+        folder (str): The folder of the result, which is empty or not yet there.
             What is spilled lies there, too, meanwhile.
         format (str, optional): :obj:`"csv"`, :obj:`"tsv"`, :obj:`"recbole"`,
             :obj:`"libfm"` or :obj:`"parquet"`. If :obj:`None`, as the first file tells.

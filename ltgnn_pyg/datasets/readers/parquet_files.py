@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pyarrow as pa
 from pyarrow.parquet import ParquetFile
 
-from ltgnn_pyg.datasets.interactions import UNITS
+from ltgnn_pyg.datasets.check_fields import UNITS
 from ltgnn_pyg.datasets.readers.column_names import check_same, choose_columns
 from ltgnn_pyg.datasets.readers.column_values import plain, unit_of
 from ltgnn_pyg.datasets.readers.source import Source

@@ -132,7 +132,7 @@ class _Reading:
                 fields[key] = self._convert(key, filled(column))
             except Wrong as wrong:
                 row, expected, got = wrong.args
-                self._refuse(key, self.num + row, expected, got)
+                self._refuse(key, row, expected, got, self.num)
         self._check_no_names(fields)
         num = len(fields["user"])
         start, self.num = self.num, self.num + num
@@ -180,8 +180,14 @@ class _Reading:
         code = pc.index(column.dictionary, self.source.columns[key]).as_py()
         return column.indices.to_numpy() == code if code >= 0 else None
 
-    def _refuse(self, key: str, row: int, expected: str, got: object) -> None:
-        place, name = self.source.place(row), self.source.columns[key]
+    def _refuse(
+        self, key: str, row: int | None, expected: str, got: object, start: int = 0
+    ) -> None:
+        # Without a row, it is the type of the column.
+        place, name = self.source.place(start + (row or 0)), self.source.columns[key]
+        hint = f"mend or remove the {_kind(place)}"
+        if row is None:
+            place, hint = place.rsplit(", ", 1)[0], "convert the column"
         if key not in self.needed:
             warnings.warn(
                 f"{place}: left the column {name!r} out for {got} where {expected} "
@@ -191,8 +197,7 @@ class _Reading:
             del self.source.columns[key]
             raise _LeftOut from None
         raise ValueError(
-            f"{place}: Expected {expected} in column {name!r} (got {got}); mend or "
-            f"remove the {_kind(place)}"
+            f"{place}: Expected {expected} in column {name!r} (got {got}); {hint}"
         ) from None
 
 

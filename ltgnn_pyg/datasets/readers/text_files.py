@@ -26,7 +26,7 @@ from ltgnn_pyg.datasets.readers.column_text import (
     show,
     stream_text,
 )
-from ltgnn_pyg.datasets.readers.column_values import unit_of
+from ltgnn_pyg.datasets.readers.column_values import unit_of, zone
 from ltgnn_pyg.datasets.readers.raw_file import records, whole_gzip
 from ltgnn_pyg.datasets.readers.source import Restart, Source, Unreadable
 
@@ -142,7 +142,7 @@ class TextFiles(Source):
 
     def _widen(self, key: str, value: str) -> None:
         # The next type, by the order of pyarrow's own trials, that takes the field.
-        moments = self._data_type(key) in _MOMENTS
+        before = self._data_type(key)
         text = pa.py_buffer('"{}"\n'.format(value.replace('"', '""')).encode())
         while self._data_type(key) != pa.string():
             self._type[key] += 1
@@ -153,10 +153,16 @@ class TextFiles(Source):
             except pa.ArrowInvalid:
                 continue
             break
-        if self._data_type(key) == pa.string():
-            row, got = self._find(key, value)
-            expected = "a time as those before it have, with or without zone,"
-            raise Unreadable(key, row, expected if moments else "a number", got)
+        after = self._data_type(key)
+        alike = after in _MOMENTS and zone(before) == zone(after)
+        if before in _MOMENTS and not alike:
+            expected = "a time as the others are, all with a zone or all without,"
+        elif after == pa.string():
+            expected = "a number"
+        else:
+            return
+        row, got = self._find(key, value)
+        raise Unreadable(key, row, expected, got)
 
     def _find(self, key: str, value: str) -> tuple[int, str]:
         # The first field of a column that reads like this, or of bytes that do not.

@@ -14,7 +14,7 @@ from pyarrow import parquet
 from ltgnn_pyg.datasets import read_interactions
 from ltgnn_pyg.datasets.readers import column_text, lines
 
-DATA = Path(__file__).parents[2] / "../shared/data"
+DATA = Path(__file__).parents[3] / "../shared/data"
 
 
 @pytest.fixture
