@@ -124,11 +124,20 @@ class Interactions:
 
         *Cost:* linear in the frame but for sorts of the distinct ids and of the pairs.
         """
-        from ltgnn_pyg.datasets.readers.read_frame import read_frame
+        from ltgnn_pyg.datasets.readers.frame import Frame
+        from ltgnn_pyg.datasets.readers.memory_sink import MemorySink
+        from ltgnn_pyg.datasets.readers.read_source import (
+            check_options,
+            needed_keys,
+            read_source,
+        )
 
+        check_options(duplicates)
         asked = {"user": user, "item": item, "rating": rating, "time": time}
         asked |= {"weight": weight, "behavior": behavior}
-        return read_frame(frame, asked, min_rating, duplicates)
+        source, needed = Frame(frame, asked), needed_keys(asked, False, min_rating)
+        out, _ = read_source(source, MemorySink, needed, min_rating, duplicates)
+        return out
 
     @classmethod
     def cat(cls, *parts: Interactions) -> Interactions:

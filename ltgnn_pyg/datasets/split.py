@@ -198,8 +198,8 @@ def _cut_by_rank(
 
 
 def _cut(interactions: Interactions, part: Tensor, order: str) -> Split:
-    # Pairs are distinct and each has one part, so the graph, made of the training
-    # part alone, cannot hold a pair of another part.
+    # Pairs (of one behaviour) are distinct and each has one part, so the graph, made of
+    # the training part alone, cannot hold a pair of another part.
     check_distinct(interactions, interactions.repeated())
     train, val, test = (interactions[part == label] for label in (TRAIN, VAL, TEST))
     check_left(len(train), len(interactions))

@@ -11,7 +11,7 @@ INTEGER = "^(0|-?[1-9][0-9]*)$"
 
 class Wrong(Exception):
     r"""A value that cannot stand: its row, what was expected, what was got. Without a
-    row it is the type of the column.
+    row it is the whole column.
     """
 
 
@@ -133,13 +133,10 @@ def to_time(column: pa.Array, unit: str | None) -> np.ndarray:
     """
     if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
         try:
-            return (
-                column.cast(pa.timestamp(unit, zone(column.type)))
-                .cast(pa.int64())
-                .to_numpy()
-            )
+            column = column.cast(pa.timestamp(unit, zone(column.type)))
         except pa.ArrowInvalid as error:
-            raise Wrong(0, f"times that fit into int64 as {unit!r}", error) from None
+            raise Wrong(None, f"times that fit into int64 as {unit!r}", error) from None
+        return column.cast(pa.int64()).to_numpy()
     if pa.types.is_decimal(column.type):
         column = column.cast(pa.float64())
     out = to_number(column)

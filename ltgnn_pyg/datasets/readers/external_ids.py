@@ -16,7 +16,7 @@ from ltgnn_pyg.datasets.readers.array_file import ArrayFile
 from ltgnn_pyg.datasets.readers.column_values import number_ids
 
 _STEP = 1 << 20  # Rows that are written at a time.
-_MOST = 1 << 30  # Bytes of text that a column of Arrow may hold, with room to spare.
+_RUN, _RANGE = 1 << 25, 1 << 26  # The most bytes: more would be slower to sort.
 
 
 @dataclass
@@ -59,7 +59,7 @@ class ExternalIds:
         r"""Takes the ids of a batch."""
         self._pending.append(column)
         self._num_bytes += column.dictionary.nbytes + column.indices.nbytes
-        if self._num_bytes >= self._limit // 8:
+        if self._num_bytes >= min(self._limit // 8, _RUN):
             self._flush()
 
     def finish(self, integers: bool) -> None:
@@ -130,7 +130,7 @@ class ExternalIds:
     def _ranges(self, runs: list[pa.Array]) -> Iterator[list[tuple[int, int]]]:
         # The places in each run of ids of a range, for ranges that fit into memory.
         num_bytes = sum(ids.nbytes for ids in runs)
-        num = -(-num_bytes // min(max(self._limit // 4, 1), _MOST))
+        num = -(-num_bytes // min(max(self._limit // 4, 1), _RANGE))
         sample: list[Any] = []
         for ids in runs:
             step = max(len(ids) // (8 * num), 1)

@@ -10,7 +10,7 @@ from pyarrow.parquet import ParquetFile
 
 from ltgnn_pyg.datasets.check_fields import UNITS
 from ltgnn_pyg.datasets.readers.column_names import check_same, choose_columns
-from ltgnn_pyg.datasets.readers.column_values import plain, unit_of
+from ltgnn_pyg.datasets.readers.column_values import plain, unit_of, zone
 from ltgnn_pyg.datasets.readers.source import Source
 
 _STEP = 1 << 18  # Rows of a batch.
@@ -74,12 +74,11 @@ def parquet_error(path: str, error: Exception) -> ValueError:
 
 
 def _check_times(path: str, types: list[pa.DataType]) -> None:
-    # Numbers, or moments with or without a zone: the same in all files.
+    # Integers, floats, or moments with or without a zone: the same in all files.
     kinds = [
-        ("moments", type.tz is not None) if pa.types.is_timestamp(type)
-        else ("moments", False) if pa.types.is_date(type) else (str(type), False)
+        (pa.types.is_integer(type), unit_of(type) is None, zone(type) is None)
         for type in (types[0], types[-1])
-    ]  # fmt: skip
+    ]
     if kinds[0] != kinds[1]:
         raise ValueError(
             f"{path}: Expected times of one type in all files (got {types[-1]}, "

@@ -55,23 +55,26 @@ def read_source(
     """
     if min_rating is not None and "rating" not in source.columns:
         raise ValueError(
-            f"{source.name}: Expected ratings to compare with "
-            f"min_rating (got none); pass rating= the name of their column"
+            f"{source.name}: Expected ratings to compare with min_rating (got none); "
+            f"pass rating= the name of their column"
         )
     while True:
         sink = make_sink()
         reading = _Reading(source, sink, needed, min_rating)
         try:
             reading.run()
-        except (Restart, _LeftOut):
+        except (Restart, _LeftOut) as error:
             sink.close()
+            if error.args:
+                warnings.warn(error.args[0], stacklevel=3)
             continue
         except BaseException:
             sink.close()
             raise
         break
     try:
-        out = sink.finish(reading.integers, source.time_unit)
+        unit = source.time_unit if "time" in source.columns else None
+        out = sink.finish(reading.integers, unit)
         return _treat_repeated(out, sink, source, duplicates), sink
     except BaseException:
         sink.close()
@@ -99,7 +102,7 @@ class _Reading:
         self.needed, self.min_rating = {*needed, *source.needed}, min_rating
         self.integers = {key: True for key in IDS}
         self.negative: dict[str, tuple[int, int]] = {}  # First row with one, the id.
-        self.first = {} if source.headed else {key: _First() for key in IDS[:2]}
+        self.first = {} if source.headed else {key: _FirstId() for key in IDS[:2]}
         self.num, self.num_kept, self.most = 0, 0, -np.inf
 
     def run(self) -> None:
@@ -177,8 +180,10 @@ class _Reading:
     def _places_of_name(self, key: str, column: pa.DictionaryArray) -> Any:
         if not pa.types.is_string(column.dictionary.type):
             return None
-        code = pc.index(column.dictionary, self.source.columns[key]).as_py()
-        return column.indices.to_numpy() == code if code >= 0 else None
+        ids, name = column.dictionary, self.source.columns[key]
+        typed = pc.starts_with(ids, f"{name}:")  # As RecBole has it.
+        is_name = pc.or_(pc.equal(ids, name), typed).to_numpy(zero_copy_only=False)
+        return is_name[column.indices.to_numpy()] if is_name.any() else None
 
     def _refuse(
         self, key: str, row: int | None, expected: str, got: object, start: int = 0
@@ -189,23 +194,21 @@ class _Reading:
         if row is None:
             place, hint = place.rsplit(", ", 1)[0], "convert the column"
         if key not in self.needed:
-            warnings.warn(
-                f"{place}: left the column {name!r} out for {got} where {expected} "
-                f"must stand; pass {key}={name!r} to have this refused",
-                stacklevel=6,
-            )
             del self.source.columns[key]
-            raise _LeftOut from None
+            raise _LeftOut(
+                f"{place}: left the column {name!r} out for {got} where {expected} "
+                f"must stand; pass {key}={name!r} to have this refused"
+            ) from None
         raise ValueError(
             f"{place}: Expected {expected} in column {name!r} (got {got}); {hint}"
         ) from None
 
 
-class _First:
+class _FirstId:
     # The first id of a column without a name: if it alone is no integer, it is one.
     def __init__(self) -> None:
-        self._first: str | None = None
-        self._others: set[str] | None = set()
+        self._others: set[str] | None = set()  # Some of the integers after it.
+        self._started = False
 
     @property
     def num_others(self) -> int:
@@ -220,14 +223,12 @@ class _First:
             return
         ids = column.dictionary.cast(pa.string())
         odd = pc.invert(pc.match_substring_regex(ids, INTEGER)).to_numpy(False)
-        is_first = self._first is None
-        if is_first:
-            self._first = ids[column.indices[0].as_py()].as_py()
-        codes = column.indices.to_numpy()
-        allowed = 1 if is_first and odd[codes[0]] else 0
-        if int(odd[codes].sum()) != allowed or (is_first and not allowed):
+        found = odd[column.indices.to_numpy()]
+        alone = found[0] and found.sum() == 1
+        if found.any() if self._started else not alone:
             self._others = None
             return
+        self._started = True
         more = ids.filter(pa.array(~odd)).slice(0, 10).to_pylist()
         self._others = {*self._others, *more} if self.num_others < 10 else self._others
 

@@ -31,7 +31,7 @@ from ltgnn_pyg.datasets.readers.raw_file import records, whole_gzip
 from ltgnn_pyg.datasets.readers.source import Restart, Source, Unreadable
 
 SEPARATOR = {"csv": ",", "tsv": "\t", "recbole": "\t"}
-# What a column of numbers may hold in text, from narrow to wide, as pyarrow has it.
+# The types of a column of numbers in text, from narrow to wide, as pyarrow tries them.
 _MOMENTS = (
     pa.date32(),
     pa.time32("s"),
@@ -165,20 +165,24 @@ class TextFiles(Source):
         raise Unreadable(key, row, expected, got)
 
     def _find(self, key: str, value: str) -> tuple[int, str]:
-        # The first field of a column that reads like this, or of bytes that do not.
-        start, raw = 0, pa.scalar(value.encode(), pa.binary())
-        for file in self._files:
-            for (column,) in self._stream(file, {key: self.columns[key]}, text=True):
-                if "\ufffd" in value:
-                    texts = [
-                        x and x.decode(errors="replace") for x in column.to_pylist()
-                    ]
-                    row = texts.index(value) if value in texts else -1
-                else:
-                    row = pc.index(column, raw).as_py()
-                if row >= 0:
-                    return start + row, repr(value)
-                start += len(column)
+        # The first field of a column that reads like this, or does without its blanks.
+        raw = pa.scalar(value.encode(), pa.binary())
+        for exact in (True, False):
+            start = 0
+            for file in self._files:
+                columns = {key: self.columns[key]}
+                for (column,) in self._stream(file, columns, text=True):
+                    if exact:
+                        row = pc.index(column, raw).as_py()
+                    else:
+                        fields = column.fill_null(b"").to_pylist()
+                        texts = [
+                            each.decode(errors="replace").strip() for each in fields
+                        ]
+                        row = texts.index(value) if value in texts else -1
+                    if row >= 0:
+                        return start + row, repr(value)
+                    start += len(column)
         return 0, repr(value)
 
     def _check_no_header(self, path: str, names: list[str]) -> None:

@@ -67,6 +67,9 @@ def test_the_header_once_more(write, both):
     ]:
         message = both(write(text))
         assert f"line {line}: Expected an interaction (got the names" in message
+    text = "user_id:token\titem_id:token\n"
+    message = both(write(f"{text}1\t2\n{text}", "a.inter"))
+    assert "line 3: Expected an interaction (got the names" in message
     # An id that is called like one column is none.
     assert both(write("user,item\nuser,1\na,2\n"))[2] == 2
 
@@ -133,6 +136,12 @@ def test_columns_of_other_types(tmp_path, both):
     assert "Expected a number in column 'rating' (got string)" in both(
         path, rating="rating"
     )
+
+
+@pytest.mark.parametrize("field", [" abc ", '"a""b"', "abc"])
+def test_the_line_of_a_field_that_is_no_number(write, both, field):
+    path = write(f"user,item,rating\n1,2,3\n1,3,{field}\n")
+    assert "line 3: Expected a number in column 'rating'" in both(path, rating="rating")
 
 
 def test_json_and_comments(write, both):
