@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,16 +18,33 @@ _STEP = 1 << 20  # Rows that are written at a time.
 _RUN, _RANGE = 1 << 25, 1 << 26  # The most bytes: more would be slower to sort.
 
 
-@dataclass
 class _Run:
     # Distinct ids, sorted, in a file, and the place in it of each row's id in another.
-    ids: str
-    index: str
+    def __init__(self, stem: str, column: list[pa.DictionaryArray]) -> None:
+        self._stem = stem
+        index, ids = number_ids(column)
+        schema = pa.schema([("id", ids.type)])
+        with pa.OSFile(f"{stem}.ids", "wb") as to, pa.ipc.new_file(to, schema) as out:
+            out.write_batch(pa.record_batch([ids], schema=schema))
+        np.save(f"{stem}.npy", index.astype(np.int32))
 
     def read(self) -> tuple[pa.Array, np.ndarray]:
-        with pa.memory_map(self.ids) as file:
+        with pa.memory_map(f"{self._stem}.ids") as file:
             column = pa.ipc.open_file(file).read_all().column(0)
-        return column.chunk(0), np.load(self.index, mmap_mode="r")
+        return column.chunk(0), np.load(f"{self._stem}.npy", mmap_mode="r")
+
+    def as_strings(self) -> _Run:
+        # As it must be once it is known that not all ids are integers.
+        ids, index = self.read()
+        if pa.types.is_string(ids.type):
+            return self
+        column = pa.DictionaryArray.from_arrays(index, ids.cast(pa.string()))
+        return _Run(f"{self._stem}.text", [column])
+
+    def rank(self, num: int) -> np.ndarray:
+        # A number for each of the distinct ids, in a file.
+        path = f"{self._stem}.rank"
+        return np.lib.format.open_memmap(path, "w+", np.int64, (num,))
 
 
 class ExternalIds:
@@ -65,19 +81,14 @@ class ExternalIds:
     def finish(self, integers: bool) -> None:
         r"""Writes the numbers of all rows, and the ids."""
         self._flush()
-        runs = [run.read() for run in self._runs]
         if not integers:
-            runs = [
-                self._as_strings(number, *run)
-                if pa.types.is_integer(run[0].type)
-                else run
-                for number, run in enumerate(runs)
-            ]
+            self._runs = [run.as_strings() for run in self._runs]
+        runs = [run.read() for run in self._runs]
         ranks = [
-            self._rank_file(number, len(ids)) for number, (ids, _) in enumerate(runs)
+            run.rank(len(ids)) for run, (ids, _) in zip(self._runs, runs, strict=True)
         ]
-        path = os.path.join(self._folder, f"{self._key}_ids.parquet")
-        schema = pa.schema([("id", runs[0][0].type)])
+        stem = os.path.join(self._folder, self._key)
+        path, schema = f"{stem}_ids.parquet", pa.schema([("id", runs[0][0].type)])
         offset = 0
         with ParquetWriter(path, schema) as out:
             for bounds in self._ranges([ids for ids, _ in runs]):
@@ -92,40 +103,16 @@ class ExternalIds:
                     to[start:stop] = rank[first : first + stop - start] + offset
                     first += stop - start
                 offset += len(ids)
-        with ArrayFile(
-            os.path.join(self._folder, f"{self._key}.npy"), np.int64
-        ) as file:
+        with ArrayFile(f"{stem}.npy", np.int64) as file:
             for (_, index), to in zip(runs, ranks, strict=True):
                 for start in range(0, len(index), _STEP):
                     file.write(to[index[start : start + _STEP]])
 
     def _flush(self) -> None:
-        if not self._pending:
-            return
-        index, ids = number_ids(self._pending)
-        self._pending, self._num_bytes = [], 0
-        stem = os.path.join(self._work, f"{self._key}{len(self._runs)}")
-        run = _Run(f"{stem}.arrow", f"{stem}.npy")
-        _write_ids(run.ids, ids)
-        with ArrayFile(run.index, np.int32) as file:
-            file.write(index.astype(np.int32))
-        self._runs.append(run)
-
-    def _as_strings(
-        self, number: int, ids: pa.Array, index: np.ndarray
-    ) -> tuple[pa.Array, np.ndarray]:
-        # A run of integers once it is known that not all ids are.
-        column = pa.DictionaryArray.from_arrays(index, ids.cast(pa.string()))
-        new, ids = number_ids([column])
-        run = _Run(*(f"{path}.text" for path in vars(self._runs[number]).values()))
-        _write_ids(run.ids, ids)
-        with ArrayFile(run.index, np.int32) as file:
-            file.write(new.astype(np.int32))
-        return run.read()
-
-    def _rank_file(self, number: int, num: int) -> np.ndarray:
-        path = os.path.join(self._work, f"{self._key}{number}.rank")
-        return np.lib.format.open_memmap(path, "w+", np.int64, (num,))
+        if self._pending:
+            stem = os.path.join(self._work, f"{self._key}{len(self._runs)}")
+            self._runs.append(_Run(stem, self._pending))
+            self._pending, self._num_bytes = [], 0
 
     def _ranges(self, runs: list[pa.Array]) -> Iterator[list[tuple[int, int]]]:
         # The places in each run of ids of a range, for ranges that fit into memory.
@@ -156,9 +143,3 @@ class _Values(Sequence[Any]):
 
     def __getitem__(self, at: Any) -> Any:
         return self._array[at].as_py()
-
-
-def _write_ids(path: str, ids: pa.Array) -> None:
-    schema = pa.schema([("id", ids.type)])
-    with pa.OSFile(path, "wb") as file, pa.ipc.new_file(file, schema) as out:
-        out.write_batch(pa.record_batch([ids], schema=schema))

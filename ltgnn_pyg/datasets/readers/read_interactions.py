@@ -43,7 +43,8 @@ def read_interactions(
       Unasked, a file is not read so if its lines may be columns separated by blanks.
     - :obj:`"csv"`, :obj:`"tsv"`: a line of column names, then a line per
       interaction. A file without the former has its :obj:`names` given. Fields may
-      be quoted as in RFC 4180, and then hold separators, quotes and line breaks.
+      be quoted as in RFC 4180, and then hold separators, quotes and line breaks;
+      of a :obj:`"tsv"`, quotes that hold whole lines are refused.
     - :obj:`"recbole"`: a RecBole :obj:`.inter` file, tab-separated, whose column
       names carry a type: :obj:`user_id:token`.
     - :obj:`"libfm"`: :obj:`label user:value item:value` on each line. The label
@@ -53,10 +54,10 @@ def read_interactions(
     - :obj:`"parquet"`: columns of integer or string ids.
     - :obj:`"mapped"`: a folder of interactions whose ids are 0, 1, 2, ... already, as
       :func:`map_interactions` or another job leaves it. It holds :obj:`user.npy` and
-      :obj:`item.npy`, with :obj:`rating.npy` and :obj:`time.npy` if there are any, or
-      Parquet files, which are read in the order of their names;
-      :obj:`user_ids.parquet` and :obj:`item_ids.parquet` (or :obj:`.npy`) if raw ids
-      are known; and :obj:`sizes.json`, which says :obj:`num_users` and
+      :obj:`item.npy`, with :obj:`rating.npy`, :obj:`time.npy`, :obj:`weight.npy` and
+      :obj:`behavior.npy` if there are any, or Parquet files, which are read in the
+      order of their names; :obj:`user_ids.parquet` and :obj:`item_ids.parquet` (or
+      :obj:`.npy`) if raw ids are known; and :obj:`sizes.json`, which says :obj:`num_users` and
       :obj:`num_items`. Ids are checked and stay as they are. Arrays of
       :obj:`int64`, and of ratings in :obj:`float32`, are mapped into memory.
 
