@@ -57,9 +57,9 @@ def read_interactions(
       :obj:`item.npy`, with :obj:`rating.npy`, :obj:`time.npy`, :obj:`weight.npy` and
       :obj:`behavior.npy` if there are any, or Parquet files, which are read in the
       order of their names; :obj:`user_ids.parquet` and :obj:`item_ids.parquet` (or
-      :obj:`.npy`) if raw ids are known; and :obj:`sizes.json`, which says :obj:`num_users` and
-      :obj:`num_items`. Ids are checked and stay as they are. Arrays of
-      :obj:`int64`, and of ratings in :obj:`float32`, are mapped into memory.
+      :obj:`.npy`) if raw ids are known; and :obj:`sizes.json`, which says
+      :obj:`num_users` and :obj:`num_items`. Ids are checked and stay as they are.
+      Arrays of :obj:`int64`, and of ratings in :obj:`float32`, are mapped into memory.
 
     Text is UTF-8, and may be gzipped. Files larger than memory are for
     :func:`map_interactions`.
