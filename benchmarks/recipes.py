@@ -217,7 +217,7 @@ def build(name: str, setting: str, dataset: str, split: Split, dim: int) -> Reci
 
 def _bspm(known: Interactions, dataset: str) -> Scorer:
     if dataset == "yelp2018":
-        return BSPM(known, rank=384, beta=0.3, T=1.2, order=1, average=True)
+        return BSPM(known, rank=384, beta=0.3, T=1.2, solver_order=1, averaged=True)
     return BSPM(known)
 
 

@@ -466,7 +466,7 @@ def _edges_of(
     user = numbering.number(USER, interactions.user)
     item = numbering.number(ITEM, interactions.item)
     types: tuple[EdgeType, ...] = (INTERACTS,)
-    if interactions.behaviors is not None:
+    if interactions.behaviors:
         types = tuple((USER, name, ITEM) for name in interactions.behaviors)
     edges = Edges(
         torch.stack([user, item]),

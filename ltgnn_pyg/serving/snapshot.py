@@ -7,8 +7,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from ltgnn_pyg.nn.models.pretrained import WEIGHTS
 from ltgnn_pyg.retrieval import Index
-from ltgnn_pyg.runs.run_folder import INDEX, WEIGHTS, RunFolder
+from ltgnn_pyg.runs import RunFolder
+from ltgnn_pyg.runs.run_folder import INDEX
+from ltgnn_pyg.scorers import Query, Vectors
 from ltgnn_pyg.serving.tables import ensure_tables, open_tables
 from ltgnn_pyg.serving.versions import check, checksum
 

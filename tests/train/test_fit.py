@@ -78,7 +78,8 @@ def test_without_refit_the_best_epoch_is_kept():
         k=3,
     )
     assert result["ndcg@3"] == report.validation["ndcg@3"]
-    assert torch.equal(report.vectors.user, model.scorer(Graph.from_data(data)).vectors.user)
+    assert torch.equal(report.vectors.user,
+    model.scorer(Graph.from_data(data)).vectors.user)
 
 
 def test_refit_starts_from_where_the_model_started():

@@ -1,4 +1,4 @@
-r"""Files as they come: what they hold, unpacked if gzipped, and where a record is."""
+r"""Files as they come: their kind, their bytes, unpacked, and their records."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _REFUSED = {
 
 
 def is_parquet(path: str) -> bool:
-    r"""Whether the file starts as Parquet does."""
+    r"""True if the file starts as Parquet does."""
     return _start(path).startswith(_PARQUET)
 
 
 def is_gzip(path: str) -> bool:
-    r"""Whether the file starts as gzip does."""
+    r"""True if the file starts as gzip does."""
     return _start(path).startswith(_GZIP)
 
 

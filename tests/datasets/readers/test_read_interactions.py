@@ -11,9 +11,10 @@ import pytest
 import torch
 from pyarrow import parquet
 
-from ltgnn_pyg.datasets import column_text, read_interactions, text_formats
+from ltgnn_pyg.datasets import read_interactions
+from ltgnn_pyg.datasets.readers import column_text, lines
 
-DATA = Path(__file__).parents[2] / "../shared/data"
+DATA = Path(__file__).parents[3] / "../shared/data"
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def test_parquet(tmp_path):
 def test_lightgcn(write, monkeypatch):
     text = "0 3 1\n2 1\n3\n\n1 0  5 \n"
     for size in (1 << 24, 1, 5):
-        monkeypatch.setattr(text_formats._blocks, "__defaults__", (size,))
+        monkeypatch.setattr(lines.blocks, "__defaults__", (size,))
         for path in (write(text, "a.txt"), write(text.rstrip(), "b.txt")):
             out = read_interactions(path)
             assert _pairs(out) == [(0, 3), (0, 1), (2, 1), (1, 0), (1, 5)]
@@ -111,13 +112,13 @@ def test_lightgcn(write, monkeypatch):
 )
 @pytest.mark.parametrize("size", [1 << 24, 1])
 def test_lightgcn_errors(write, monkeypatch, text, match, size):
-    monkeypatch.setattr(text_formats._blocks, "__defaults__", (size,))
+    monkeypatch.setattr(lines.blocks, "__defaults__", (size,))
     with pytest.raises(ValueError, match=match):
         read_interactions(write(text, "train.txt"), "lightgcn")
 
 
 def test_libfm(write, monkeypatch):
-    monkeypatch.setattr(text_formats._blocks, "__defaults__", (1,))
+    monkeypatch.setattr(lines.blocks, "__defaults__", (1,))
     out = read_interactions(write("4.5 0:1 12:1\n\n-1e0 3:1.0\t11:1 \n", "a.libfm"))
     assert _pairs(out) == [(0, 12), (3, 11)]
     assert out.rating.tolist() == [4.5, -1.0]
@@ -235,7 +236,7 @@ def test_column_errors(write, text, match):
         ("user,b\n1,2\n", dict(item="c"), r"column 'c' .got the columns .*pass item="),
         ("user,item\n1,2\n", dict(min_rating=3), "ratings to compare with min_rating"),
         ("user,item\n1,2\n", dict(sep="::"), "sep of one character"),
-        ("user,item\n1,2\n", dict(duplicates="keep"), "duplicates='error' or 'drop'"),
+        ("user,item\n1,2\n", dict(duplicates="all"), "duplicates='error', 'drop'"),
         ("user,item\n1,2\n", dict(format="xml"), "format to be one of"),
         ("user\titem\n1\t2\n", dict(format="recbole"), "header of 'name:type'"),
         ("0 1\n", dict(format="lightgcn", user="a"), "no column names"),
@@ -433,7 +434,7 @@ def test_ratings_beyond_float32(write, value):
     path = write(f"user,item,rating\n1,2,3\n4,5,{value}\n")
     with pytest.raises(ValueError, match=r"line 3: Expected a finite.*'rating'"):
         read_interactions(path, rating="rating")
-    with pytest.raises(ValueError, match=r"line 4: .*float32"):
+    with pytest.raises(ValueError, match=r"line 4: .*finite"):
         read_interactions(write(f"1 1:1 2:1\n\n\r\n{value} 3:1 4:1\n"), "libfm")
     path = write(f"user,item,time\n1,2,3\n4,5,{value}\n")
     if value != "1e400":

@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import pyarrow as pa
-from pyarrow.csv import ConvertOptions, ParseOptions, ReadOptions, open_csv, read_csv
+from pyarrow.csv import ConvertOptions, ParseOptions, ReadOptions, open_csv
 
-from ltgnn_pyg.datasets.raw_file import is_gzip, open_raw, records
+from ltgnn_pyg.datasets.readers.raw_file import is_gzip, open_raw, records
 
 _NULL = ["", "nan", "NaN", "null", "NULL"]
-_ID = pa.dictionary(pa.int32(), pa.string())
-_BLOCKS = (1 << 20, 1 << 25, 1 << 30)  # A record must be within two of them.
+ID = pa.dictionary(pa.int32(), pa.string())
+_BLOCKS = (1 << 22, 1 << 26, 1 << 30)  # A record must be within two of them.
 _MISFIT = re.compile(
-    r"In CSV column #(\d+): .*conversion error to .*: invalid value '(.*)'$", re.S
+    r"In CSV column #(\d+): .*conversion error to .*: "
+    r"(?:invalid value|expected \w+ zone offset in) '(.*)'(?:$|\. If these)",
+    re.S,
 )
 
 
@@ -25,12 +28,20 @@ class Misfit(Exception):
 
 def read_header(path: str, sep: str, typed: bool) -> tuple[list[str], int]:
     r"""The names of the columns and the number of lines that they take up."""
-    _, last, names = next(records(path, sep), (1, 1, []))
+    lines = records(path, sep)
+    _, last, names = next(lines, (1, 1, []))
     names = [_readable(name) for name in names]
     line = sep.join(names)
+    check_not_json(path, line)
     if len(names) < 2:
         other = max(",\t;| ", key=line.count)
-        hint = f"pass sep={other!r}" if other in line else "name the columns there"
+        below = sep.join(next(lines, (1, 1, names))[2])
+        if other in line and below.count(other) == line.count(other):
+            hint = f"pass sep={other!r}"
+        elif sep in below:
+            hint = "remove the line, which is no such header"
+        else:
+            hint = "name the columns there"
         raise ValueError(
             f"{path}, line 1: Expected column names separated by {sep!r} (got "
             f"{show(line)}); {hint}"
@@ -43,37 +54,38 @@ def read_header(path: str, sep: str, typed: bool) -> tuple[list[str], int]:
     return [name.split(":")[0] for name in names] if typed else names, last
 
 
-def read_text(
-    path: str, names: list[str], columns: Mapping[str, str], sep: str, skip: int
-) -> pa.Table:
-    r"""Reads the columns of users and items as strings, others by what they hold.
+def check_not_json(path: str, line: str) -> None:
+    r"""Refuses a file whose first line is a record of JSON."""
+    if re.match(r'\s*\[?\s*\{\s*"', line):
+        raise ValueError(
+            f"{path}, line 1: Expected columns of text or Parquet (got a record of "
+            f"JSON); pass a table, such as pyarrow.json.read_json(path) or "
+            f"pandas.read_json(path, lines=True), to Interactions.from_frame"
+        )
 
-    Line breaks within quotes are part of a field.
 
-    *Cost:* linear in the file.
+@dataclass(frozen=True)
+class Quotes:
+    r"""The quotes below the header of a file, and about how many lines there are."""
+
+    num: int
+    num_lines: int
+
+
+def count_quotes(path: str, skip: int) -> Quotes:
+    r"""Counts the quotes of a file, whose records may then span lines.
+
+    *Cost:* one read of the file.
     """
-    num_quotes = _count_quotes(path, skip)
-    types = {columns["user"]: _ID, columns["item"]: _ID}
-
-    def read_blocks() -> pa.Table:
-        for block_size in _BLOCKS[:-1]:
-            how = _options(names, columns, sep, skip, num_quotes, types, block_size)
-            try:
-                return read_csv(_input(path), *how)
-            except pa.ArrowInvalid as error:
-                if "straddl" not in str(error):
-                    raise
-        how = _options(names, columns, sep, skip, num_quotes, types, _BLOCKS[-1])
-        return read_csv(_input(path), *how)
-
-    try:
-        table = read_blocks()
-    except pa.ArrowInvalid as error:
-        raise _text_error(path, names, columns, sep, error) from None
-    # Quotes that are never closed would swallow the rest of the file in silence.
-    if num_quotes % 2:
-        _check_closed(path, sep)
-    return table
+    num = num_lines = 0
+    with open_raw(path) as file:
+        if skip == 1:  # Writers quote names without any quotes below.
+            line = file.readline()
+            num += line.count(b'"') if b"\r" in line.rstrip(b"\r\n") else 0
+        while block := file.read(1 << 20):
+            num += block.count(b'"')
+            num_lines += block.count(b"\n")
+    return Quotes(num, num_lines + 1)
 
 
 def stream_text(
@@ -83,17 +95,20 @@ def stream_text(
     sep: str,
     skip: int,
     types: Mapping[str, pa.DataType],
+    quotes: Quotes,
 ) -> Iterator[pa.RecordBatch]:
-    r"""Reads the same a batch at a time, each column by its type of :obj:`types`.
+    r"""Reads columns a batch at a time, each by its type of :obj:`types`.
+
+    Line breaks within quotes are part of a field.
 
     Raises:
         Misfit: If a field is none of the type of its column.
 
     *Cost:* linear in the file, and the memory of a few batches.
     """
-    num_quotes, done = _count_quotes(path, skip), 0
-    for block_size in _BLOCKS[1:]:  # Records too long for one are read by the next.
-        how = _options(names, columns, sep, skip, num_quotes, types, block_size)
+    done = 0
+    for block_size in _BLOCKS:  # Records too long for one are read by the next.
+        how = _options(names, columns, sep, skip, quotes, types, block_size)
         row = 0
         try:
             for batch in open_csv(_input(path), *how):
@@ -106,11 +121,14 @@ def stream_text(
             if "straddl" in str(error) and block_size != _BLOCKS[-1]:
                 continue
             misfit = _MISFIT.match(str(error))
-            if misfit and types[names[int(misfit[1])]] != pa.string():
+            if misfit and types[names[int(misfit[1])]] != ID:
                 raise Misfit(names[int(misfit[1])], misfit[2]) from None
             raise _text_error(path, names, columns, sep, error) from None
-    if num_quotes % 2:
+    # Quotes that are never closed would swallow the rest of the file in silence.
+    if quotes.num % 2:
         _check_closed(path, sep)
+    if quotes.num and sep == "\t" and quotes.num_lines > done + 1:
+        _check_not_swallowed(path, sep, len(names))
 
 
 def _input(path: str) -> pa.NativeFile:
@@ -122,13 +140,13 @@ def _options(
     columns: Mapping[str, str],
     sep: str,
     skip: int,
-    num_quotes: int,
+    quotes: Quotes,
     types: Mapping[str, pa.DataType],
     block_size: int,
 ) -> tuple[ReadOptions, ParseOptions, ConvertOptions]:
     return (
         ReadOptions(column_names=names, skip_rows=skip, block_size=block_size),
-        ParseOptions(delimiter=sep, newlines_in_values=num_quotes > 0),
+        ParseOptions(delimiter=sep, newlines_in_values=quotes.num > 0),
         ConvertOptions(
             include_columns=list(columns.values()),
             column_types=types,
@@ -138,18 +156,6 @@ def _options(
     )
 
 
-def _count_quotes(path: str, skip: int) -> int:
-    # A header of one line may be quoted, as writers do, without any quotes below.
-    num = 0
-    with open_raw(path) as file:
-        if skip == 1:
-            line = file.readline()
-            num += line.count(b'"') if b"\r" in line.rstrip(b"\r\n") else 0
-        while block := file.read(1 << 20):
-            num += block.count(b'"')
-    return num
-
-
 def _check_closed(path: str, sep: str) -> None:
     (line, _, record), *_ = deque(records(path, sep, mark=f"{sep}\n"), maxlen=1)
     if record != ["", ""]:  # The mark is within quotes.
@@ -157,6 +163,18 @@ def _check_closed(path: str, sep: str) -> None:
             f"{path}, line {line}: Expected quotes that are closed (got "
             f"{show(sep.join(record))}... to the end of the file); mend the quotes"
         )
+
+
+def _check_not_swallowed(path: str, sep: str, width: int) -> None:
+    # Each of the lines between two quotes is a record of its own.
+    for line, last, record in records(path, sep):
+        inner = sep.join(record).splitlines()
+        if last > line and all(each.count(sep) + 1 == width for each in inner):
+            raise ValueError(
+                f"{path}, line {line}: Expected quotes around whole fields (got one "
+                f"that is closed on line {last}, with whole records between them); "
+                f"remove the quotes"
+            )
 
 
 def _text_error(

@@ -1,22 +1,18 @@
-r"""The formats that numpy parses: whitespace-separated, one record a line."""
+r"""LightGCN's text: a user, then its items, on each line."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable
 
 import numpy as np
 import torch
 
 from ltgnn_pyg.datasets.interactions import Interactions
-from ltgnn_pyg.datasets.raw_file import open_raw
+from ltgnn_pyg.datasets.readers.lines import blocks, line_of, show_bytes
 
 Locate = Callable[[int], str]  # position of an interaction -> its place in the file
 
-_NUMBER = rb"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
-_LIBFM = rb"%b[ \t]+[0-9]{1,15}:%b[ \t]+[0-9]{1,15}:%b[ \t]*" % ((_NUMBER,) * 3)
-_NOT_LIBFM = re.compile(rb"^(?!(?:%b)?\r?$).*" % _LIBFM, re.MULTILINE)
 _HUGE = re.compile(rb"[0-9]{19,}")
 
 
@@ -30,14 +26,14 @@ def read_lightgcn(path: str, sure: bool = True) -> tuple[Interactions, Locate]:
     *Cost:* :math:`O(\text{bytes})` time, :math:`O(E)` memory.
     """
     users, items, lines, degrees = [], [], [], []
-    for first_line, block in _blocks(path):
+    for first_line, block in blocks(path):
         wrong = re.search(rb"[^0-9\s]", block)
         if wrong:
             token = re.findall(rb"[0-9]*[^0-9\s]\S*", block)[0]
             raise ValueError(
-                f"{path}, {_line(first_line, block, wrong)}: Expected non-negative "
+                f"{path}, {line_of(first_line, block, wrong)}: Expected non-negative "
                 f"integers 'user item item ...' with blanks between (got "
-                f"{_show(token)}); mend the line or pass another format"
+                f"{show_bytes(token)}); mend the line or pass another format"
             )
         byte = np.frombuffer(block, np.uint8)
         start = byte >= ord("0")  # of a digit: all other bytes are blank
@@ -47,8 +43,9 @@ def read_lightgcn(path: str, sure: bool = True) -> tuple[Interactions, Locate]:
         ids = np.fromstring(block, np.int64, sep=" ")[: num_ids.sum()]
         if ids.max(initial=0) >= 10**18 and (huge := _HUGE.search(block)):
             raise ValueError(
-                f"{path}, {_line(first_line, block, huge)}: Expected ids of at most 18 "
-                f"digits (got {_show(huge[0])}); number users and items 0, 1, 2, ..."
+                f"{path}, {line_of(first_line, block, huge)}: Expected ids of at most "
+                f"18 digits (got {show_bytes(huge[0])}); number users and items 0, 1, "
+                f"2, ..."
             )
         used = np.flatnonzero(num_ids)
         is_user = np.zeros(len(ids), bool)
@@ -102,72 +99,5 @@ def _check_not_columns(path: str, degree: np.ndarray) -> None:
         )
 
 
-def read_libfm(path: str) -> tuple[Interactions, Locate]:
-    r"""Reads lines of :obj:`label user:value item:value`.
-
-    *Cost:* :math:`O(\text{bytes})` time, a sort of :math:`E` ids twice.
-    """
-
-    def locate(edge: int) -> str:
-        with open_raw(path) as file:
-            filled = (n for n, line in enumerate(file, 1) if not line.isspace())
-            return f"line {next(islice(filled, edge, None))}"
-
-    blocks = []
-    for first_line, block in _blocks(path):
-        wrong = _NOT_LIBFM.search(block)
-        if wrong:
-            raise ValueError(
-                f"{path}, {_line(first_line, block, wrong)}: Expected 'label "
-                f"user:value item:value' with non-negative integer ids of at most 15 "
-                f"digits (got {_show(wrong[0])}); mend the line or pass another format"
-            )
-        if not block.isspace():
-            value = np.fromstring(block.replace(b":", b" "), sep=" ").reshape(-1, 5)
-            blocks.append(value[:, [0, 1, 3]].T)
-    label, *ids = np.concatenate(blocks, axis=1) if blocks else np.empty((3, 0))
-    rating = torch.from_numpy(label).float()
-    if not bool(rating.isfinite().all()):
-        edge = int((~rating.isfinite()).nonzero()[0])
-        raise ValueError(
-            f"{path}, {locate(edge)}: Expected a label in the range of float32 (got "
-            f"{label[edge]}); mend the line"
-        )
-    (user_ids, user), (item_ids, item) = (
-        np.unique(i.astype(np.int64), return_inverse=True) for i in ids
-    )
-    return (
-        Interactions(
-            torch.from_numpy(user),
-            torch.from_numpy(item),
-            len(user_ids),
-            len(item_ids),
-            user_ids,
-            item_ids,
-            rating=rating,
-        ),
-        locate,
-    )
-
-
-def _blocks(path: str, size: int = 1 << 24) -> Iterator[tuple[int, bytes]]:
-    # Whole lines, about `size` bytes at a time, each with its first line's number.
-    line = 1
-    with open_raw(path) as file:
-        while block := file.read(size):
-            block += file.readline()
-            yield line, block
-            line += block.count(b"\n")
-
-
-def _line(first_line: int, block: bytes, found: re.Match[bytes]) -> str:
-    number = first_line + block.count(b"\n", 0, found.start())
-    return f"line {number}"
-
-
 def _cat(parts: list[np.ndarray]) -> np.ndarray:
     return np.concatenate(parts) if parts else np.empty(0, np.int64)
-
-
-def _show(text: bytes) -> str:
-    return repr(text[:60].decode(errors="replace"))

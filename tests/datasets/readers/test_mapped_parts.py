@@ -6,8 +6,8 @@ import pytest
 import torch
 from pyarrow import parquet
 
-from ltgnn_pyg.datasets import interactions as interactions_module
-from ltgnn_pyg.datasets import mapped_parts, read_interactions, split_temporal
+from ltgnn_pyg.datasets import read_interactions, split_temporal
+from ltgnn_pyg.datasets.readers import mapped_parts
 
 USER, ITEM, TIME = [2, 0, 2, 1, 0], [0, 3, 1, 0, 0], [50, 40, 30, 20, 10]
 NUMS = {"num_users": 3, "num_items": 5}  # Of item 2 and 4 there is nothing.
@@ -227,18 +227,3 @@ def test_folders_are_checked(arrays, parts, tmp_path):
         read_interactions(tmp_path / "a.csv", num_users=3)
     with pytest.raises(ValueError, match="a folder for format='mapped'"):
         read_interactions(tmp_path / "a.csv", "mapped", **NUMS)
-
-
-def test_repeated_in_ranges_of_users(monkeypatch):
-    generator = torch.Generator().manual_seed(0)
-    user = torch.randint(40, (3000,), generator=generator).clamp(min=9)
-    item = torch.randint(60, (3000,), generator=generator)
-    out = interactions_module.Interactions(user, item, 41, 60)
-    seen: set[tuple[int, int]] = set()
-    expected = []
-    for pair in zip(user.tolist(), item.tolist(), strict=True):
-        expected.append(pair in seen)
-        seen.add(pair)
-    for chunk in (1, 7, 100, 2999, 3000):
-        monkeypatch.setattr(interactions_module, "_CHUNK", chunk)
-        assert out.repeated().tolist() == expected
