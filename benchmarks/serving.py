@@ -19,7 +19,6 @@ server: the median of `top_k` for one user, in one thread with nothing beside it
   store, `down_s` the longest time without an answer.
 """
 
-import argparse
 import json
 import os
 import signal
@@ -36,7 +35,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from sets import HELP, load_split
+from record import arguments, begin, seconds, write
+from sets import load_split
 from torch.nn.functional import normalize
 
 from ltgnn_pyg.retrieval import top_k
@@ -46,18 +46,12 @@ from ltgnn_pyg.serving import publish
 from ltgnn_pyg.serving.feedback_store import FeedbackStore
 from ltgnn_pyg.serving.snapshot import Snapshot
 
-parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-parser.add_argument("--dataset", default="gowalla", help=HELP)
-parser.add_argument("--root", default="data", help="where the dataset lies or goes")
+parser = arguments(__doc__, threads=1)
 parser.add_argument("--run", type=Path, help="the folder of a trained run")
 parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 64])
 parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
 parser.add_argument("--seconds", type=float, default=10.0, help="of each load")
-parser.add_argument("--embedding-dim", type=int, default=64)
-parser.add_argument("--threads", type=int, default=1, help="of the bare ranking")
-parser.add_argument("--json", type=Path, help="also write the lines here")
-args = parser.parse_args()
-torch.set_num_threads(args.threads)
+args = begin(parser)
 HERE = Path(__file__).parent
 START = """
 import sys
@@ -83,11 +77,7 @@ def make_run(folder: Path) -> Path:
 
 def median_ms(make: Callable[[int], Any]) -> float:
     """The median milliseconds of a call for each of some users."""
-    times = []
-    for user in range(NUM):
-        start = time.perf_counter()
-        make(user)
-        times.append(time.perf_counter() - start)
+    times = [seconds(lambda user=user: make(user)) for user in range(NUM)]
     return round(1000 * median(times[NUM // 10 :]), 3)
 
 
@@ -107,23 +97,19 @@ def bare(snapshot: Snapshot) -> dict[str, float]:
 
 
 class Server:
-    """A server in processes of its own."""
+    """A server in processes of its own, until it is killed."""
 
     def __init__(self, path: Path, workers: int) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.command = [sys.executable, "-c", START, path, self.port, workers]
+        command = sys.executable, "-c", START, path, self.port, workers
+        self.command = list(map(str, command))
         self.start()
-        self.wait()
 
     def start(self) -> None:
-        """Starts it."""
-        command = list(map(str, self.command))
-        self.process = subprocess.Popen(command, start_new_session=True)
-
-    def wait(self) -> None:
-        """Waits until it has a model."""
+        """Starts it, and waits until it has a model."""
+        self.process = subprocess.Popen(self.command, start_new_session=True)
         while self.process.poll() is None:
             try:
                 url = f"http://127.0.0.1:{self.port}/health/ready"
@@ -149,10 +135,10 @@ def serving(path: Path, workers: int) -> Iterator[Server]:
         server.kill()
 
 
-def clients(server: Server, users: Path, num: int, seconds: float, **options: float):
+def clients(server: Server, users: Path, num: int, span: float, **options: float):
     """Starts clients; they print what they saw when they end."""
     command = [sys.executable, HERE / "load.py", "--port", server.port]
-    command += ["--users", users, "--clients", num, "--seconds", seconds]
+    command += ["--users", users, "--clients", num, "--seconds", span]
     command += [x for name, value in options.items() for x in (f"--{name}", value)]
     return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
 
@@ -167,15 +153,6 @@ def result(process: subprocess.Popen) -> dict:
     return {**seen, "failed": len(wrong), "answers": sorted(set(wrong))}
 
 
-def write(line: dict) -> None:
-    """Prints a line, and keeps it."""
-    text = json.dumps(line)
-    print(text, flush=True)
-    if args.json is not None:
-        with open(args.json, "a") as file:
-            file.write(text + "\n")
-
-
 with TemporaryDirectory() as temporary:
     folder = Path(temporary)
     run = args.run or make_run(folder / "run")
@@ -185,12 +162,10 @@ with TemporaryDirectory() as temporary:
     generator = torch.Generator().manual_seed(1)
     some = torch.randint(snapshot.vectors.num_users, (5000,), generator=generator)
     users.write_text("\n".join(snapshot.user_ids[u] for u in some.tolist()))
-    about = {
-        "benchmark": "serving", "dataset": "run" if args.run else args.dataset,
-        "num_users": len(snapshot.user_ids), "num_items": len(snapshot.item_ids),
-        "embedding_dim": snapshot.vectors.dim, "threads": args.threads,
-        "cores": os.cpu_count(),
-    }  # fmt: skip
+    about = {"num_users": len(snapshot.user_ids), "num_items": len(snapshot.item_ids),
+             "embedding_dim": snapshot.vectors.dim, "cores": os.cpu_count()}  # fmt: skip
+    if args.run:
+        about["dataset"] = "run"
 
     for workers in args.workers:
         with serving(store, workers) as server:
@@ -199,7 +174,7 @@ with TemporaryDirectory() as temporary:
                 about |= bare(snapshot)  # With nothing beside it.
                 seen = result(clients(server, users, num, args.seconds))
                 del seen["acknowledged"]
-                write({**about, "section": "load", "workers": workers, **seen})
+                write(args, {**about, "section": "load", "workers": workers, **seen})
 
             process = clients(server, users, FEW, args.seconds)
             published = []
@@ -209,14 +184,13 @@ with TemporaryDirectory() as temporary:
             seen = result(process)
             del seen["acknowledged"]
             line = {"section": "refresh", "workers": workers, "published": published}
-            write({**about, **line, **seen})
+            write(args, {**about, **line, **seen})
 
             more = {"posts": 0.1, "seed": workers}
             process = clients(server, users, FEW, 2 * args.seconds, **more)
             time.sleep(args.seconds / 2)
             server.kill()
             server.start()
-            server.wait()
             seen = result(process)
             kept = {item for _, item, _ in FeedbackStore(store).since(0)}
             named = [item for _, item in seen.pop("acknowledged")]
@@ -224,4 +198,4 @@ with TemporaryDirectory() as temporary:
                 "section": "crash", "workers": workers, "acknowledged": len(named),
                 "lost": len(set(named) - kept), "down_s": seen["longest_gap_s"],
             }  # fmt: skip
-            write({**about, **line, **seen})
+            write(args, {**about, **line, **seen})

@@ -1,6 +1,5 @@
 r"""Files to interactions to a graph and its split; ids are mapped here alone."""
 
-from ltgnn_pyg.datasets.expand import expand
 from ltgnn_pyg.datasets.interaction_dataset import InteractionDataset
 from ltgnn_pyg.datasets.interactions import Interactions, align_ids
 from ltgnn_pyg.datasets.k_core import k_core
@@ -35,7 +34,6 @@ __all__ = [
     "Split",
     "Yelp2018",
     "align_ids",
-    "expand",
     "k_core",
     "map_interactions",
     "read_interactions",

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ltgnn_pyg.datasets.interactions import Interactions
+from ltgnn_pyg.datasets import Interactions
 
 _BLOCK = 1 << 20  # Interactions in work at a time.
 _WINDOW = 64  # Users of like degree that visitors are matched within.

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import torch
 
-from ltgnn_pyg.datasets.cities import Cities, Rows
-from ltgnn_pyg.datasets.interactions import Interactions
+from cities import Cities, Rows
+from ltgnn_pyg.datasets import Interactions
 
 
 def expand(
