@@ -9,9 +9,10 @@ LTGNN takes the paper's steps on the batches of a VRNeighborLoader. A line for e
   snapshot of the history is an epoch old, the relative error of the history against the
   fixed point of the table as it stands, and the relative variance of the sampled
   aggregate of the nodes of a batch.
-- solver: for each alpha, the iterations from the table to the fixed point beside the
-  bound log(tol) / log(1 - alpha); and, of the last training, recall@20 and the relative
-  error after each number of steps at inference, of which the fixed point is the last.
+- iterations: for each alpha, those of the solver from the table to the fixed point,
+  beside the bound log(tol) / log(1 - alpha).
+- inference: of the last training, recall@20 and the relative error after each number of
+  exact steps from the table, and of the fixed point.
 
 The test part is never read.
 """
@@ -135,9 +136,9 @@ x, adj_t = training.x.detach(), training.adj_t
 for alpha in args.alphas:
     report = solve(x, adj_t, alpha, tol=1e-6)[1]
     about = {"iterations": report.iterations, "bound": report.bound, "tol": 1e-6}
-    line("solver", **{"alpha": alpha, "residual": report.residual, **about})
+    line("iterations", **{"alpha": alpha, "residual": report.residual, **about})
 for K in args.steps:
     z = LTConv(args.alpha, K, normalize=False)(x, adj_t)
     recall, error = training.recall(z), relative_error(z, exact)
-    line("solver", K=K, error=error, **{"recall@20": recall})
-line("solver", K=None, error=0.0, **{"recall@20": training.recall(exact)})
+    line("inference", K=K, error=error, **{"recall@20": recall})
+line("inference", K=None, error=0.0, **{"recall@20": training.recall(exact)})

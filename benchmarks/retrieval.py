@@ -21,20 +21,16 @@ after one turn to warm up. Peers: the product and `topk` of torch, faiss `Flat`,
 `IVF` as `index_factory` makes it, and its HNSW, the latter on small sets only.
 """
 
-import argparse
-import json
-import os
-import platform
 from collections.abc import Callable
 from functools import partial
 from statistics import median
-from time import perf_counter
 from typing import Any
 
 import faiss
 import numpy as np
 import torch
-from sets import HELP, load_split
+from record import Row, arguments, begin, seconds, write
+from sets import load_split
 from torch import Tensor
 from torch.nn.functional import normalize
 from untrained import spectral
@@ -44,30 +40,23 @@ from ltgnn_pyg.retrieval import Index, similar_items, top_k
 from ltgnn_pyg.scorers import Vectors
 
 NAMES = "exact ivf sq8 torch faiss-flat faiss-ivf faiss-hnsw".split()
-VECTORS = ["ltgnn", "spectral", "mixture"]
 BATCH, CHUNK = 64, 2**18
 HNSW_ITEMS = 100_000  #: The most that are built into a graph, which takes minutes.
 Search = Callable[[Tensor], Tensor]
 Built = tuple[int, dict[str, Search]]  #: Bytes, and a search for each setting.
 
-parser = argparse.ArgumentParser()
-parser.add_argument("--root", default="data", help="the folder of published sets")
-parser.add_argument("--dataset", default="gowalla", help=HELP)
-parser.add_argument("--vectors", choices=VECTORS, default="ltgnn")
+parser = arguments(__doc__, threads=1)
+parser.add_argument(
+    "--vectors", choices=["ltgnn", "spectral", "mixture"], default="ltgnn"
+)
 parser.add_argument("--sizes", nargs="+", default=["41k", "1m", "10m"])
 parser.add_argument("--indexes", nargs="+", default=NAMES, choices=NAMES)
 parser.add_argument("--nprobe", type=int, nargs="+", default=[8, 16, 32, 64, 128])
 parser.add_argument("--queries", type=int, default=512)
 parser.add_argument("--ones", type=int, default=100, help="those asked one at a time")
 parser.add_argument("--k", type=int, default=100)
-parser.add_argument("--threads", type=int, default=1)
-parser.add_argument("--seed", type=int, default=0)
-parser.add_argument("--json", help="also write the result to this file")
-args = parser.parse_args()
-
-torch.set_num_threads(args.threads)
+args = begin(parser)
 faiss.omp_set_num_threads(args.threads)
-torch.manual_seed(args.seed)
 
 
 def base_vectors() -> Vectors:
@@ -119,28 +108,18 @@ def grow(vectors: Vectors, num_items: int) -> Vectors:
     return Vectors(vectors.user, item, bias)
 
 
-def seconds(run: Callable[[], Any]) -> float:
-    """How long it takes."""
-    start = perf_counter()
-    run()
-    return perf_counter() - start
-
-
 def measure(search: Search, query: Tensor, truth: Tensor) -> dict[str, float]:
     """Recall, and milliseconds a query."""
-    search(query[:BATCH])
-    found, times = [], []
-    for part in query.split(BATCH):
-        start = perf_counter()
-        found.append(search(part))
-        times.append((perf_counter() - start) / len(part))
-    ones = [seconds(lambda i=i: search(query[i : i + 1])) for i in range(args.ones)]
-    item = torch.cat(found)
+    item = torch.cat([search(part) for part in query.split(BATCH)])  # Warms up.
+    ones, some = (
+        [seconds(partial(search, part)) / len(part) for part in parts]
+        for parts in (query[: args.ones].split(1), query.split(BATCH))
+    )
     hits = (item.unsqueeze(2) == truth.unsqueeze(1)).any(2)
     return {
         f"recall@{args.k}": round(float(hits.float().mean()), 4),
         "ms_per_query": round(1e3 * median(ones), 4),
-        f"ms_per_query_of_{BATCH}": round(1e3 * median(times), 4),
+        f"ms_per_query_of_{BATCH}": round(1e3 * median(some), 4),
     }
 
 
@@ -237,7 +216,7 @@ def number(text: str, items: int) -> int:
 
 base = base_vectors()
 norms = base.item.norm(dim=1).quantile(torch.tensor([0.01, 0.5, 0.99]))
-rows: list[dict[str, Any]] = []
+rows: list[Row] = []
 for text in args.sizes:
     vectors = grow(base, number(text, base.num_items))
     query = base.user[torch.randperm(base.num_users)[: args.queries]]
@@ -245,23 +224,16 @@ for text in args.sizes:
     for name in args.indexes:
         if name == "faiss-hnsw" and vectors.num_items > HNSW_ITEMS:
             continue
-        start = perf_counter()
-        size, searches = INDEXES[name](vectors)
-        about = {
-            "items": vectors.num_items,
-            "index": name,
-            "build_s": round(perf_counter() - start, 2),
-            "mb": round(size / 1e6, 1),
-        }
+        built: list[Built] = []
+        spent = seconds(lambda built=built: built.append(INDEXES[name](vectors)))
+        size, searches = built.pop()
+        about = {"items": vectors.num_items, "index": name, "build_s": round(spent, 2)}
+        about["mb"] = round(size / 1e6, 1)
         for setting, search in searches.items():
-            row = {**about, "setting": setting, **measure(search, query, truth)}
-            rows.append(row)
-            print(json.dumps(row), flush=True)
+            rows.append({**about, "setting": setting, **measure(search, query, truth)})
         del searches, search
     del vectors
-
-result = {
-    "benchmark": "retrieval",
+write(args, {
     "dataset": None if args.vectors == "mixture" else args.dataset,
     "vectors": args.vectors,
     "asked": " ".join(args.sizes),
@@ -272,13 +244,5 @@ result = {
     "queries": args.queries,
     "batch": BATCH,
     "sizes": rows,
-    "threads": args.threads,
-    "seed": args.seed,
-    "torch": torch.__version__,
     "faiss": faiss.__version__,
-    "platform": platform.platform(),
-    "cores": os.cpu_count(),
-}
-if args.json is not None:
-    with open(args.json, "w") as file:
-        file.write(json.dumps(result) + "\n")
+})  # fmt: skip
