@@ -1,16 +1,12 @@
 import math
 
+import cities
 import numpy as np
 import pytest
 import torch
+from expand import expand
 
-from ltgnn_pyg.datasets import (
-    Interactions,
-    cities,
-    expand,
-    split_ratio,
-    synthetic_interactions,
-)
+from ltgnn_pyg.datasets import Interactions, split_ratio, synthetic_interactions
 
 U, I, E = 300, 200, 6000
 
