@@ -17,7 +17,6 @@ chosen by it.
 from functools import partial
 from statistics import median
 
-import torch
 from ranks import compare, rank_pairs
 from record import arguments, begin, seconds, write
 from sets import known, load_split
@@ -53,9 +52,7 @@ else:
 seen = known(split).edge_label_index
 test = split.test.edge_label_index
 user = test[0].unique()
-candidates = Candidates(
-    user, *top_k(vectors, args.candidates, user=user, exclude=seen)
-)
+candidates = Candidates(user, *top_k(vectors, args.candidates, user=user, exclude=seen))
 some = [Candidates(*(each[i : i + 1] for each in candidates))
         for i in range(0, len(user), max(len(user) // 200, 1))]  # fmt: skip
 

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import torch
-
 from cities import Cities, Rows
+
 from ltgnn_pyg.datasets import Interactions
 
 

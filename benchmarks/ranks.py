@@ -82,7 +82,11 @@ class Ranks:
 
 
 def rank_pairs(
-    scorer: Any, pairs: Tensor, exclude: Tensor, k: int = 20, lists: Tensor | None = None
+    scorer: Any,
+    pairs: Tensor,
+    exclude: Tensor,
+    k: int = 20,
+    lists: Tensor | None = None,
 ) -> Ranks:
     """The ranks of held-out pairs of node ids, by a scorer, or in lists of the users
     that have one, in their order.
