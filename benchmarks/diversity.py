@@ -17,7 +17,7 @@ chosen by it.
 from functools import partial
 from statistics import median
 
-from ranks import compare, rank_pairs
+from ranks import Ranks, compare
 from record import arguments, begin, seconds, write
 from sets import known, load_split
 
@@ -51,7 +51,7 @@ else:
     split, vectors, epochs = run.split, run.vectors, None
 seen = known(split).edge_label_index
 test = split.test.edge_label_index
-user = test[0].unique()
+user, row = split.test.user.unique(return_inverse=True)
 candidates = Candidates(user, *top_k(vectors, args.candidates, user=user, exclude=seen))
 some = [Candidates(*(each[i : i + 1] for each in candidates))
         for i in range(0, len(user), max(len(user) // 200, 1))]  # fmt: skip
@@ -70,13 +70,13 @@ settings += [("dpp", theta, partial(dpp, theta=theta, **about))
 base = None
 for method, weight, step in settings:
     rerank = Pipeline([step])
-    times = [seconds(lambda each=each: rerank(each)) for each in (candidates, *some)]
+    times = [seconds(partial(rerank, each)) for each in (candidates, *some)]
     lists = rerank(candidates)
     figures = evaluate(vectors, test, exclude_edge_index=seen, k=args.k, lists=lists,
                        metrics=METRICS, item_vector=vectors.item)  # fmt: skip
-    recall = rank_pairs(vectors, test, seen, args.k, lists.item).recall(args.k)
+    recall = Ranks.of_lists(row, split.test.item, user, lists.item).recall(args.k)
     base = recall if base is None else base
-    row = {"method": method, "weight": weight, **figures,
+    line = {"method": method, "weight": weight, **figures,
            "recall": compare(recall, base), "ms_per_list": 1e3 * times[0] / len(user),
            "ms_one_list": 1e3 * median(times[1:]), "lists": len(user)}  # fmt: skip
-    write(args, {**row, "epochs": epochs, "candidates": args.candidates, "k": args.k})
+    write(args, {**line, "epochs": epochs, "candidates": args.candidates, "k": args.k})

@@ -1,3 +1,5 @@
+"""A set of any size, made of a real one."""
+
 from __future__ import annotations
 
 import math
@@ -18,65 +20,23 @@ def expand(
     travel: float = 0.1,
     seed: int = 0,
 ) -> Interactions:
-    r"""A set of any size made of a real one: copies of it, tied together by travel.
-
-    A randomised Kronecker expansion, in the spirit of `"Scalable Realistic
-    Recommendation Datasets through Fractal Expansions"
-    <https://arxiv.org/abs/1901.08910>`_, whose seed matrix is heavy on its diagonal.
-    City :math:`b` holds a copy :math:`(b, u)` and :math:`(b, i)` of users and items.
-    Of each interaction :math:`(u, i)` of the source, user :math:`(b, u)` has
-
-    .. math::
-        \begin{cases}
-        (b, i) & \text{with probability } 1 - \text{travel} \\
-        (c, j), \; j \in \mathcal{N}(\pi_{bc}(u)) & \text{otherwise}
-        \end{cases}
-
-    where another city :math:`c` is drawn with probability :math:`\propto 1 / (c + 1)`
-    (and to its size), :math:`\pi_{bc}` is a random permutation of users of like degree,
-    the same for all interactions, and :math:`j` a random item of that user's row. So
-    degrees and local structure are those of the source, each copy differs by chance,
-    and a visitor has one taste in each city. A pair that is drawn twice counts once.
-    Who finds no such item in a city stays at home.
-
-    With neither :obj:`num_users` nor :obj:`num_items`, all cities are whole but for
-    the last, where :obj:`factor` is no whole number: it has a random share of users
-    and a like share of items. With them, all cities are of one size: each has random
-    users and a catalogue of its own, drawn with a probability that grows with the
-    degree of an item such that the interactions left are as many as asked for. In a
-    city with a part of the items, some users or items may be left without any.
-
-    The whole is to be split at random: :obj:`split_ratio(out, order="random")`. Its
-    order is by user and item, not of time; a :obj:`time` is that of the interaction
-    it was made of, and the copies of a user have theirs in common. `docs/expansion.md`
-    in the repository has what such a set can and cannot tell.
+    """A set of any size made of a real one: copies of it, tied together by travel, as
+    docs/expansion.md says. With neither `num_users` nor `num_items` all cities are
+    whole but for the last; else all are of one size. It is to be split at random: its
+    order is by user and item, and copies of a user have their times in common.
 
     Args:
-        interactions (Interactions): The source, such as
-            :obj:`Interactions.cat(dataset.train, dataset.test)` for both parts of a
-            published set. Raw ids are left behind.
+        interactions (Interactions): The source, of distinct pairs.
         factor (float): The number of interactions over that of the source.
-        num_users (int, optional): The number of users. If :obj:`None` and
-            :obj:`num_items` is given, :obj:`factor` times the source's.
-            (default: :obj:`None`)
+        num_users (int, optional): The number of users; `factor` times the source's if
+            only `num_items` is given.
         num_items (int, optional): The number of items, likewise.
-            (default: :obj:`None`)
-        travel (float, optional): The share of interactions in other cities. At
-            :obj:`0` the copies are disjoint. (default: :obj:`0.1`)
-        seed (int, optional): The seed. (default: :obj:`0`)
+        travel (float): The share of interactions in other cities; at 0 the copies are
+            disjoint.
+        seed (int): The seed.
 
-    Shapes:
-        - **output:** :class:`Interactions` of about :obj:`factor` :math:`\cdot E`
-          distinct pairs (within 2 %, for sources of some thousands), sorted by user
-          and item
-
-    Raises:
-        ValueError: If a number is out of range, the source is empty or has repeated
-            pairs, or no catalogue leaves that many interactions.
-
-    *Cost:* :math:`O(E' \log E')` time for :math:`E'` interactions made, in blocks of a
-    million; in memory 16 bytes for each of them, those of its time and rating, and
-    4 for each item of each city.
+    Cost: O(E log E) time for the E interactions made, in blocks of a million; 16 bytes
+    of memory for each of them, and 4 for each item of each city.
     """
     _check(interactions, factor, travel, num_users=num_users, num_items=num_items)
     source = Rows(interactions)

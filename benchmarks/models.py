@@ -101,7 +101,7 @@ def child(name: str, setting: str, seed: int) -> Row:
             "validation": report.validation,
         }
     out["seconds"] = time.perf_counter() - start
-    ranks = rank_pairs(scorer, split.test.edge_label_index, seen.edge_label_index)
+    ranks = rank_pairs(scorer, split.test, seen.edge_label_index)
     ranks.save(Ranks.path(args.json, job_of(name, setting, seed)))
     shown = ranks.lists[ranks.lists >= 0]
     out |= {

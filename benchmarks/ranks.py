@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ltgnn_pyg.datasets import Interactions
 from ltgnn_pyg.retrieval import top_k
 
 DRAWS = 10_000  #: Of a bootstrap.
@@ -81,20 +82,11 @@ class Ranks:
         return value.new_zeros(len(self.users)).index_add_(0, self.user, value)
 
 
-def rank_pairs(
-    scorer: Any,
-    pairs: Tensor,
-    exclude: Tensor,
-    k: int = 20,
-    lists: Tensor | None = None,
-) -> Ranks:
-    """The ranks of held-out pairs of node ids, by a scorer, or in lists of the users
-    that have one, in their order.
-    """
-    users, row = pairs[0].unique(return_inverse=True)
-    if lists is None:
-        lists = top_k(scorer, k, user=users, exclude=exclude)[1]
-    return Ranks.of_lists(row, pairs[1] - scorer.num_users, users, lists.cpu())
+def rank_pairs(scorer: Any, test: Interactions, exclude: Tensor, k: int = 20) -> Ranks:
+    """The ranks of held-out pairs by a scorer."""
+    users, row = test.user.unique(return_inverse=True)
+    lists = top_k(scorer, k, user=users, exclude=exclude)[1]
+    return Ranks.of_lists(row, test.item, users, lists.cpu())
 
 
 def compare(one: Tensor, other: Tensor, seed: int = 0) -> dict[str, Any]:

@@ -246,9 +246,7 @@ def child(method: str) -> Row:
 def asked(method: str) -> Row:
     """The values that tell one line from another."""
     names = ["budget", "eval_users", "patience", "embedding_dim", "threads", "seed"]
-    names += [
-        n for n in vars(args) if method in ("als", "bpr") and n.startswith(method)
-    ]
+    names += [name for name in vars(args) if name.startswith(f"{method}_")]
     row = {"method": method, "source": args.dataset, "asked": args.interactions}
     row |= {"validation_only": args.validation, "device": args.device}
     return row | {name: vars(args)[name] for name in names}

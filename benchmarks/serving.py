@@ -162,8 +162,8 @@ with TemporaryDirectory() as temporary:
     generator = torch.Generator().manual_seed(1)
     some = torch.randint(snapshot.vectors.num_users, (5000,), generator=generator)
     users.write_text("\n".join(snapshot.user_ids[u] for u in some.tolist()))
-    about = {"num_users": len(snapshot.user_ids), "num_items": len(snapshot.item_ids),
-             "embedding_dim": snapshot.vectors.dim, "cores": os.cpu_count()}  # fmt: skip
+    size = {"num_users": len(snapshot.user_ids), "num_items": len(snapshot.item_ids)}
+    about = {**size, "embedding_dim": snapshot.vectors.dim}
     if args.run:
         about["dataset"] = "run"
 

@@ -187,7 +187,8 @@ def diversity(path: Path) -> Iterator[str]:
 def retrieval(path: Path) -> Iterator[str]:
     """Recall and milliseconds of each index."""
     for row in read(path, "dataset vectors asked"):
-        yield table(f"Retrieval, {row['vectors']} vectors, {row['asked']}", row["sizes"],
+        title = f"Retrieval, {row['vectors']} vectors, {row['asked']}"
+        yield table(title, row["sizes"],
             "Items: {items:,} | Index: {index} | Setting: {setting} | "
             "Recall@100: {recall@100:.4f} | ms a query: {ms_per_query:.3f} | "
             "64 together: {ms_per_query_of_64:.3f} | Build (s): {build_s:.1f} | "

@@ -86,8 +86,7 @@ def test_a_history_cut_at_its_end_is_the_history(monkeypatch):
     test = test[count[test.user] >= cut_history.NUM_KNOWN]
     scorer = GFCF(known)
     out = cut_history.cut_history(scorer, known, test)
-    pairs = test.edge_label_index, known.edge_label_index
-    ranks = rank_pairs(scorer, *pairs)
+    ranks = rank_pairs(scorer, test, known.edge_label_index)
     assert out["1000000"]["recall@20"] == pytest.approx(float(ranks.recall().mean()))
     assert out["1000000"]["ndcg@20"] == pytest.approx(float(ranks.ndcg().mean()))
     assert out["1"] != out["1000000"]
@@ -98,7 +97,7 @@ def test_ranks_equal_evaluate():
     split = split_ratio(synthetic_interactions(60, 50, 900), test_ratio=0.3)
     vectors = Vectors(torch.randn(60, 4), torch.randn(50, 4))
     test, train = (p.edge_label_index for p in (split.test, split.train))
-    ranks = rank_pairs(vectors, test, train)
+    ranks = rank_pairs(vectors, split.test, train)
     expected = evaluate(
         vectors, test, exclude_edge_index=train, k=[5, 20],
         metrics=["recall", "ndcg", "coverage"],

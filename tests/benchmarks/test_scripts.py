@@ -1,4 +1,4 @@
-"""Each script of benchmarks ends on a tiny set, and writes lines that can be told apart.
+"""Each script of benchmarks ends on a tiny set, and writes its lines.
 
 Those that start no processes run in this one, as `python benchmarks/NAME.py` would.
 """
@@ -43,10 +43,9 @@ FEW = {
     "export": ("--epochs 1 --queries 5", "ways"),
 }
 SLOW = {
-    "scaling": ("--sizes 4000 8000 --turns 1 --limit 0.1 --min-steps 1", "points"),
-    "scale_quality": (
-        "--interactions 6000 --budget 0.1s --eval-users 100 --methods popularity mf",
-        "method recall@20 seconds curve validation peak_rss_mb",
+    "scaling": (
+        "--sizes 4000 8000 --turns 1 --limit 0.1 --min-steps 1 --models ltgnn mf",
+        "points exponent_ltgnn exponent_mf",
     ),
     "reading": ("--num-interactions 20000 --memory-limit 100MB", "map_ids split"),
     "serving": ("--seconds 2 --clients 2 --workers 1", "section requests failed"),
@@ -106,11 +105,11 @@ def approximation(*lines):
     """The solver keeps its bound; the fixed point is without error."""
     part = {name: [line for line in lines if line["section"] == name]
             for name in ("neighbors", "iterations", "inference")}  # fmt: skip
-    without, with_it = part["neighbors"][:2], part["neighbors"][2:]
+    halves = part["neighbors"][:2], part["neighbors"][2:]
     (solver,), (two, exact) = part["iterations"], part["inference"]
     return (
-        [line["control_variate"] for line in without] == [False] * 2
-        and all(a["variance"] > b["variance"] for a, b in zip(without, with_it))
+        not any(line["control_variate"] for line in halves[0])
+        and all(a["variance"] > b["variance"] for a, b in zip(*halves, strict=True))
         and solver["iterations"] <= solver["bound"]
         and two["error"] > exact["error"] == 0.0
     )
@@ -135,8 +134,8 @@ def export(line):
 
 def scaling(line):
     """A point a model and size, and a slope a model."""
-    slopes = [value for name, value in line.items() if name.startswith("exponent")]
-    return len(line["points"]) == 8 and all(isinstance(x, float) for x in slopes)
+    slopes = line["exponent_ltgnn"], line["exponent_mf"]
+    return len(line["points"]) == 4 and all(isinstance(x, float) for x in slopes)
 
 
 def serving(load, refresh, crash):
@@ -153,11 +152,15 @@ CHECKS = {check.__name__: check for check in (
 
 @pytest.mark.slow
 def test_scale_quality_goes_on_where_it_stopped(rows):
-    few = SLOW["scale_quality"][0].split()
-    assert len(rows("scale_quality", *few[:-1])) == 1
+    few = "--interactions 6000 --budget 0.1s --eval-users 100 --methods".split()
+    assert len(rows("scale_quality", *few, "popularity")) == 1
     names = ["popularity", "mf", *(["als"] if find_spec("implicit") else [])]
-    lines = rows("scale_quality", *few[:-2], *names)
+    lines = rows("scale_quality", *few, *names)
     assert [line["method"] for line in lines] == names
+    for line in lines:
+        assert 0 < line["recall@20"] < 1 and 0 < line["ndcg@20"] < 1
+        assert line["validation"]["recall@20"] == max(p[1] for p in line["curve"])
+        assert {"peak_rss_mb", "interactions", "settings", "machine"} <= line.keys()
 
 
 @pytest.mark.slow
@@ -224,4 +227,5 @@ def test_a_command_is_recorded_without_its_places(tmp_path):
 def test_every_script_is_run_here():
     parts = {"record", "sets", "ranks", "cut_history", "untrained", "recipes", "load"}
     parts |= {"expand", "cities", "models", "tail", "tables", "figures"}
-    assert {p.stem for p in BENCHMARKS.glob("*.py")} == {*FEW, *SLOW} | parts
+    run_here = {*FEW, *SLOW, "scale_quality"} | parts
+    assert {path.stem for path in BENCHMARKS.glob("*.py")} == run_here
