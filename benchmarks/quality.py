@@ -17,16 +17,9 @@ from record import arguments, begin, peak_rss_mb, write
 from sets import known, load_split, sample_users
 from untrained import spectral
 
-from ltgnn_pyg import LTGNN, VRNeighborLoader, fit
+from ltgnn_pyg import LTGNN, VRNeighborLoader, fit, nn
 from ltgnn_pyg.datasets import Split, recency_weight
 from ltgnn_pyg.evaluation import choose_blend, evaluate
-from ltgnn_pyg.nn import (
-    BPRLoss,
-    DistillationLoss,
-    GuidedSoftmaxLoss,
-    LightGCN,
-    MatrixFactorization,
-)
 from ltgnn_pyg.scorers import Blend
 from ltgnn_pyg.scorers.filters import BSPM, EASE, Popularity
 from ltgnn_pyg.version import __version__
@@ -51,7 +44,7 @@ def trained(model, split, **kwargs):
 def default(split, width=64, weight_temperature=1.0, **kwargs):
     """LTGNN guided by a filter."""
     num_items = split.train.num_items
-    loss_fn = GuidedSoftmaxLoss(num_items, weight_temperature=weight_temperature)
+    loss_fn = nn.GuidedSoftmaxLoss(num_items, weight_temperature=weight_temperature)
     return trained(LTGNN(*size(split), width, loss_fn=loss_fn), split, **kwargs)
 
 
@@ -63,7 +56,7 @@ def plain(cls, split, loader=None, model=None, **kwargs):
 
 def bpr(split, **kwargs):
     """BPR over the batch's items, the likelier ones weighed more."""
-    loss_fn = BPRLoss(cosine=True, temperature=0.5, hardness=4.0, in_batch=True)
+    loss_fn = nn.BPRLoss(cosine=True, temperature=0.5, hardness=4.0, in_batch=True)
     return trained(LTGNN(*size(split), loss_fn=loss_fn), split, **kwargs)
 
 
@@ -76,7 +69,7 @@ def taught(split, width=64, weight_temperature=1.0):
         first, last = ({"refit": False, "max_epochs": num} for num in epochs)
         teacher = default(part, 256, weight_temperature, **first)
         rows = torch.cat([teacher.vectors.user, teacher.vectors.item])
-        loss_fn = DistillationLoss(
+        loss_fn = nn.DistillationLoss(
             split.train.num_items, rows, weight_temperature=weight_temperature
         )
         model = LTGNN(*size(split), width, loss_fn=loss_fn)
@@ -137,8 +130,8 @@ RECIPES = {
     "softmax": partial(plain, LTGNN),
     "steps": partial(plain, LTGNN, loader=VRNeighborLoader, model=FIXED_POINT),
     "bpr": bpr,
-    "lightgcn": partial(plain, LightGCN),
-    "mf": partial(plain, MatrixFactorization),
+    "lightgcn": partial(plain, nn.LightGCN),
+    "mf": partial(plain, nn.MatrixFactorization),
     "yelp2018": partial(default, **SHARP),
     "yelp2018-wide": partial(default, width=256, **SHARP),
     "taught": taught,

@@ -94,7 +94,7 @@ def about(command: Sequence[str] | None = None) -> Row:
     if command is None:
         command = [f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]
     shown = list(command)
-    for option in ("--root", "--cache", "--json"):
+    for option in ("--root", "--cache", "--json", "--lines", "--run"):
         if option in shown:
             at = shown.index(option)
             shown[at : at + 2] = ["--root", "data"] if option == "--root" else []
@@ -118,15 +118,13 @@ def read(path: Path | None) -> list[Row]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def write(args: argparse.Namespace, *rows: Row) -> None:
-    """Prints rows, and appends them to --json."""
-    common = {name: vars(args)[name] for name in ("dataset", "threads", "seed")}
-    lines = [{**about(), **common, **row} for row in rows]
-    for row in rows:
-        print(json.dumps({k: v for k, v in row.items() if k != "curve"}), flush=True)
+def write(args: argparse.Namespace, row: Row) -> None:
+    """Prints a row, and appends it to --json with all that stands beside it."""
+    print(json.dumps({k: v for k, v in row.items() if k != "curve"}), flush=True)
     if args.json is not None:
+        common = {name: vars(args)[name] for name in ("dataset", "threads", "seed")}
         with open(args.json, "a") as file:
-            file.writelines(json.dumps(line) + "\n" for line in lines)
+            file.write(json.dumps({**about(), **common, **row}) + "\n")
 
 
 def main() -> None:

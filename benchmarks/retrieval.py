@@ -4,12 +4,10 @@ would take in their place.
     python benchmarks/retrieval.py --root DIR --dataset gowalla --sizes 41k 1m 10m
 
 Vectors are those of LTGNN after two epochs: unit vectors, and the logarithm of
-popularity as a bias. With `--vectors spectral` they are singular vectors times the root
-of the degree, whose norms differ by a factor of 25. With `--vectors mixture` they are
-drawn, about a thousand directions, and their norms, of a log-normal law (percentiles
-1, 50 and 99 of about .02, .1 and .5), say nothing about their directions: the hardest
-case for lists, as the best items lie in many of them. Of Gowalla's items there are
-40,981, and as many are drawn.
+popularity as a bias. With `--vectors mixture` they are drawn, about a thousand
+directions, and their norms, of a log-normal law (percentiles 1, 50 and 99 of about .02,
+.1 and .5), say nothing about their directions: the hardest case for lists, as the best
+items lie in many of them. Of Gowalla's items there are 40,981, and as many are drawn.
 
 Larger sets are grown of them: an item lies somewhere between one of them and one of its
 ten neighbours, and a little aside, with the norm and the bias of one of the two. Items
@@ -34,7 +32,6 @@ from record import Row, arguments, begin, seconds, write
 from sets import load_split
 from torch import Tensor
 from torch.nn.functional import normalize
-from untrained import spectral
 
 from ltgnn_pyg import LTGNN, fit
 from ltgnn_pyg.retrieval import Index, similar_items, top_k
@@ -47,9 +44,7 @@ Search = Callable[[Tensor], Tensor]
 Built = tuple[int, dict[str, Search]]  #: Bytes, and a search for each setting.
 
 parser = arguments(__doc__, threads=1)
-parser.add_argument(
-    "--vectors", choices=["ltgnn", "spectral", "mixture"], default="ltgnn"
-)
+parser.add_argument("--vectors", choices=["ltgnn", "mixture"], default="ltgnn")
 parser.add_argument("--sizes", nargs="+", default=["41k", "1m", "10m"])
 parser.add_argument("--indexes", nargs="+", default=NAMES, choices=NAMES)
 parser.add_argument("--nprobe", type=int, nargs="+", default=[8, 16, 32, 64, 128])
@@ -65,8 +60,6 @@ def base_vectors() -> Vectors:
     if args.vectors == "mixture":
         return mixture()
     split = load_split(args.dataset, args.root)
-    if args.vectors == "spectral":
-        return spectral(split.train)
     model = LTGNN(split.train.num_users, split.train.num_items)
     return fit(model, split, max_epochs=2, refit=False).vectors
 
@@ -137,8 +130,7 @@ def ours(vectors: Vectors, kind: str) -> Built:
 
 def product(vectors: Vectors) -> Built:
     """The lines of torch that one writes first."""
-    item, bias = torch.from_numpy(with_bias(vectors)).split([vectors.dim, 1], dim=1)
-    item, bias = item.contiguous(), bias.view(-1).clone()
+    item, bias = vectors.item, torch.from_numpy(with_bias(vectors)[:, -1].copy())
     search = {"": lambda query: (query @ item.t()).add_(bias).topk(args.k)[1]}
     return item.nbytes + bias.nbytes, search
 
@@ -179,8 +171,8 @@ def faiss_hnsw(vectors: Vectors) -> Built:
 
 def with_bias(vectors: Vectors) -> np.ndarray:
     """Vectors of items with their bias, or 0, as one more number."""
-    bias = vectors.item.new_zeros(vectors.num_items)
-    bias = bias if vectors.item_bias is None else vectors.item_bias
+    bias = vectors.item_bias
+    bias = vectors.item.new_zeros(vectors.num_items) if bias is None else bias
     return torch.cat([vectors.item, bias.unsqueeze(1)], dim=1).numpy()
 
 
@@ -194,15 +186,9 @@ def ask(index: Any, params: Any = None) -> Search:
     return search
 
 
-INDEXES = {
-    "exact": partial(ours, kind="exact"),
-    "ivf": partial(ours, kind="ivf"),
-    "sq8": partial(ours, kind="sq8"),
-    "torch": product,
-    "faiss-flat": faiss_flat,
-    "faiss-ivf": faiss_ivf,
-    "faiss-hnsw": faiss_hnsw,
-}
+INDEXES = {kind: partial(ours, kind=kind) for kind in ("exact", "ivf", "sq8")}
+INDEXES |= {"torch": product, "faiss-flat": faiss_flat, "faiss-ivf": faiss_ivf}
+INDEXES |= {"faiss-hnsw": faiss_hnsw}
 
 
 def number(text: str, items: int) -> int:

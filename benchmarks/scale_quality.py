@@ -13,12 +13,12 @@ as many dimensions, the same threads and the same budget in seconds of training:
 - lightgcn: LightGCN, three layers, by the same rounds;
 - mf: matrix factorisation with the same objective and batches;
 - spectral: the leading singular vectors, which all of these start from;
-- als, bpr: those of implicit (pip install "ltgnn_pyg[peers]");
+- als: that of implicit (pip install "ltgnn_pyg[peers]");
 - popularity: the items taken most often.
 
 Seconds are of training, the spectrum before the first epoch included; reading,
-expanding and evaluating are not. After an epoch (of als and bpr, after a fortieth of
-the budget at least) a sample of users is validated on, the same for all; a method ends
+expanding and evaluating are not. After an epoch (of als, after a fortieth of the
+budget at least) a sample of users is validated on, the same for all; a method ends
 when its budget is spent or after --patience such looks without a gain. The test part is
 looked at once, with the vectors of the best look, for the same number of users. Each
 method runs in a process of its own, whose peak memory is the method's.
@@ -34,6 +34,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -69,8 +70,6 @@ parser.add_argument("--eval-users", type=int, default=5000)
 parser.add_argument("--patience", type=int, default=5, help="looks without a gain")
 parser.add_argument("--als-alpha", type=float, default=64.0, help="of a positive")
 parser.add_argument("--als-regularization", type=float, default=10.0)
-parser.add_argument("--bpr-learning-rate", type=float, default=0.05)
-parser.add_argument("--bpr-regularization", type=float, default=0.01)
 parser.add_argument("--validation", action="store_true", help="leave the test part")
 parser.add_argument("--device", default="cpu", help="of our models: cpu, cuda")
 parser.add_argument("--cache", type=Path, default=CACHE, help="for expansions")
@@ -79,11 +78,6 @@ parser.add_argument("--cache", type=Path, default=CACHE, help="for expansions")
 def rounds(data: Any, model: Any) -> PairLoader:
     """Exact rounds."""
     return PairLoader(data)
-
-
-def of_fixed_point(*size: int) -> LTGNN:
-    """LTGNN as the paper's steps train it."""
-    return LTGNN(*size, alpha=0.2, K=None)
 
 
 def trained(make_model: Callable[..., Any], split: Split, **kwargs: Any) -> Row:
@@ -122,16 +116,20 @@ class Done(Exception):
     """The budget is spent, or nothing is gained any more."""
 
 
-def of_implicit(make_model: Callable[..., Any], split: Split, **settings: Any) -> Row:
-    """A model of implicit, whose iterations go on until the budget is spent."""
+def als(split: Split) -> Row:
+    """ALS of implicit, three conjugate gradient steps a side, whose iterations go on
+    until the budget is spent.
+    """
     import numpy as np
+    from implicit.cpu.als import AlternatingLeastSquares
     from scipy.sparse import csr_matrix
 
+    settings = {"alpha": args.als_alpha, "regularization": args.als_regularization}
     more = {"num_threads": args.threads, "random_state": args.seed}
     more |= {"factors": args.embedding_dim, "iterations": 10**6}
-    model = make_model(**settings, **more)
+    model = AlternatingLeastSquares(**settings, **more)
     curve: list[list[float]] = []
-    best: Row = {}
+    best: Row = {"recall": -1.0}
     start, away = time.perf_counter(), 0.0
 
     def look(iteration: int, *_: Any) -> None:
@@ -141,13 +139,11 @@ def of_implicit(make_model: Callable[..., Any], split: Split, **settings: Any) -
         due = spent - (curve[-1][0] if curve else 0.0) >= args.budget / 40
         if not due and spent < args.budget:
             return
-        tables = model.user_factors, model.item_factors
+        tables = model.user_factors.copy(), model.item_factors.copy()
         found = Vectors(*map(torch.from_numpy, tables))
         curve.append([round(spent, 2), *validate(found, split)])
-        print(iteration + 1, curve[-1], file=sys.stderr, flush=True)
-        if not best or curve[-1][1] > best["recall"]:
-            kept = Vectors(found.user.clone(), found.item.clone())
-            best.update(recall=curve[-1][1], vectors=kept)
+        if curve[-1][1] > best["recall"]:
+            best.update(recall=curve[-1][1], vectors=found)
             best.update(epochs=iteration + 1, at=len(curve))
         if spent >= args.budget or len(curve) - best["at"] >= args.patience:
             raise Done
@@ -157,38 +153,17 @@ def of_implicit(make_model: Callable[..., Any], split: Split, **settings: Any) -
     ones = np.ones(len(train), np.float32)
     pairs = train.user.numpy(), train.item.numpy()
     matrix = csr_matrix((ones, pairs), shape=(train.num_users, train.num_items))
-    try:
+    with suppress(Done):
         model.fit(matrix, show_progress=False, callback=look)
-    except Done:
-        pass
-    settings = {"model": type(model).__name__, **settings}
     return {**best, "curve": curve, "settings": settings}
-
-
-def als(split: Split) -> Row:
-    """Alternating least squares, three conjugate gradient steps a side."""
-    from implicit.cpu.als import AlternatingLeastSquares
-
-    settings = {"alpha": args.als_alpha, "regularization": args.als_regularization}
-    return of_implicit(AlternatingLeastSquares, split, **settings)
-
-
-def bpr(split: Split) -> Row:
-    """Matrix factorisation with BPR, by stochastic gradient descent."""
-    from implicit.cpu.bpr import BayesianPersonalizedRanking
-
-    settings = {"learning_rate": args.bpr_learning_rate,
-                "regularization": args.bpr_regularization}  # fmt: skip
-    return of_implicit(BayesianPersonalizedRanking, split, **settings)
 
 
 def untrained(make: Callable[..., Scorer], split: Split, *more: Any) -> Row:
     """A scorer that needs no training."""
     start = time.perf_counter()
-    vectors = make(split.train, *more)
+    out = {"vectors": make(split.train, *more), "epochs": 0, "settings": {}}
     spent = round(time.perf_counter() - start, 2)
-    curve = [[spent, *validate(vectors, split)]]
-    return {"vectors": vectors, "curve": curve, "epochs": 0, "settings": {}}
+    return {**out, "curve": [[spent, *validate(out["vectors"], split)]]}
 
 
 def validate(vectors: Scorer, split: Split) -> list[float]:
@@ -204,12 +179,13 @@ def validate(vectors: Scorer, split: Split) -> list[float]:
 METHODS: dict[str, Callable[[Split], Row]] = {
     "ltgnn": partial(trained, LTGNN),
     "ltgnn-rounds": partial(trained, LTGNN, loader=rounds),
-    "ltgnn-step": partial(trained, of_fixed_point, loader=VRNeighborLoader),
+    "ltgnn-step": partial(
+        trained, partial(LTGNN, alpha=0.2, K=None), loader=VRNeighborLoader
+    ),
     "lightgcn": partial(trained, LightGCN, loader=rounds),
     "mf": partial(trained, MatrixFactorization),
     "spectral": lambda split: untrained(spectral, split, args.embedding_dim),
     "als": als,
-    "bpr": bpr,
     "popularity": partial(untrained, Popularity),
 }
 
@@ -220,12 +196,9 @@ def child(method: str) -> Row:
         args.dataset, args.root, args.interactions, args.seed, args.cache,
         make=method == "expand",
     )  # fmt: skip
-    sizes = {
-        "interactions": len(known(split)) + len(split.test),
-        "train_interactions": len(split.train),
-        "users": split.train.num_users,
-        "items": split.train.num_items,
-    }
+    sizes = {"interactions": len(known(split)) + len(split.test)}
+    sizes |= {"train_interactions": len(split.train)}
+    sizes |= {"users": split.train.num_users, "items": split.train.num_items}
     if method == "expand":
         return sizes
     out = METHODS[method](split)

@@ -25,6 +25,7 @@ log(seconds an epoch) over log(interactions) by least squares.
 import json
 import resource
 import time
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import linear_regression, median
@@ -53,20 +54,10 @@ parser.add_argument("--memory-gb", type=float, default=24, help="allowed a proce
 parser.add_argument("--cache", type=Path, default=CACHE, help="for expansions")
 
 
-def step(*size: int) -> LTGNN:
-    """LTGNN of the fixed point."""
-    return LTGNN(*size, alpha=0.2, K=None)
-
-
-def rounds(data: Any, model: Any) -> PairLoader:
-    """Exact rounds."""
-    return PairLoader(data)
-
-
 MODELS = {
     "ltgnn": (LTGNN, default_loader),
-    "ltgnn-step": (step, VRNeighborLoader),
-    "ltgnn-rounds": (LTGNN, rounds),
+    "ltgnn-step": (partial(LTGNN, alpha=0.2, K=None), VRNeighborLoader),
+    "ltgnn-rounds": (LTGNN, lambda data, _: PairLoader(data)),
     "mf": (MatrixFactorization, default_loader),
 }
 

@@ -15,8 +15,6 @@ LightGCNs over a few steps, times the steps of an epoch.
   chosen_kernel what the package takes here of itself.
 - pyg_lightgcn: torch_geometric.nn.LightGCN, three layers, trained as PyG's example
   trains it.
-
-Then the loader alone, beside PyG's LinkNeighborLoader where torch-sparse is installed.
 """
 
 import warnings
@@ -29,11 +27,9 @@ from unittest.mock import patch
 import torch
 from record import arguments, begin, seconds, write
 from sets import load_split
-from torch_geometric.loader import LinkNeighborLoader
 from torch_geometric.nn import LightGCN as PyGLightGCN
-from torch_geometric.typing import WITH_TORCH_SPARSE
 
-from ltgnn_pyg import LTGNN, ItemNegativeSampling, PairLoader, VRNeighborLoader
+from ltgnn_pyg import LTGNN, PairLoader, VRNeighborLoader
 from ltgnn_pyg.graph import adjacency
 from ltgnn_pyg.inputs.row_adam import RowAdam
 from ltgnn_pyg.nn import BPRLoss, LightGCN, MatrixFactorization
@@ -125,25 +121,6 @@ epoch["best_lightgcn"] = epoch[f"{best}_lightgcn"]
 table = models["lightgcn"].embedding.weight.detach()
 chosen = adjacency.fastest_kernel(by_batch.adj_t, table, table).__name__
 
-alone = {"ours_ms": loaders["ltgnn"]}
-if WITH_TORCH_SPARSE:
-    alone["pyg_ms"] = LinkNeighborLoader(
-        data,
-        [args.num_neighbors],
-        pairs,
-        neg_sampling=ItemNegativeSampling(train.num_users, train.num_items),
-        batch_size=args.batch_size,
-        shuffle=True,
-    )
-num = max(min(60, num_steps - 1), 1)
-spans: dict[str, list[float]] = {name: [] for name in alone}
-for _ in range(args.turns):
-    for name, loader in alone.items():
-        iterator = iter(loader)
-        next(iterator)
-        batches = partial(list, islice(iterator, num))
-        spans[name].append(1e3 * seconds(batches) / num)
-
 result = {
     **{f"{name}_epoch_s": round(value, 3) for name, value in epoch.items()},
     "best_lightgcn_kernel": KERNELS[best],
@@ -155,14 +132,11 @@ result = {
     "turns_s": {k: [round(s, 3) for s in v] for k, v in times.items()},
     "steps_per_epoch": num_steps,
     "rounds_per_epoch": len(loaders["ltgnn_rounds"]),
-    "loader": {name: round(median(v), 3) for name, v in spans.items()},
     "objective": repr(settings["loss_fn"]),
     "weight_decay": settings["weight_decay"],
     "alpha": {name: models[name].alpha for name in ("ltgnn", "ltgnn_rounds")},
-    "batch_size": args.batch_size,
-    "num_neighbors": args.num_neighbors,
-    "embedding_dim": args.embedding_dim,
     "lightgcn_steps_timed": args.steps,
     "pyg_steps_timed": args.pyg_steps,
 }
-write(args, result)
+given = ("batch_size", "num_neighbors", "embedding_dim")
+write(args, result | {name: vars(args)[name] for name in given})
