@@ -1,4 +1,4 @@
-"""How good the approximations of the paper's step are.
+"""The approximations of the paper's step: error, variance, recall.
 
     python benchmarks/approximation.py --root data --dataset gowalla --json out.jsonl
 

@@ -1,4 +1,4 @@
-r"""Who and what is in each city of an expanded set, and who visits which."""
+r"""The users and items of each city of an expanded set, and their visits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How good the lists of users are of whom only a few interactions are known."""
+"""The lists of users of whom only a few interactions are known."""
 
 from typing import Any
 

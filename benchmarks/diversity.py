@@ -1,4 +1,4 @@
-"""What diversity costs: lists re-ranked by MMR and by DPP, over their weights.
+"""The price of diversity: lists re-ranked by MMR and by DPP, over their weights.
 
     python benchmarks/diversity.py --root data --dataset gowalla --json out.jsonl
 

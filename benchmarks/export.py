@@ -1,4 +1,4 @@
-"""What smaller item tables cost: recall, overlap with the exact lists, bytes, time.
+"""The price of smaller item tables: recall, overlap with the exact lists, bytes, time.
 
     python benchmarks/export.py --dataset gowalla --root data --json out.jsonl
 
@@ -72,7 +72,7 @@ def clock(query: Callable[[Tensor], Any]) -> float:
 
 
 def measured(items: Tensor, item_bytes: int, ms: float | None) -> dict[str, Any]:
-    """How good the lists are, and how like the exact ones."""
+    """The recall of lists, and their overlap with the exact ones."""
     recall, base = (
         float(Ranks.of_lists(row, split.test.item, users, lists).recall().mean())
         for lists in (items, exact)

@@ -1,4 +1,4 @@
-"""How long the product of a sparse matrix and a table takes, by each kernel.
+"""The time of the product of a sparse matrix and a table, by each kernel.
 
     python benchmarks/product.py --root data --dataset gowalla --json out.jsonl
 

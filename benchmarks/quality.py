@@ -1,4 +1,4 @@
-"""How good the lists are: each model trained by `fit`, tested once.
+"""The quality of lists: each model trained by `fit`, tested once.
 
     python benchmarks/quality.py --dataset gowalla --root data --recipe default \
         --seed 0 --json out.jsonl

@@ -1,4 +1,4 @@
-r"""How much time and memory reading takes.
+r"""The time and memory of reading.
 
     python benchmarks/reading.py --num-interactions 10000000 --json out.jsonl
 

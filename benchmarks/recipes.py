@@ -1,4 +1,4 @@
-"""How models are trained for the table of models: as in their papers, and by `fit`.
+"""The trainings of the table of models: as in their papers, and by `fit`.
 
 A recipe makes a model of a split, and what `fit` is told of its training. What papers
 set is from their released code; where that chose the epoch on the test part, `fit`

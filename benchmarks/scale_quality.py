@@ -1,4 +1,4 @@
-"""How good the lists become in the same time, on large sets, beside other methods.
+"""The lists of each method after the same time, on large sets.
 
     python benchmarks/scale_quality.py --root data --dataset gowalla \
         --interactions 10000000 --budget 10m --json out.jsonl

@@ -1,4 +1,4 @@
-"""How time and memory grow with the interactions: LTGNN, its two ways, and MF.
+"""Time and memory against the interactions: LTGNN, its two ways, and MF.
 
     python benchmarks/scaling.py --root data --dataset gowalla --json out.jsonl
 

@@ -1,4 +1,4 @@
-"""How fast lists are served, while the model is replaced and after a crash, too.
+"""The time of served lists, while the model is replaced and after a crash, too.
 
     python benchmarks/serving.py --root data --json out.jsonl
 
@@ -119,7 +119,7 @@ def clients(server: Server, users: Path, num: int, span: float, **options: float
 
 
 def result(process: subprocess.Popen) -> dict:
-    """What clients saw."""
+    """The counts and times of clients, when they have ended."""
     out, _ = process.communicate()
     if process.returncode:
         raise SystemExit("Expected clients that end well; see above")

@@ -1,4 +1,4 @@
-"""How long an epoch takes: LTGNN beside matrix factorisation and LightGCN.
+"""The seconds of an epoch: LTGNN beside matrix factorisation and LightGCN.
 
     python benchmarks/speed.py --root data --dataset gowalla --json out.jsonl
 

@@ -205,18 +205,19 @@ def approximation(path: Path) -> Iterator[str]:
                       if row["section"] == section]
                      for section, key in (("inference", "K"), ("iterations", "alpha"))
                      )  # fmt: skip
-    yield table("The paper's step against the neighbours sampled", rows,
-        "Neighbours: {num_neighbors} | Control variate: {cv} | "
-        "Validation recall@20: {recall@20:.4f} | Error of the history: {error:.4f} | "
-        "Variance of the aggregate: {variance:.2e} | Seconds: {train_seconds}"
-    )  # fmt: skip
-    yield table("Recall against the steps at inference", steps,
-        "Steps: {K} | Validation recall@20: {recall@20:.4f} | "
-        "Relative error: {error:.4f}"
-    )  # fmt: skip
-    yield table("Iterations of the solver", solver,
-        "Set: {dataset} | alpha: {alpha} | Iterations: {iterations} | Bound: {bound}"
-    )  # fmt: skip
+    for title, lines, columns in (
+        ("The paper's step against the neighbours sampled", rows,
+         "Neighbours: {num_neighbors} | Control variate: {cv} | "
+         "Validation recall@20: {recall@20:.4f} | Error of the history: {error:.4f} | "
+         "Variance of the aggregate: {variance:.2e} | Seconds: {train_seconds}"),
+        ("Recall against the steps at inference", steps,
+         "Steps: {K} | Validation recall@20: {recall@20:.4f} | "
+         "Relative error: {error:.4f}"),
+        ("Iterations of the solver", solver,
+         "alpha: {alpha} | Iterations: {iterations} | Bound: {bound}"),
+    ):  # fmt: skip
+        if lines:
+            yield table(title, lines, columns)
 
 
 ANSWERS = (speed, product, scaling, scale_quality, quality, models, tail, temperature,

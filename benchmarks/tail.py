@@ -1,4 +1,4 @@
-"""Where a method is ahead: for users and items of few interactions, or of many?
+"""The users and items that a method is ahead for: of few interactions, or of many.
 
     python benchmarks/tail.py --root data --dataset gowalla --lines models.jsonl \
         --models popularity ease mf lightgcn ltgnn --json tail.jsonl
@@ -25,7 +25,7 @@ FIFTHS = range(5)
 
 
 def fifths(value):
-    """In which fifth each of some numbers is; equal ones are in the same."""
+    """The fifth that each of some numbers is in; equal ones are in the same."""
     place = torch.searchsorted(value.sort().values, value)
     return (place * len(FIFTHS) // len(value)).clamp(max=FIFTHS[-1])
 

@@ -1,4 +1,4 @@
-"""Which temperature softmax wants, on sets of any density, on their validation part.
+"""The best temperature of softmax, by the density of a set, on its validation part.
 
     python benchmarks/temperature.py --dataset gowalla --root data --core 20 \
         --temperatures 0.12 0.15 0.18 0.22 0.27 --json out.jsonl

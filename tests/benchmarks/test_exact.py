@@ -13,7 +13,7 @@ from ltgnn_pyg.scorers.filters import GFCF
 
 
 def test_papers_steps_move_all_rows():
-    """Whether a model's gradients are sparse or not."""
+    """Sparse gradients and dense ones take the same steps."""
     start, rows = torch.randn(5, 3), []
     for sparse in (True, False):
         table = torch.nn.Embedding.from_pretrained(start, freeze=False, sparse=sparse)
@@ -28,7 +28,7 @@ def test_papers_steps_move_all_rows():
 
 
 def test_published_settings():
-    """What stands in the papers' code, of models and of how they start."""
+    """The settings of the papers' code, of models and of their start."""
     split = split_ratio(synthetic_interactions(300, 200, 4000))
     layers = {"num_layers": 3, "weight_decay": 1e-4}
     expected = {
