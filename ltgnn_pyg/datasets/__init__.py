@@ -2,7 +2,6 @@ r"""Files to interactions to a graph and its split; ids are mapped here alone.""
 
 from ltgnn_pyg.datasets.align_ids import align_ids
 from ltgnn_pyg.datasets.confidence_weight import confidence_weight
-from ltgnn_pyg.datasets.expand import expand
 from ltgnn_pyg.datasets.interaction_dataset import InteractionDataset
 from ltgnn_pyg.datasets.interactions import Interactions
 from ltgnn_pyg.datasets.k_core import k_core
@@ -38,7 +37,6 @@ __all__ = [
     "Yelp2018",
     "align_ids",
     "confidence_weight",
-    "expand",
     "k_core",
     "map_interactions",
     "read_interactions",

@@ -39,7 +39,8 @@ class BSPM(Filter):
         beta (float, optional): The weight of the low-pass filter :math:`\beta`; with
             0, no singular vectors are calculated. (default: :obj:`0.2`)
         T (float, optional): How long to sharpen. (default: :obj:`2.5`)
-        solver_order (int, optional): The order of the solver :math:`q`. (default: :obj:`4`)
+        solver_order (int, optional): The order of the solver :math:`q`.
+            (default: :obj:`4`)
         num_steps (int, optional): The number of its steps :math:`n`.
             (default: :obj:`1`)
         averaged (bool, optional): Scores by the mean of :math:`\mathbf{s}` and
@@ -67,8 +68,8 @@ class BSPM(Filter):
         super().__init__(interactions)
         if solver_order < 1 or num_steps < 1 or not 0.0 <= T < inf:
             raise ValueError(
-                "Expected 'solver_order' and 'num_steps' of at least 1 and a finite 'T' of at "
-                f"least 0 (got {solver_order}, {num_steps} and {T})"
+                "Expected 'solver_order' and 'num_steps' of at least 1 and a finite "
+                f"'T' of at least 0 (got {solver_order}, {num_steps} and {T})"
             )
         step = [(-T / num_steps) ** m / factorial(m) for m in range(solver_order + 1)]
         sharpen, blur = Polynomial(step) ** num_steps, Polynomial([0.0, 1.0])

@@ -1,4 +1,4 @@
-r"""Who and what is in each city of an expanded set, and who visits which."""
+r"""The users and items of each city of an expanded set, and their visits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ltgnn_pyg.datasets.interactions import Interactions
+from ltgnn_pyg.datasets import Interactions
 
 _BLOCK = 1 << 20  # Interactions in work at a time.
 _WINDOW = 64  # Users of like degree that visitors are matched within.

@@ -1,16 +1,12 @@
 import math
 
+import cities
 import numpy as np
 import pytest
 import torch
+from expand import expand
 
-from ltgnn_pyg.datasets import (
-    Interactions,
-    cities,
-    expand,
-    split_ratio,
-    synthetic_interactions,
-)
+from ltgnn_pyg.datasets import Interactions, split_ratio, synthetic_interactions
 
 U, I, E = 300, 200, 6000
 
@@ -73,7 +69,7 @@ def test_size_range_and_order(source, factor, travel):
 
 
 def test_travel(source):
-    """What stays is the source's, what travels is of one user's row in each city."""
+    """A pair that stays is the source's; one that travels, of one row in each city."""
     num, travel = 4, 0.3
     out = expand(source, num, travel=travel)
     assert 0.97 * num * E < len(out) <= num * E
