@@ -72,10 +72,10 @@ def measure(dim: int, dtype: torch.dtype) -> dict[str, Any]:
     """The times of all kernels for tables of a width and a type."""
     x = torch.randn(data.num_nodes, dim, dtype=dtype)
     out = torch.empty_like(x)
-    chosen = adjacency.fastest_kernel(adj_t, x, out)
+    chosen = adjacency.kernel_for(adj_t, x, out)
     times: dict[str, list[float | None]] = {}
     for _ in range(args.turns + 1):  # The first one warms up.
-        for kernel in adjacency.KERNELS:
+        for kernel in adjacency.KERNELS.values():
             ms = clock(partial(kernel, adj_t, x, out))
             times.setdefault(kernel.__name__, []).append(ms)
     least = {

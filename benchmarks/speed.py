@@ -121,7 +121,7 @@ def run(name: str, steps: int | None = None) -> None:
 def run_by(kernel: str, steps: int) -> None:
     """Some steps of LightGCN by a kernel."""
     product = getattr(adjacency, KERNELS[kernel])
-    with patch.object(adjacency, "fastest_kernel", lambda *args: product):
+    with patch.object(adjacency, "kernel_for", lambda *args: product):
         run("lightgcn", steps)
 
 
@@ -164,7 +164,7 @@ epoch = {
 best = min(KERNELS, key=lambda kernel: epoch[f"{kernel}_lightgcn"])
 epoch["best_lightgcn"] = epoch[f"{best}_lightgcn"]
 table = models["lightgcn"].embedding.weight.detach()
-chosen = adjacency.fastest_kernel(by_batch.adj_t, table, table).__name__
+chosen = adjacency.kernel_for(by_batch.adj_t, table, table).__name__
 
 # The stages of a step, and the bytes they cannot but move.
 bandwidth = copy_bandwidth()

@@ -32,6 +32,7 @@ from ltgnn_pyg.distributed import evaluate as evaluate_sharded
 from ltgnn_pyg.distributed.checkpoint import load_sharded, save_sharded
 from ltgnn_pyg.evaluation import METRICS, evaluate
 from ltgnn_pyg.graph.adjacency import normalized_adj
+from ltgnn_pyg.graph.kernels import kernels
 from ltgnn_pyg.inputs.row_adam import RowAdam
 from ltgnn_pyg.loader import PairLoader
 from ltgnn_pyg.nn.init import spectral_
@@ -62,6 +63,8 @@ class Report:
             :class:`~ltgnn_pyg.distributed.ShardedVectors` in several processes.
         settings (dict): Those of the model, its objective and its training, for the
             record.
+        kernels (dict): The kernels that sums were taken by, which decide the last
+            bits (see :class:`~ltgnn_pyg.graph.kernels.Kernels`), by their use.
     """
 
     epochs: int
@@ -74,6 +77,7 @@ class Report:
     interactions: Interactions
     vectors: Vectors | ShardedVectors
     settings: dict[str, Any]
+    kernels: dict[str, str]
 
     def __str__(self) -> str:
         figures = "  ".join(f"{k} {v:.4f}" for k, v in self.validation.items())
@@ -84,6 +88,7 @@ class Report:
         )
 
 
+@kernels.run()
 def fit(
     model: Recommender,
     split: Split,
@@ -117,8 +122,9 @@ def fit(
     An epoch is PyTorch's own loop (see
     :class:`~ltgnn_pyg.nn.models.Recommender`), and equal to it to the bit. What is
     drawn comes from torch's global generator: :func:`torch.manual_seed` before makes a
-    run reproducible. The model starts from the state it is given with, for either
-    training, and holds the result in the end.
+    run reproducible, to the bit with as many threads on the like hardware. The model
+    starts from the state it is given with, for either training, and holds the result in
+    the end.
 
     In several processes (see :mod:`ltgnn_pyg.distributed`) all call it alike, and share
     one run with the figures of one process: each holds, and keeps in the end, its own
@@ -159,7 +165,8 @@ def fit(
         folder (str, optional): Where :obj:`metrics.jsonl` and a checkpoint are written
             after each epoch. If :obj:`None`, nothing is. (default: :obj:`None`)
         resume (bool, optional): Goes on from the checkpoint in :obj:`folder`, if there
-            is one, as if nothing had happened. (default: :obj:`False`)
+            is one, as if nothing had happened, by the kernels it was begun with.
+            (default: :obj:`False`)
         log (callable, optional): Called with the metrics of an epoch and its number,
             *e.g.*, :obj:`lambda m, step: wandb.log(m, step)`; of several processes, by
             the first one. (default: :obj:`None`)
@@ -226,6 +233,7 @@ def fit(
                     f"{saved['settings']} (got {settings}); pass the same to go on"
                 )
             progress, initial = _Progress(**saved["progress"]), saved["initial"]
+            kernels.restore(saved["kernels"])
             if progress.phase > 0 and saved["max_epochs"] != max_epochs:
                 raise ValueError(
                     f"Expected max_epochs={saved['max_epochs']}, as the number of "
@@ -268,7 +276,8 @@ def fit(
                 seconds = progress.seconds + time.perf_counter() - start
                 now = vars(replace(progress, seconds=seconds))
                 held = {"progress": now, "initial": initial, "settings": settings,
-                        "max_epochs": max_epochs}  # fmt: skip
+                        "max_epochs": max_epochs, "kernels": kernels.chosen(),
+                        }  # fmt: skip
                 save(checkpoint, **held, **run.state())
             if log is not None and is_first():
                 log(row, len(progress.curve))
@@ -296,6 +305,7 @@ def fit(
         part,
         run.vectors(edge_weight),
         {**settings, "max_epochs": max_epochs},
+        kernels.chosen(),
     )
 
 
