@@ -18,7 +18,8 @@ def spectral_(
     and, ten times smaller, columns beyond the number of users or of items. The sign of
     a column, which a decomposition leaves open, is settled by :func:`signs`. The
     decomposition is randomised (`"Finding Structure with Randomness"
-    <https://arxiv.org/abs/0909.4061>`_) and draws from torch's global generator.
+    <https://arxiv.org/abs/0909.4061>`_), in the precision of the table, and draws
+    from torch's global generator.
 
     Args:
         tensor (torch.Tensor): The table to fill in place,
@@ -50,11 +51,12 @@ def spectral_(
             f"(got {num_users})"
         )
     tensor.normal_(std=0.1 * std)
-    matrix = _interactions(adj_t, num_users)
+    dtype = torch.promote_types(adj_t.dtype, tensor.dtype)
+    matrix = _interactions(adj_t, num_users, torch.promote_types(dtype, torch.float32))
     if matrix._nnz() > 0:
         num = min(dim, *matrix.size())
         rank = min(dim + 16, *matrix.size())  # More than asked for: more exact.
-        user, _, item = torch.svd_lowrank(matrix, q=rank, niter=3)
+        user, item = _singular_vectors(matrix, rank)
         leading = torch.cat([user[:, :num], item[:, :num]])
         index = torch.arange(num_nodes, device=leading.device)
         leading *= signs(leading, index).sign().to(leading)
@@ -84,13 +86,30 @@ def signs(table: Tensor, index: Tensor) -> Tensor:
     return (weight @ table).double()
 
 
-def _interactions(adj_t: Tensor, num_users: int) -> Tensor:
+def _singular_vectors(a: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """The leading left and right singular vectors of a sparse matrix, those of
+    :func:`torch.svd_lowrank` with three iterations; in double precision, too, of a
+    start that is drawn in single, so that both begin alike.
+    """
+    if a.size(0) < a.size(1):
+        right, left = _singular_vectors(a.mH, rank)
+        return left, right
+    q = torch.randn(a.size(1), rank, device=a.device).to(a.dtype)
+    q = torch.linalg.qr(torch.sparse.mm(a, q)).Q
+    for _ in range(3):
+        q = torch.linalg.qr(torch.sparse.mm(a.mH, q)).Q
+        q = torch.linalg.qr(torch.sparse.mm(a, q)).Q
+    u, _, vh = torch.linalg.svd(q.mH @ a, full_matrices=False)
+    return q @ u, vh.mH
+
+
+def _interactions(adj_t: Tensor, num_users: int, dtype: torch.dtype) -> Tensor:
     """The block of users and items of the matrix, as sparse COO."""
     rowptr = adj_t.crow_indices()[: num_users + 1]
     entry = slice(0, int(rowptr[-1]))
     col = adj_t.col_indices()[entry].long() - num_users
     row = torch.arange(num_users, device=col.device).repeat_interleave(rowptr.diff())
-    value = adj_t.values().to(torch.promote_types(adj_t.dtype, torch.float32))
+    value = adj_t.values().to(dtype)
     inside = col >= 0  # Not the self-loops.
     return torch.sparse_coo_tensor(
         torch.stack([row, col])[:, inside],
