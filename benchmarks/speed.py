@@ -45,8 +45,8 @@ from ltgnn_pyg import (
     ItemNegativeSampling,
     PairLoader,
     VRNeighborLoader,
-    adjacency,
 )
+from ltgnn_pyg.graph import adjacency
 from ltgnn_pyg.inputs.row_adam import RowAdam
 from ltgnn_pyg.nn import BPRLoss, LightGCN, MatrixFactorization
 
