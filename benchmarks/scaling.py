@@ -87,7 +87,7 @@ def measure(name: str, num_interactions: int) -> Row:
         model.loss(batch).backward()
         optimizer.step()
 
-    batches = iter(loader)  # Fills an empty history, and finds the fastest kernels.
+    batches = iter(loader)  # Fills an empty history.
     for batch in islice(batches, 1 if name == "ltgnn-rounds" else 20):
         train(batch)
     for state in optimizer.state.values():  # An epoch comes by every row.

@@ -80,7 +80,7 @@ def run(name: str, steps: int | None = None) -> None:
 def run_by(kernel: str, steps: int) -> None:
     """Some steps of LightGCN by a kernel."""
     product = getattr(adjacency, KERNELS[kernel])
-    with patch.object(adjacency, "fastest_kernel", lambda *args: product):
+    with patch.object(adjacency, "kernel_for", lambda *args: product):
         run("lightgcn", steps)
 
 

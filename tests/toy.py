@@ -34,7 +34,7 @@ class ThreeLayers(Recommender):
     def encode(self, adj_t):
         z = self.inputs.weight
         for layer in self.layers:
-            z = z + layer(propagate(adj_t, z)).tanh()
+            z = z + layer(propagate(adj_t, z).to(z.dtype)).tanh()
         return z
 
 

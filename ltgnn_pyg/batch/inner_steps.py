@@ -40,7 +40,7 @@ class InnerSteps:
         graph (Graph): The graph of the round.
         pool (list): Tables of rounds that have ended, to be taken by others.
 
-    *Cost:* Three tables of N x dim numbers.
+    *Cost:* Three tables of N x dim numbers, of :obj:`float32` at least.
     """
 
     def __init__(self, graph: Graph, pool: list[Tables]) -> None:
@@ -83,17 +83,17 @@ class InnerSteps:
 
     def _take(self, weight: Tensor) -> Tables:
         """Takes tables from the pool that fit, or makes them."""
-        weight = weight.detach()
+        weight, wide = weight.detach(), torch.promote_types(weight.dtype, torch.float32)
         while self.pool:
             tables = self.pool.pop()
             fits = tables.rest.size() == weight.size() and (
-                (tables.rest.dtype, tables.rest.device) == (weight.dtype, weight.device)
+                (tables.rest.dtype, tables.rest.device) == (wide, weight.device)
             )
             if fits:
                 tables.gradient.zero_()
                 return tables
-        rest, spare = torch.empty_like(weight), torch.empty_like(weight)
-        return Tables(rest, torch.zeros_like(weight), spare)
+        rest, spare = (torch.empty_like(weight, dtype=wide) for _ in range(2))
+        return Tables(rest, torch.zeros_like(rest), spare)
 
 
 class _Step(torch.autograd.Function):
@@ -111,16 +111,19 @@ class _Step(torch.autograd.Function):
         assert state.tables is not None
         ctx.args = (state, index, coefficients, is_last, weight.size())
         rows = state.tables.rest.index_select(0, index)
-        return rows.add_(weight.index_select(0, index), alpha=coefficients[0])
+        rows.add_(weight.index_select(0, index), alpha=coefficients[0])
+        return rows.to(weight.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         state, index, coefficients, is_last, size = ctx.args
-        state.tables.gradient.index_add_(0, index, grad)
+        wide = grad.to(state.tables.gradient.dtype)
+        state.tables.gradient.index_add_(0, index, wide)
         if is_last:
             out = state.deliver(coefficients)
-            out.index_add_(0, index, grad, alpha=coefficients[0])
+            out.index_add_(0, index, wide, alpha=coefficients[0])
+            out = out.to(grad.dtype)
         else:
             own = coefficients[0] * grad
             out = torch.sparse_coo_tensor(

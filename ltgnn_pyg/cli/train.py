@@ -208,6 +208,7 @@ def _config(
         "metrics": metrics,
         "seconds": round(report.seconds, 1),
         "threads": torch.get_num_threads(),
+        "kernels": report.kernels,
         "device": flags.get("device", "cpu"),
         "versions": {
             "ltgnn_pyg": __version__,

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch_geometric.utils import index_sort
 
 from ltgnn_pyg.graph.operator import Operator
-from ltgnn_pyg.graph.product import BLOCK, fastest_kernel
+from ltgnn_pyg.graph.product import BLOCK, kernel_for
 
 
 class Pattern:
@@ -305,7 +305,7 @@ class CSROperator(Operator):
             out = x.new_empty(self.num_rows, x.size(1), dtype=dtype)
         with torch.autocast(x.device.type, enabled=False):
             parts = self.rowptr, self.col, self.value
-            fastest_kernel(*parts, x, out)(*parts, x, out)
+            kernel_for(*parts, x, out)(*parts, x, out)
         return out
 
     def without(self, edge_index: Tensor) -> CSROperator:

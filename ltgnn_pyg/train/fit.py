@@ -19,6 +19,7 @@ from ltgnn_pyg.datasets import Split
 from ltgnn_pyg.datasets.replace_file import replace_text
 from ltgnn_pyg.evaluation import METRICS
 from ltgnn_pyg.graph import Graph
+from ltgnn_pyg.graph.kernels import kernels
 from ltgnn_pyg.nn.init import spectral_
 from ltgnn_pyg.nn.models import Recommender
 from ltgnn_pyg.train.place import Init, Place
@@ -36,6 +37,8 @@ CHECKPOINT, CURVE = "run.ckpt", "metrics.jsonl"
 Log = Callable[[dict[str, Any], int], Any]
 
 
+@kernels.run()
+@kernels.run()
 def fit(
     model: Recommender,
     split: Split,
@@ -69,8 +72,9 @@ def fit(
     An epoch is PyTorch's own loop (see
     :class:`~ltgnn_pyg.nn.models.Recommender`), and equal to it to the bit. What is
     drawn comes from torch's global generator: :func:`torch.manual_seed` before makes a
-    run reproducible. The model starts from the state it is given with, for either
-    training, and holds the result in the end.
+    run reproducible, to the bit with as many threads on the like hardware. The model
+    starts from the state it is given with, for either training, and holds the result in
+    the end.
 
     In several processes (see :mod:`ltgnn_pyg.distributed`) all call it alike, and share
     one run with the figures of one process: each holds, and keeps in the end, its own
@@ -115,7 +119,8 @@ def fit(
         folder (str, optional): Where :obj:`metrics.jsonl` and a checkpoint are written
             after each epoch. If :obj:`None`, nothing is. (default: :obj:`None`)
         resume (bool, optional): Goes on from the checkpoint in :obj:`folder`, if there
-            is one, as if nothing had happened. (default: :obj:`False`)
+            is one, as if nothing had happened, by the kernels it was begun with.
+            (default: :obj:`False`)
         log (callable, optional): Called with the metrics of an epoch and its number,
             *e.g.*, :obj:`lambda m, step: wandb.log(m, step)`; of several processes, by
             the first one. (default: :obj:`None`)
@@ -224,6 +229,7 @@ class _Run:
             )
         self.progress, self.initial = _Progress(**saved["progress"]), saved["initial"]
         self.resumed = True
+        kernels.restore(saved["kernels"])
         if self.progress.phase > 0 and saved["max_epochs"] != self.max_epochs:
             raise ValueError(
                 f"Expected max_epochs={saved['max_epochs']}, as the number of "
@@ -307,6 +313,7 @@ class _Run:
             graph=training.graph,
             scorer=training.scorer(),
             settings={**self.settings, "max_epochs": self.max_epochs},
+            kernels=kernels.chosen(),
         )
 
     def _epoch(self, training: Training) -> dict[str, Any]:
@@ -345,6 +352,7 @@ class _Run:
                 "initial": self.initial,
                 "settings": self.settings,
                 "max_epochs": self.max_epochs,
+                "kernels": kernels.chosen(),
             }
             self.place.save(self.checkpoint, **held, **training.state())
         if self.log is not None and self.place.is_first:

@@ -42,10 +42,13 @@ def test_several_processes_equal_one(tmp_path, one, world_size):
         for name in ("out", "grad"):
             expected = one["products"][name]
             torch.testing.assert_close(found["products"][name], expected)
-        for start, expected in zip(
-            found["products"]["starts"], one["products"]["starts"], strict=True
-        ):  # The start of one process is rounded more.
-            torch.testing.assert_close(start, expected, atol=1e-5, rtol=0.0)
+        for start, expected, atol in zip(
+            found["products"]["starts"],
+            one["products"]["starts"],
+            (1e-5, 1e-12),  # In single precision one process rounds more.
+            strict=True,
+        ):
+            torch.testing.assert_close(start, expected, atol=atol, rtol=0.0)
         for name in names:
             check_equal(found[name], one[name])
         messages = found["errors"]
@@ -146,8 +149,8 @@ def test_a_killed_process_ends_the_run_and_it_goes_on(tmp_path):
     text, _ = process.communicate(timeout=300)
     assert process.returncode == 0, text
     out, expected = (json.loads(path.read_text()) for path in (resumed, whole))
-    for key in ("recall@20", "ndcg@20"):  # Rounded by the kernel that was the fastest.
-        assert out[key] == pytest.approx(expected[key], abs=1e-3)
+    for key in ("recall@20", "ndcg@20"):
+        assert out[key] == pytest.approx(expected[key], abs=1e-6)
 
 
 @pytest.mark.slow

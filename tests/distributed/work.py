@@ -87,6 +87,7 @@ CASES = {
     "shared": (LightGCN, {"loss_fn": BPRLoss(hardness=1.0)}, shared, {}),
     "layers": (WithLayers, {}, few_rounds, {}),
     "one_round": (LTGNN, {"weight_decay": 0.1}, one_round, {}),
+    "start": (LTGNN, {}, few_rounds, {"init": spectral_}),
     "weights": (LTGNN, {}, few_rounds, {"edge_weight": weights, "eval_users": 30}),
 }
 
