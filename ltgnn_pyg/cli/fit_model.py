@@ -42,6 +42,26 @@ def add_fit_flags(parser: argparse.ArgumentParser, *, refit: bool = True) -> Non
     )  # fmt: skip
 
 
+def check_fit(flags: Mapping[str, Any]) -> None:
+    """Refuses settings of training where nothing is trained.
+
+    Raises:
+        argparse.ArgumentError: If there is one.
+    """
+    if flags["model"] not in FILTERS:
+        return
+    names = {name: s.flag for name, s in FIT.items()} | {
+        "max_epochs": "--epochs", "lr": LR.flag
+    }  # fmt: skip
+    del names["metric"]  # It is measured all the same.
+    for name in given(flags, names):
+        raise argparse.ArgumentError(
+            None,
+            f"Expected no settings of training with '{flags['model']}', which needs "
+            f"none (got {names[name]}); leave it out",
+        )
+
+
 def fit_model(
     flags: Mapping[str, Any],
     split: Split,

@@ -1,7 +1,6 @@
 """Everybody's lists, written a chunk of users at a time."""
 
 import json
-import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 import torch
 from tqdm import tqdm
 
+from ltgnn_pyg.datasets.replace_file import replace_file
 from ltgnn_pyg.runs import RunFolder
 from ltgnn_pyg.scorers import top_k
 
@@ -78,10 +78,10 @@ def list_all(run: RunFolder, k: int, out: str, device: torch.device) -> None:
     scorer, exclude = run.scorer_on(device), run.seen
     users, items = run.user_ids.values, run.item_ids.values
     step = max(1, ROWS // max(1, k))
-    beside = path.with_name(path.name + ".tmp")
     starts = range(0, scorer.num_users, step)
-    try:
-        with WRITERS[path.suffix](beside, SCHEMA) as writer:
+
+    def write(to: Path) -> None:
+        with WRITERS[path.suffix](to, SCHEMA) as writer:
             for start in tqdm(starts, "Lists", disable=None, leave=False):
                 user = torch.arange(start, min(start + step, scorer.num_users))
                 score, item = top_k(scorer, k, user=user, exclude=exclude)
@@ -93,6 +93,5 @@ def list_all(run: RunFolder, k: int, out: str, device: torch.device) -> None:
                     score[row, rank].float().cpu().numpy(),
                 ]
                 writer.write_table(pa.table(columns, schema=SCHEMA))
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+
+    replace_file(path, write)

@@ -1,4 +1,4 @@
-"""What verbs print: text or JSON to read, and notes beside it."""
+"""The output of verbs: text or JSON to read, and notes beside it."""
 
 import argparse
 import json

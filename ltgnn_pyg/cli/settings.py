@@ -35,7 +35,7 @@ class Setting:
         return "--" + self.name.replace("_", "-")
 
     def fits(self, value: Any) -> bool:
-        """Whether a value is of the type."""
+        """True if a value is of the type."""
         allowed = {int, float} if self.type is float else {self.type}
         values = value if self.many and isinstance(value, list) else [value]
         return {type(each) for each in values} <= allowed
@@ -89,7 +89,7 @@ def settings_of(function: Callable[..., Any]) -> dict[str, Setting]:
 
 
 def given(flags: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """Those of some settings that flags give."""
+    """The settings of some names that flags give."""
     return {name: flags[name] for name in names if name in flags}
 
 

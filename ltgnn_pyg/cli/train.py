@@ -25,6 +25,7 @@ from ltgnn_pyg.cli.fit_model import (
     DEFAULTS,
     LR,
     add_fit_flags,
+    check_fit,
     fit_model,
     resolved,
     say_epoch,
@@ -79,6 +80,7 @@ def run(args: argparse.Namespace) -> None:
     else:
         folder, flags = _started(args)
     check_model(flags)
+    check_fit(flags)
     device = machine.set_machine(flags)
     source = open_data(flags)
     if args.resume and source.sha256 != flags["sha256"]:
@@ -188,7 +190,7 @@ def _config(
     report: Report,
     metrics: dict[str, float],
 ) -> dict[str, Any]:
-    """What the run folder says of the run."""
+    """The configuration that the run folder keeps of the run."""
     return {
         **({} if model is None else {"model": model.settings()}),
         "training": {

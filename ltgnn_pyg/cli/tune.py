@@ -25,6 +25,7 @@ from ltgnn_pyg.cli.models import MODELS, settings_of_model
 from ltgnn_pyg.cli.output import add_json_flag, progress, show
 from ltgnn_pyg.cli.settings import given
 from ltgnn_pyg.datasets import Split
+from ltgnn_pyg.datasets.replace_file import replace_text
 
 START, STUDY = "tune.json", "study.db"
 #: What is drawn, if a model has it; all that has to do with the rest stays at defaults.
@@ -95,7 +96,7 @@ def run(args: argparse.Namespace) -> None:
         best = max((t for t in trials if t.state.name == "COMPLETE"), key=_value)
         settings = {**given(flags, ["embedding_dim"]), **best.user_attrs["settings"]}
         text = json.dumps({"model": model, **settings}, indent=1)
-        (out / f"{model}.json").write_text(text + "\n")
+        replace_text(out / f"{model}.json", text + "\n")
         rows.append(
             {
                 "model": model,
@@ -168,7 +169,7 @@ def _start(out: Path, settings: dict[str, Any]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     path = out / START
     if not path.exists():
-        path.write_text(json.dumps(settings, indent=1) + "\n")
+        replace_text(path, json.dumps(settings, indent=1) + "\n")
         return
     before = json.loads(path.read_text())
     if before != settings:

@@ -20,12 +20,15 @@ def replace_file(path: Path, write: Callable[[Path], Any]) -> Path:
     """
     beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     beside.touch()
-    mode = beside.stat().st_mode
-    write(beside)
-    beside.chmod(mode)  # Who may read it is the user's to say, not the writer's.
-    with open(beside, "rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(beside, path)
+    try:
+        mode = beside.stat().st_mode
+        write(beside)
+        beside.chmod(mode)  # Who may read it is the user's to say, not the writer's.
+        with open(beside, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
     return path
 
 

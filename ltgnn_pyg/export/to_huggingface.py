@@ -53,7 +53,6 @@ def to_huggingface(
     *Cost:* One copy of the tables.
     """
     folder, state = Path(out), run.state_dict()
-    folder.mkdir(parents=True, exist_ok=True)
     files = to_safetensors(run, folder)
     if state:
         path = folder / "model.safetensors"

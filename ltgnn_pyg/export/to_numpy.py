@@ -33,9 +33,8 @@ def to_numpy(run: RunFolder, out: str | os.PathLike[str]) -> list[Path]:
 
     *Cost:* One copy of the tables; the ids once in memory.
     """
-    folder = Path(out)
+    folder, vectors = Path(out), run.vectors
     folder.mkdir(parents=True, exist_ok=True)
-    vectors = run.vectors
     tables = {"user": vectors.user, "item": vectors.item}
     if vectors.item_bias is not None:
         tables["item_bias"] = vectors.item_bias

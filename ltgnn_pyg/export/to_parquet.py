@@ -30,9 +30,8 @@ def to_parquet(run: RunFolder, out: str | os.PathLike[str]) -> list[Path]:
 
     *Cost:* One copy of the tables.
     """
-    folder = Path(out)
+    folder, vectors = Path(out), run.vectors
     folder.mkdir(parents=True, exist_ok=True)
-    vectors = run.vectors
     sides = [
         ("users", run.user_ids, vectors.user, None),
         ("items", run.item_ids, vectors.item, vectors.item_bias),

@@ -1,5 +1,6 @@
 """Scorers as plain values and tensors, and back; no code is read from a file."""
 
+from dataclasses import is_dataclass
 from functools import cached_property
 from typing import Any
 
@@ -67,8 +68,8 @@ def pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     cls = type(value)
     if CLASSES.get(cls.__name__) is not cls:
         raise ValueError(
-            f"Expected a scorer of 'ltgnn_pyg' (got a '{cls.__name__}'), which a run "
-            "folder can hold; write what it is made of"
+            f"Expected a scorer of 'ltgnn_pyg', which a run folder can hold (got a "
+            f"'{cls.__name__}'); write what it is made of"
         )
     fields = {
         key: pack(part, f"{name}.{key}", tensors)
@@ -93,20 +94,30 @@ def unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
     if not isinstance(value, dict):
         return value
     if "tensor" in value:
-        if value["tensor"] not in tensors:
+        name = value["tensor"]
+        if name not in list(tensors):
             raise ValueError(
-                f"Expected the tensor '{value['tensor']}' (got none of that name); "
-                "train anew, or take a copy"
+                f"Expected the tensor {name!r} (got none of that name); train anew, or "
+                "take a copy"
             )
-        return tensors[value["tensor"]]
-    cls = CLASSES.get(value.get("class", ""))
-    if cls is None:
+        return tensors[name]
+    name, parts = value.get("class"), value.get("fields")
+    if name not in list(CLASSES) or not isinstance(parts, dict):
         raise ValueError(
-            f"Expected a class among {sorted(CLASSES)} (got {value.get('class')!r}); "
+            f"Expected a class among {sorted(CLASSES)} and its fields (got {name!r}); "
             "install the version of 'ltgnn_pyg' that wrote it, or newer"
         )
+    cls: Any = CLASSES[name]
+    fields = {key: unpack(part, tensors) for key, part in parts.items()}
+    if is_dataclass(cls):  # Which checks its fields.
+        try:
+            return CLASSES[name](**fields)
+        except (TypeError, AttributeError) as error:
+            raise ValueError(
+                f"Expected the fields of a '{name}' as they were written (got: "
+                f"{error}); train anew, or take a copy"
+            ) from error
     out = cls.__new__(cls)
-    fields = {key: unpack(part, tensors) for key, part in value["fields"].items()}
     vars(out).update(fields)
     return out
 

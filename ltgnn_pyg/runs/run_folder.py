@@ -11,14 +11,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch_geometric.utils.sparse import index2ptr
 
 from ltgnn_pyg.datasets import Interactions, Split
 from ltgnn_pyg.datasets.replace_file import replace_file, replace_text
-from ltgnn_pyg.nn.models.pretrained import CONFIG, PREFIX, WEIGHTS
+from ltgnn_pyg.nn.models.pretrained import (
+    CONFIG,
+    PREFIX,
+    WEIGHTS,
+    read_config,
+    read_tensors,
+)
 from ltgnn_pyg.runs.ids import Ids
 from ltgnn_pyg.runs.pack import moved, pack, unpack
 from ltgnn_pyg.scorers import Scorer, Vectors
@@ -27,6 +32,7 @@ FORMAT = 2  #: Of what is written here.
 IDS, INTERACTIONS = "ids.parquet", "interactions.parquet"
 INDEX = "index"  #: Of :class:`~ltgnn_pyg.retrieval.Index`, if one was built.
 PARTS = ("train", "val", "test")
+COUNTS = {"num_users", "num_items", "order"}  #: Of the interactions.
 
 
 @dataclass(frozen=True)
@@ -75,11 +81,17 @@ class RunFolder:
                     f"Expected a finished run in '{folder}' (got no '{name}'); train "
                     "one, or finish it with --resume"
                 )
-        config = json.loads((folder / CONFIG).read_text())
-        if not isinstance(config, dict) or config.get("format") != FORMAT:
+        config = read_config(folder / CONFIG)
+        if config.get("format") != FORMAT:
             raise ValueError(
-                f"Expected a run of format {FORMAT} in '{folder}' (got another), which "
-                "this version of 'ltgnn_pyg' writes; train it anew"
+                f"Expected a run of format {FORMAT} in '{folder}', which this version "
+                f"of 'ltgnn_pyg' writes (got {config.get('format')!r}); train it anew"
+            )
+        counts = config.get("interactions")
+        if not isinstance(counts, dict) or not counts.keys() >= COUNTS:
+            raise ValueError(
+                f"Expected {sorted(COUNTS)} as 'interactions' in '{folder / CONFIG}' "
+                f"(got {counts}); train anew, or take a copy"
             )
         return cls(folder, config)
 
@@ -145,8 +157,23 @@ class RunFolder:
         Raises:
             ValueError: If the files are not as they were written.
         """
-        scorer: Scorer = unpack(self.config["scorer"], self._tensors("scorer."))
-        return scorer
+        tensors = read_tensors(self.path / WEIGHTS, "scorer.")
+        scorer, size = unpack(self.config.get("scorer"), tensors), self._size
+        try:
+            found = scorer.num_users, scorer.num_items
+        except AttributeError as error:
+            raise ValueError(
+                f"Expected the scorer in '{self.path / CONFIG}' as it was written "
+                f"(got: {error}); train anew, or take a copy"
+            ) from error
+        if found != size:
+            raise ValueError(
+                f"Expected a scorer of {size[0]} users and {size[1]} items in "
+                f"'{self.path}' (got {found[0]} and {found[1]}); train anew, or take a "
+                "copy"
+            )
+        known: Scorer = scorer
+        return known
 
     def scorer_on(self, device: torch.device) -> Scorer:
         """The scorer on a device; on the CPU, mapped into memory."""
@@ -166,44 +193,34 @@ class RunFolder:
         if vectors is None:
             raise ValueError(
                 f"Expected a run whose scores are inner products of vectors (got "
-                f"'{self.path}', a {type(self.scorer).__name__}, which has none); it "
-                "can be evaluated, listed and served, or train a model alone for this"
+                f"'{self.path}' of '{type(self.scorer).__name__}', which has none); "
+                "evaluate it, list by it and serve it, or train a model alone"
             )
         return vectors
 
     def state_dict(self) -> dict[str, Tensor]:
         """The tensors of the model, by name; none if they were not written."""
-        found = self._tensors(PREFIX)
+        found = read_tensors(self.path / WEIGHTS, PREFIX)
         return {name.removeprefix(PREFIX): t for name, t in found.items()}
-
-    def _tensors(self, prefix: str) -> dict[str, Tensor]:
-        try:
-            with safe_open(self.path / WEIGHTS, framework="pt") as file:
-                names = [name for name in file.keys() if name.startswith(prefix)]
-                return {name: file.get_tensor(name) for name in names}
-        except SafetensorError as error:
-            raise ValueError(
-                f"Expected '{self.path / WEIGHTS}' as it was written (got: {error}); "
-                "train anew, or take a copy"
-            ) from error
 
     @cached_property
     def _ids(self) -> pa.ChunkedArray:
         return pq.read_table(self.path / IDS, memory_map=True)["id"]
 
     @property
-    def _num_users(self) -> int:
-        return int(self.config["interactions"]["num_users"])
+    def _size(self) -> tuple[int, int]:
+        counts = self.config["interactions"]
+        return int(counts["num_users"]), int(counts["num_items"])
 
     @cached_property
     def user_ids(self) -> Ids:
         """The raw ids of users."""
-        return Ids(self._ids[: self._num_users])
+        return Ids(self._ids[: self._size[0]])
 
     @cached_property
     def item_ids(self) -> Ids:
         """The raw ids of items."""
-        return Ids(self._ids[self._num_users :])
+        return Ids(self._ids[self._size[0] :])
 
     @cached_property
     def split(self) -> Split:
@@ -225,7 +242,7 @@ class RunFolder:
 
     @cached_property
     def seen(self) -> tuple[Tensor, Tensor]:
-        """What each user has taken, :obj:`(rowptr, col)` over users and items: the
+        """The items each user has taken, :obj:`(rowptr, col)` over users and items: the
         :obj:`exclude` of :func:`~ltgnn_pyg.scorers.top_k`.
         """
         known = self.split.known

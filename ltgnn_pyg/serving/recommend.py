@@ -36,7 +36,7 @@ def recommend(
 
     * :obj:`own`: the model's, if it was trained on any of the user's items;
     * :obj:`fold-in`: the model's for the user and (or, of a new user, for) what they
-      have liked since, see :class:`~ltgnn_pyg.scorers.Query`;
+      have liked since, see :class:`~ltgnn_pyg.scorers.Query`, if it can tell;
     * :obj:`popular`: what is taken most often of late.
 
     What a user has taken, or gave any feedback on, does not come back.
@@ -57,7 +57,7 @@ def recommend(
     index = None if user is None else snapshot.user_index(user)
     seen = snapshot.seen(index)
     known_user = None if index is None else _long([index])
-    query, source, touched = None, "own", seen
+    tries, touched = [], seen
     if feedback:
         known = {raw: snapshot.item_index(raw) for _, raw in feedback}
         touched = torch.cat([seen, _long(i for i in known.values() if i is not None)])
@@ -66,14 +66,19 @@ def recommend(
         fresh = [i for i in liked if i not in old]
         if fresh:
             items = _long([0, len(fresh)]), _long(fresh)
-            query, source = Query(known_user, items), "fold-in"
-    if query is None and seen.numel() > 0:
-        query = Query(known_user)
+            tries.append(("fold-in", Query(known_user, items)))
+    if seen.numel() > 0:
+        tries.append(("own", Query(known_user)))
     exclude = torch.cat([touched, counts.hidden_items(snapshot)])
     entries: list[Entry] = []
-    if query is not None:
-        num = k if relevance == 1.0 else max(k, CANDIDATES)
-        score, item = snapshot.best(query, num, exclude)
+    num = k if relevance == 1.0 else max(k, CANDIDATES)
+    for source, query in tries:
+        try:
+            score, item = snapshot.best(query, num, exclude)
+        except ValueError:
+            if source == "own":
+                raise
+            continue  # Bare vectors know of no interactions since.
         if relevance < 1.0 and item.numel() > 0:
             found = Candidates(_long([0]), score.unsqueeze(0), item.unsqueeze(0))
             found = mmr(found, snapshot.known_vectors.item, k=k, lam=relevance)
@@ -84,6 +89,7 @@ def recommend(
             for i, s in zip(item.tolist(), score.tolist(), strict=True)
         ]
         exclude = torch.cat([exclude, item])
+        break
     if len(entries) < k:
         names = {raw for _, raw in feedback}
         more = counts.popular(snapshot, k - len(entries), exclude, names)

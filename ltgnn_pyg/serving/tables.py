@@ -1,6 +1,5 @@
 """Tables of users and items beside their vectors, mapped as these are."""
 
-import os
 from pathlib import Path
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 from torch_geometric.utils.sparse import index2ptr
 
 from ltgnn_pyg.datasets import recency_weight
+from ltgnn_pyg.datasets.replace_file import replace_file
 from ltgnn_pyg.nn.models.pretrained import WEIGHTS
 from ltgnn_pyg.runs import RunFolder
 from ltgnn_pyg.runs.run_folder import INTERACTIONS
@@ -62,10 +62,8 @@ def write_tables(run: RunFolder) -> None:
 
     *Cost:* O(E log E) time, and one write.
     """
-    path = run.path / TABLES
-    beside = path.with_name(f"{TABLES}.{os.getpid()}.tmp")
-    save_file(make_tables(run), beside)
-    os.replace(beside, path)
+    tables = make_tables(run)
+    replace_file(run.path / TABLES, lambda to: save_file(tables, to))
 
 
 def ensure_tables(run: RunFolder) -> None:

@@ -65,10 +65,7 @@ def publish(run: str | os.PathLike[str], store: str | os.PathLike[str]) -> str:
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     before = current(store)
-    pointer = store / f".{CURRENT}.{os.getpid()}.tmp"
-    pointer.write_text(name + "\n")
-    sync(pointer)
-    os.replace(pointer, store / CURRENT)
+    replace_text(store / CURRENT, name + "\n")
     sync(store)
     for old in versions(store):
         if int(old) < int(name) and old != before:

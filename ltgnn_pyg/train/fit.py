@@ -38,7 +38,6 @@ Log = Callable[[dict[str, Any], int], Any]
 
 
 @kernels.run()
-@kernels.run()
 def fit(
     model: Recommender,
     split: Split,

@@ -6,6 +6,7 @@ from typing import Any
 
 from ltgnn_pyg.datasets import Interactions, Split
 from ltgnn_pyg.evaluation import choose_blend, evaluate
+from ltgnn_pyg.graph.kernels import kernels
 from ltgnn_pyg.nn.models import Recommender
 from ltgnn_pyg.scorers import Blend, Scorer
 from ltgnn_pyg.train.fit import fit
@@ -18,6 +19,7 @@ def fit_beside(
     split: Split,
     *,
     metric: str = "recall@20",
+    refit: bool = True,
     eval_users: int | None = None,
     folder: str | os.PathLike[str] | None = None,
     resume: bool = False,
@@ -41,6 +43,9 @@ def fit_beside(
             at.
         metric (str, optional): What is to be large, see :func:`fit`.
             (default: :obj:`"recall@20"`)
+        refit (bool, optional): Makes both anew of both parts; otherwise the model of
+            the best epoch is kept, and the other scorer of the training part.
+            (default: :obj:`True`)
         eval_users (int, optional): Validates on a sample of so many users. If
             :obj:`None`, on all. (default: :obj:`None`)
         folder (str, optional): Where both trainings are kept, in folders of their own,
@@ -64,8 +69,9 @@ def fit_beside(
         )
     kept: dict[str, Any] = {"resume": resume, "metric": metric} | kwargs
     folders = [None if folder is None else Path(folder, name) for name in STAGES]
+    model = make_model()
     alone = fit(
-        make_model(),
+        model,
         split,
         refit=False,
         eval_users=eval_users,
@@ -74,29 +80,30 @@ def fit_beside(
     )
     assert isinstance(alone.scorer, Scorer)
     name, _, k = metric.partition("@")
-    parts: dict[str, Any] = {
-        "held_out": split.val,
-        "exclude": split.train,
-        "k": int(k),
-    }
-    other = make_other(split.train)
-    blend = choose_blend(alone.scorer, [other], metric=name, **parts)
-    names = sorted({"recall", "ndcg", name})
-    validation = evaluate(blend, metrics=names, **parts)
-    weight = blend.weight
-    del alone.scorer, other, blend  # There are tables to hold.
-    both = Split(split.known, split.val[:0], split.test, split.order)
-    model = make_model()
-    kept |= {"max_epochs": alone.epochs, "max_seconds": None}
-    report = fit(model, both, folder=folders[1], **kept)
-    assert isinstance(report.scorer, Scorer)
+    parts: dict[str, Any] = {"exclude": split.train, "k": int(k)}
+    with kernels.run(alone.kernels):
+        other = make_other(split.train)
+        blend = choose_blend(alone.scorer, [other], split.val, metric=name, **parts)
+        names = sorted({"recall", "ndcg", name})
+        validation = evaluate(blend, split.val, metrics=names, **parts)
+        weight = blend.weight
+        report = alone
+        if refit:
+            del model, alone.scorer, other, blend  # There are tables to hold.
+            both = Split(split.known, split.val[:0], split.test, split.order)
+            kept |= {"max_epochs": alone.epochs, "max_seconds": None}
+            model = make_model()
+            report = fit(model, both, folder=folders[1], **kept)
+            assert isinstance(report.scorer, Scorer)
+            blend = Blend(report.scorer, make_other(split.known), weight)
+            again = [{**row, "phase": 1} for row in report.curve]
+            report.curve = [*alone.curve, *again]
+            report.seconds += alone.seconds
     return model, replace(
         report,
-        scorer=Blend(report.scorer, make_other(split.known), weight),
+        scorer=blend,
         reason=f"{alone.reason}; beside it a weight of {weight:g}, found there too",
         validation=validation,
-        curve=[*alone.curve, *report.curve],
-        seconds=alone.seconds + report.seconds,
         settings={**report.settings, "beside_weight": weight},
     )
 

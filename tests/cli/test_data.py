@@ -19,9 +19,9 @@ BASE = {"seed": 3, "root": "data"}
 
 def same(one, other):
     return all(
-        torch.equal(getattr(one, part).edge_label_index,
-                    getattr(other, part).edge_label_index)
-        for part in ("train", "val", "test")
+        torch.equal(getattr(getattr(one, part), side),
+                    getattr(getattr(other, part), side))
+        for part in ("train", "val", "test") for side in ("user", "item")
     ) and one.order == other.order  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 import pytest
-import torch
 
+from ltgnn_pyg.datasets import Interactions
 from ltgnn_pyg.evaluation import METRICS, evaluate
 from ltgnn_pyg.runs.run_folder import RunFolder
 
@@ -15,11 +15,10 @@ def test_lengths_and_metrics(folder, ltgnn, as_json):
     words = ["evaluate", folder, "--k", 3, 7, "--metrics", *METRICS]
     result = as_json(*words)
     run = RunFolder.open(folder)
-    known = [run.split.train.edge_label_index, run.split.val.edge_label_index]
+    known = Interactions.cat(run.split.train, run.split.val)
     want = evaluate(
-        run.vectors, run.split.test.edge_label_index,
-        exclude_edge_index=torch.cat(known, 1), k=[3, 7], metrics=list(METRICS),
-    )  # fmt: skip
+        run.vectors, run.split.test, exclude=known, k=[3, 7], metrics=list(METRICS)
+    )
     assert {name: result[name] for name in want} == want
     _, out, _ = ltgnn(*words)
     assert [line.split()[0] for line in out.splitlines()] == ["3", "7"]

@@ -6,6 +6,7 @@ import torch
 from ltgnn_pyg.retrieval import Index
 from ltgnn_pyg.retrieval.index import KINDS
 from ltgnn_pyg.runs.run_folder import RunFolder
+from ltgnn_pyg.scorers import Query
 
 
 @pytest.mark.parametrize("kind", [None, *KINDS])
@@ -21,7 +22,7 @@ def test_an_index_is_built_and_saved(kind, folder, tmp_path, ltgnn, as_json):
     assert code == 0 and "40 items" in out
     vectors = RunFolder.open(run).vectors
     _, items = Index.load(run / "index").search(vectors.user[:2], 1)
-    best = vectors.score(torch.tensor([0, 1])).argmax(1)
+    best = vectors.score(Query(user=torch.tensor([0, 1]))).argmax(1)
     assert items[:, 0].tolist() == best.tolist()
 
 

@@ -32,7 +32,7 @@ def test_a_run_is_its_data_and_its_config(folder, ratings, as_json, ltgnn):
     for name in ("num_users", "num_items", "density", "user_degree", "item_degree"):
         assert result[name] == data[name]
     assert sum(result["parts"].values()) == data["num_interactions"]
-    config = RunFolder.open(folder).config
+    config = {**RunFolder.open(folder).config, "scorer": "FoldIn"}
     assert {name: result[name] for name in config} == config
     code, out, _ = ltgnn("inspect", folder)
     assert code == 0 and "recall@20" in out and "max_epochs" in out

@@ -40,10 +40,7 @@ def test_a_run_is_what_the_library_trains(folder, ratings):
     run = RunFolder.open(folder)
     for name in ("user", "item", "item_bias"):
         assert torch.equal(getattr(run.vectors, name), getattr(report.vectors, name))
-    known = report.interactions.edge_label_index
-    metrics = evaluate(
-        report.vectors, split.test.edge_label_index, exclude_edge_index=known
-    )
+    metrics = evaluate(report.scorer, split.test, exclude=report.interactions)
     config = run.config
     assert config["metrics"] == metrics and config["validation"] == report.validation
     assert config["epochs"] == report.epochs and config["reason"] == report.reason

@@ -11,9 +11,8 @@ import torch
 from safetensors import safe_open
 
 from ltgnn_pyg.export import to_numpy, to_parquet, to_safetensors
-from ltgnn_pyg.retrieval import top_k
 from ltgnn_pyg.runs.run_folder import RunFolder
-from ltgnn_pyg.scorers import Vectors
+from ltgnn_pyg.scorers import Vectors, top_k
 from tests.export.conftest import write_run
 
 

@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from ltgnn_pyg.export import quantize_rows, to_int8
-from ltgnn_pyg.retrieval import top_k
-from ltgnn_pyg.scorers import Vectors
+from ltgnn_pyg.scorers import Vectors, top_k
 from tests.export.conftest import write_run
 from tests.scripts import ROOT
 

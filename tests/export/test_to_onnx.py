@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ltgnn_pyg.export import to_onnx
-from ltgnn_pyg.retrieval import top_k
+from ltgnn_pyg.scorers import top_k
 
 onnx = pytest.importorskip("onnx")
 

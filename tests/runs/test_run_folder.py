@@ -3,10 +3,9 @@
 import pytest
 import torch
 
-from ltgnn_pyg.datasets import read_interactions, split_ratio
-from ltgnn_pyg.retrieval import top_k
-from ltgnn_pyg.runs.run_folder import Ids, RunFolder
-from ltgnn_pyg.scorers import Vectors
+from ltgnn_pyg.datasets import Interactions, read_interactions, split_ratio
+from ltgnn_pyg.runs import Ids, RunFolder
+from ltgnn_pyg.scorers import Vectors, top_k
 
 
 @pytest.fixture
@@ -28,7 +27,7 @@ def test_what_is_written_is_read(split, tmp_path, bias):
     scored, model = vectors(split, bias), torch.nn.Linear(3, 2)
     RunFolder.write(tmp_path / "run", scored, split, {"model": {"name": "x"}}, model)
     run = RunFolder.open(tmp_path / "run")
-    assert run.config["model"] == {"name": "x"} and run.config["format"] == 1
+    assert run.config["model"] == {"name": "x"} and run.config["format"] == 2
     for name in ("user", "item", "item_bias"):
         value = getattr(scored, name)
         assert value is None or torch.equal(getattr(run.vectors, name), value)
@@ -50,7 +49,7 @@ def test_what_is_written_is_read(split, tmp_path, bias):
 
 def test_what_is_seen_is_never_recommended(split, tmp_path):
     run = RunFolder.write(tmp_path / "run", vectors(split), split, {})
-    known = torch.cat([split.train.edge_label_index, split.val.edge_label_index], 1)
+    known = Interactions.cat(split.train, split.val)
     _, one = top_k(run.vectors, 5, exclude=run.seen)
     _, other = top_k(run.vectors, 5, exclude=known)
     assert torch.equal(one, other)
@@ -61,7 +60,7 @@ def test_a_folder_without_a_run_is_refused(split, tmp_path):
         RunFolder.open(tmp_path)
     scored = vectors(split)
     other = Vectors(scored.user[1:], scored.item)
-    with pytest.raises(ValueError, match="vectors of 7 users"):
+    with pytest.raises(ValueError, match="scorer of 7 users"):
         RunFolder.write(tmp_path / "run", other, split, {})
 
 

@@ -12,8 +12,9 @@ pytest.importorskip("httpx")
 pytest.importorskip("prometheus_client")
 
 from ltgnn_pyg.datasets import Interactions, Split
+from ltgnn_pyg.graph import Graph
 from ltgnn_pyg.runs.run_folder import RunFolder
-from ltgnn_pyg.scorers import Vectors
+from ltgnn_pyg.scorers import FoldIn, Vectors
 from ltgnn_pyg.serving import create_app
 
 NUM_USERS, NUM_ITEMS = 12, 30
@@ -40,10 +41,14 @@ def make_run(folder, seed=0, unit=True, start=100, unit_of_time=1):
     if unit:
         rows = torch.nn.functional.normalize(rows, dim=1)
     bias = 0.1 * torch.randn(NUM_ITEMS, generator=generator)
-    vectors = Vectors.from_embedding(rows, NUM_USERS, bias)
-    return RunFolder.write(
-        folder, vectors, split, {"model": {"settings": {"alpha": 0.1}}}
-    )
+    vectors = Vectors(rows[:NUM_USERS], rows[NUM_USERS:], bias)
+    return RunFolder.write(folder, fold_in(vectors, whole), split, {})
+
+
+def fold_in(vectors, whole, alpha=0.1):
+    """Vectors that know of some interactions, as a model's scorer does."""
+    graph = Graph.from_interactions(whole)
+    return FoldIn(vectors, graph.item_degree, alpha, graph.rows)
 
 
 @pytest.fixture

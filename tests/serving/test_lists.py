@@ -6,10 +6,17 @@ from urllib.parse import quote
 import pytest
 import torch
 
-from ltgnn_pyg.retrieval import Index, similar_items, similar_users, top_k
-from ltgnn_pyg.scorers import FoldIn, Vectors
+from ltgnn_pyg.retrieval import Index, similar_items, similar_users
+from ltgnn_pyg.scorers import FoldIn, Vectors, top_k
 from ltgnn_pyg.serving import publish
-from tests.serving.conftest import NUM_ITEMS, NUM_USERS, client_of, item_id, make_run
+from tests.serving.conftest import (
+    NUM_ITEMS,
+    NUM_USERS,
+    client_of,
+    fold_in,
+    item_id,
+    make_run,
+)
 
 V2 = {"X-API-Version": "2"}
 
@@ -67,10 +74,10 @@ def test_feedback_changes_the_next_list(client, run):
     # And as the formula says.
     liked = torch.tensor([run.item_ids.index(i) for i in (first[0], first[3])])
     degree = torch.bincount(run.split.train.item, minlength=NUM_ITEMS).float()
-    fold_in = FoldIn(run.vectors, degree, alpha=0.1)
+    own = FoldIn(run.vectors, degree, alpha=0.1)
     one = torch.tensor([0])
     seen = torch.tensor([0, 4]), run.seen[1][:4]
-    row = fold_in((torch.tensor([0, 2]), liked), one, seen)
+    row = own.rows((torch.tensor([0, 2]), liked), one, seen)
     scores = run.vectors.item @ row[0] + run.vectors.item_bias
     expected = [item_id(i) for i in scores.argsort(descending=True).tolist()]
     assert second.json() == [i for i in expected if i in second.json()]
@@ -197,7 +204,8 @@ def test_vectors_without_bias_of_half_precision(tmp_path):
 
     run = make_run(tmp_path / "one", unit=False)
     half = Vectors(run.vectors.user.half(), run.vectors.item.half())
-    other = RunFolder.write(tmp_path / "other", half, run.split, {})
+    known = fold_in(half, run.split.known)
+    other = RunFolder.write(tmp_path / "other", known, run.split, {})
     _, item = top_k(half, 5, exclude=other.seen)
     with client_of(other.path) as client:
         expected = [str(i) for i in item[3].tolist()]

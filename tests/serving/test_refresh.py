@@ -9,7 +9,7 @@ import time
 import pytest
 import torch
 
-from ltgnn_pyg.retrieval import top_k
+from ltgnn_pyg.scorers import top_k
 from ltgnn_pyg.serving import publish
 from ltgnn_pyg.serving import snapshot_watcher as module
 from ltgnn_pyg.serving.feedback_counts import FeedbackCounts
@@ -114,7 +114,8 @@ def damage_numbers(folder):
 
     path = folder / "model.safetensors"
     tensors = load_file(path)
-    save_file({**tensors, "item": tensors["item"] * torch.nan}, path)
+    name = "scorer.vectors.item"
+    save_file({**tensors, name: tensors[name] * torch.nan}, path)
     sums = json.loads((folder / "checksums.json").read_text())
     sums["model.safetensors"] = checksum(path)
     (folder / "checksums.json").write_text(json.dumps(sums))

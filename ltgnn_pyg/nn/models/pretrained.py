@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import Module
 
@@ -19,7 +20,7 @@ PREFIX = "model."  #: Of the names of its tensors, beside which a run has others
 loss = import_module("ltgnn_pyg.nn.loss")  #: Whose public names are written.
 
 
-def settings_of(module: Module) -> dict[str, Any]:
+def constructor_settings(module: Module) -> dict[str, Any]:
     """The name of a class, and the arguments that an object of it was built with.
 
     They are read from the attributes of their names. Objectives and functions of
@@ -59,6 +60,24 @@ def save(module: Module, path: str | os.PathLike[str], config: dict[str, Any]) -
     replace_text(folder / CONFIG, json.dumps(config, indent=1) + "\n")
 
 
+def read_config(path: Path) -> dict[str, Any]:
+    """The configuration of a folder.
+
+    Raises:
+        ValueError: If the file holds no object of JSON.
+    """
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except ValueError:
+        config = None
+    if not isinstance(config, dict):
+        raise ValueError(
+            f"Expected '{path}' as it was written, an object of JSON (got another "
+            "text); train anew, or take a copy"
+        )
+    return config
+
+
 def load(cls: Any, path: str | os.PathLike[str], given: dict[str, Any]) -> Any:
     """Builds what :func:`save` wrote; :obj:`given` goes before what was saved."""
     folder = Path(path)
@@ -69,7 +88,7 @@ def load(cls: Any, path: str | os.PathLike[str], given: dict[str, Any]) -> Any:
                 f"which has no '{name}'); nothing is downloaded: for a repository of a "
                 "hub, pass the folder it was downloaded to"
             )
-    about = json.loads((folder / CONFIG).read_text()).get("model")
+    about = read_config(folder / CONFIG).get("model")
     if not isinstance(about, dict) or not about.keys() >= {"name", "settings"}:
         raise ValueError(
             f"Expected 'name' and 'settings' as 'model' in '{folder / CONFIG}' (got "
@@ -90,19 +109,44 @@ def load(cls: Any, path: str | os.PathLike[str], given: dict[str, Any]) -> Any:
                 f"'{cls.__name__}.from_pretrained(path, {name}=...)'"
             )
         arguments[name] = _read(value)
-    found = load_file(folder / WEIGHTS)
-    own = [name for name in found if name.startswith(PREFIX)]
-    tensors = {name.removeprefix(PREFIX): found[name] for name in own}
+    found = read_tensors(folder / WEIGHTS, PREFIX)
+    tensors = {name.removeprefix(PREFIX): value for name, value in found.items()}
     if not tensors:
         raise ValueError(
             f"Expected the tensors of a model in '{folder / WEIGHTS}' (got none); pass "
             "'model=' to 'RunFolder.write'"
         )
-    model = cls(**arguments).to(next(iter(tensors.values())).dtype)
+    model = cls(**arguments)
+    own = [tensors[name] for name, _ in model.named_parameters() if name in tensors]
+    model = model.to(own[0].dtype) if own else model
     state = model.state_dict()  # A history, which is no tensor, stays empty.
     state = {k: v for k, v in state.items() if not isinstance(v, Tensor)}
-    model.load_state_dict(state | tensors)
+    try:
+        model.load_state_dict(state | tensors)
+    except RuntimeError as error:
+        raise ValueError(
+            f"Expected the tensors of a '{cls.__name__}' of these settings in "
+            f"'{folder / WEIGHTS}' (got: {error}); pass the arguments that it was "
+            "built with"
+        ) from error
     return model
+
+
+def read_tensors(path: Path, prefix: str) -> dict[str, Tensor]:
+    """The tensors of a file whose names begin with a prefix, mapped into memory.
+
+    Raises:
+        ValueError: If the file is damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = [name for name in file.keys() if name.startswith(prefix)]
+            return {name: file.get_tensor(name) for name in names}
+    except SafetensorError as error:
+        raise ValueError(
+            f"Expected '{path}' as it was written (got: {error}); train anew, or take "
+            "a copy"
+        ) from error
 
 
 def _arguments(cls: type) -> dict[str, Any]:
@@ -134,7 +178,7 @@ def _plain(value: Any) -> Any:
     if _public(getattr(value, "__name__", "")) is value:  # A function.
         return {"name": value.__name__}
     if _public(type(value).__name__) is type(value):
-        about = settings_of(value)
+        about = constructor_settings(value)
         if not any(map(_is_missing, about["settings"].values())):
             return about
     return {"missing": type(value).__name__}
@@ -159,7 +203,7 @@ def _read(value: Any) -> Any:
 
 
 def _public(name: str) -> Any:
-    """What :mod:`ltgnn_pyg.nn.loss` offers under a name, or nothing."""
+    """The part of :mod:`ltgnn_pyg.nn.loss` of a name, if it is public."""
     return getattr(loss, name) if name in loss.__all__ else None
 
 

@@ -12,7 +12,7 @@ from ltgnn_pyg.batch import PairBatch
 from ltgnn_pyg.graph import Graph, polynomial
 from ltgnn_pyg.inputs import Embeddings, History, Inputs
 from ltgnn_pyg.nn.loss import Objective, SoftmaxLoss
-from ltgnn_pyg.nn.models.pretrained import load, save, settings_of
+from ltgnn_pyg.nn.models.pretrained import constructor_settings, load, save
 from ltgnn_pyg.scorers import FoldIn, Vectors
 
 
@@ -335,9 +335,9 @@ class Recommender(Module):
         Raises:
             ValueError: If it does not.
         """
-        about = settings_of(self)
+        about = constructor_settings(self)
         if self.makes_inputs:  # It would make them again.
-            del about["settings"]["inputs"]
+            about["settings"].pop("inputs", None)
         return about
 
     def save_pretrained(self, path: str | os.PathLike[str]) -> None:
