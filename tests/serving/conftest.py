@@ -25,8 +25,10 @@ def item_id(index):
     return "ä/ 7?" if index == 7 else f"i{index}"
 
 
-def make_run(folder, seed=0, unit=True, start=100, unit_of_time=1):
-    """A run whose user u has taken items u, u + 1, ..., but the last user none."""
+def make_run(folder, seed=0, unit=True, start=100, unit_of_time=1, make=None):
+    """A run whose user u has taken items u, u + 1, ..., but the last user none; its
+    scorer is random, or made of the interactions.
+    """
     generator = torch.Generator().manual_seed(seed)
     user = torch.arange(NUM_USERS - 1).repeat_interleave(4)
     item = (user + torch.arange(4).repeat(NUM_USERS - 1)) % NUM_ITEMS
@@ -37,6 +39,8 @@ def make_run(folder, seed=0, unit=True, start=100, unit_of_time=1):
     }
     whole = Interactions(user, item, NUM_USERS, NUM_ITEMS, time=times, **names)
     split = Split(whole, whole[:0], whole[:0], order="time")
+    if make is not None:
+        return RunFolder.write(folder, make(whole), split, {})
     rows = torch.randn(NUM_USERS + NUM_ITEMS, 8, generator=generator)
     if unit:
         rows = torch.nn.functional.normalize(rows, dim=1)

@@ -4,8 +4,10 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from ltgnn_pyg import Graph, PairLoader, VRNeighborLoader
+from ltgnn_pyg.export import to_huggingface
 from ltgnn_pyg.inputs.row_adam import RowAdam
 from ltgnn_pyg.nn import (
     LTGNN,
@@ -164,3 +166,47 @@ def test_what_does_not_fit_is_refused(tmp_path):
     path.write_text(path.read_text().replace("SoftmaxLoss", "os.system"))
     with pytest.raises(ValueError, match="public name"):
         LTGNN.from_pretrained(tmp_path)
+
+
+def test_one_format_wherever_it_lies(tmp_path):
+    """A folder of its own, that of a run, and that of a hub."""
+    split = blocks()
+    graph = Graph.from_interactions(split.train)
+    model = LTGNN(graph.num_users, graph.num_items, 8, alpha=0.3)
+    model.save_pretrained(tmp_path / "own")
+    about = {"model": model.settings()}
+    run = RunFolder.write(tmp_path / "run", model.scorer(graph), split, about, model)
+    to_huggingface(run, tmp_path / "hub")
+    read = []
+    for name in ("own", "run", "hub"):
+        other = LTGNN.from_pretrained(tmp_path / name)
+        assert_alike(model, other, graph)
+        tensors = load_file(tmp_path / name / "model.safetensors")
+        read.append({k for k in tensors if k.startswith("model.")})
+        config = json.loads((tmp_path / name / "config.json").read_text())
+        assert config["model"] == model.settings()
+    assert read[0] == read[1] == read[2] != set()
+
+
+@pytest.mark.parametrize("text", ["[]", "{", "null", '{"model": []}', "\0"])
+def test_a_damaged_configuration_is_a_sentence(text, tmp_path):
+    LTGNN(5, 4).save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ValueError, match=r"Expected .*config.json"):
+        LTGNN.from_pretrained(tmp_path)
+
+
+def test_damaged_tensors_are_a_sentence(tmp_path):
+    LTGNN(5, 4).save_pretrained(tmp_path)
+    path = tmp_path / "model.safetensors"
+    data = path.read_bytes()
+    tensors = load_file(path)
+    path.write_bytes(data[:-5])
+    with pytest.raises(ValueError, match="as it was written"):
+        LTGNN.from_pretrained(tmp_path)
+    save_file({"model.loss_fn.tau": tensors["model.loss_fn.tau"]}, path)
+    with pytest.raises(ValueError, match="tensors of a 'LTGNN' of these settings"):
+        LTGNN.from_pretrained(tmp_path)
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="pass the arguments"):
+        LTGNN.from_pretrained(tmp_path, num_users=6)
