@@ -85,7 +85,9 @@ def fit_model(
     own = given(flags, FIT) | more
     if flags["model"] in FILTERS:
         make = filter_of(flags["model"], flags)
-        return None, fit_filter(make, split, **given(own, ("metric",)))
+        return None, fit_filter(
+            lambda known: make(known.to(device)), split, **given(own, ("metric",))
+        )
 
     def make_model() -> Recommender:
         torch.manual_seed(flags["seed"])

@@ -1,7 +1,9 @@
 """Train a model on interactions, and write a run folder.
 
     ltgnn train ratings.csv --out run
-    ltgnn train run --resume          go on with a run that was killed
+    ltgnn train ratings.csv --out run --model ease     a filter, made and not trained
+    ltgnn train ratings.csv --out run --beside ease    a model and a filter as one
+    ltgnn train run --resume                           go on after a run was killed
 
 The number of epochs is chosen on the validation part, then the model is trained anew on
 training and validation interactions together, and tested once. What the test part holds

@@ -1,6 +1,6 @@
 r"""A trained model in the formats of others.
 
-Each takes a :class:`~ltgnn_pyg.runs.run_folder.RunFolder` and a folder to write to, and
+Each takes a :class:`~ltgnn_pyg.runs.RunFolder` and a folder to write to, and
 returns the files it wrote, each written all or nothing. None of them holds a pickle.
 The numbers are those of :class:`~ltgnn_pyg.scorers.Vectors`: a user and an item score
 :math:`\mathbf{z}_u^{\top} \mathbf{z}_i + b_i`.

@@ -18,7 +18,7 @@ def create_app(path: str | os.PathLike[str], api_key: str | None = None) -> "Fas
 
     Args:
         path (str): The folder of a run, see
-            :class:`~ltgnn_pyg.runs.run_folder.RunFolder`, or of versions, see
+            :class:`~ltgnn_pyg.runs.RunFolder`, or of versions, see
             :func:`~ltgnn_pyg.serving.publish`. Feedback is kept there, in
             :obj:`feedback.sqlite`.
         api_key (str, optional): The key that requests must bring as :obj:`X-API-Key`,

@@ -52,7 +52,7 @@ def serve(
 
     Args:
         path (str): The folder of a run, see
-            :class:`~ltgnn_pyg.runs.run_folder.RunFolder`, or of versions.
+            :class:`~ltgnn_pyg.runs.RunFolder`, or of versions.
         host (str, optional): The address to listen at, this machine alone by default.
             (default: :obj:`"127.0.0.1"`)
         port (int, optional): The port. (default: :obj:`8000`)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ltgnn_pyg.datasets import Interactions, Split
+from ltgnn_pyg.distributed import is_distributed
 from ltgnn_pyg.evaluation import choose_blend, evaluate
 from ltgnn_pyg.graph.kernels import kernels
 from ltgnn_pyg.nn.models import Recommender
@@ -57,11 +58,17 @@ def fit_beside(
         The model, and the report, whose scorer is the blend.
 
     Raises:
-        ValueError: If there is no validation part, and as by :func:`fit`.
+        ValueError: If there is no validation part, or there are several processes, and
+            as by :func:`fit`.
 
     *Cost:* That of :func:`fit`, twice that of the other scorer, and eight rankings of
     the validation part.
     """
+    if is_distributed():
+        raise ValueError(
+            "Expected one process (got several, of which each would hold all of the "
+            "other scorer); train the model alone, by 'fit'"
+        )
     if len(split.val) == 0:
         raise ValueError(
             "Expected a validation part, on which the weight is found (got none); "
@@ -82,7 +89,8 @@ def fit_beside(
     name, _, k = metric.partition("@")
     parts: dict[str, Any] = {"exclude": split.train, "k": int(k)}
     with kernels.run(alone.kernels):
-        other = make_other(split.train)
+        device = alone.scorer.device
+        other = make_other(split.train.to(device))
         blend = choose_blend(alone.scorer, [other], split.val, metric=name, **parts)
         names = sorted({"recall", "ndcg", name})
         validation = evaluate(blend, split.val, metrics=names, **parts)
@@ -95,7 +103,7 @@ def fit_beside(
             model = make_model()
             report = fit(model, both, folder=folders[1], **kept)
             assert isinstance(report.scorer, Scorer)
-            blend = Blend(report.scorer, make_other(split.known), weight)
+            blend = Blend(report.scorer, make_other(split.known.to(device)), weight)
             again = [{**row, "phase": 1} for row in report.curve]
             report.curve = [*alone.curve, *again]
             report.seconds += alone.seconds
@@ -104,7 +112,7 @@ def fit_beside(
         scorer=blend,
         reason=f"{alone.reason}; beside it a weight of {weight:g}, found there too",
         validation=validation,
-        settings={**report.settings, "beside_weight": weight},
+        settings={**alone.settings, "refit": refit, "beside_weight": weight},
     )
 
 

@@ -355,7 +355,7 @@ class Recommender(Module):
     def from_pretrained(cls, path: str | os.PathLike[str], **kwargs: Any) -> Self:
         """Builds the model that :meth:`save_pretrained`,
         :func:`~ltgnn_pyg.export.to_huggingface` or
-        :meth:`~ltgnn_pyg.runs.run_folder.RunFolder.write` wrote.
+        :meth:`~ltgnn_pyg.runs.RunFolder.write` wrote.
 
         .. code-block:: python
 
