@@ -37,9 +37,9 @@ from record import arguments, begin, seconds, write
 from sets import load_split
 from torch.nn.functional import normalize
 
-from ltgnn_pyg.retrieval import top_k
-from ltgnn_pyg.runs.run_folder import RunFolder
-from ltgnn_pyg.scorers import Vectors
+from ltgnn_pyg.runs import RunFolder
+from ltgnn_pyg.scorers import FoldIn, Vectors, top_k
+from ltgnn_pyg.scorers.rows import rows_of
 from ltgnn_pyg.serving import publish
 from ltgnn_pyg.serving.feedback_store import FeedbackStore
 
@@ -62,12 +62,12 @@ def make_run(folder: Path) -> RunFolder:
     """A run on the interactions of the set, with random vectors."""
     split = load_split(args.dataset, args.root)
     size = split.train.num_users, split.train.num_items
-    rows = torch.randn(sum(size), args.embedding_dim)
-    degree = torch.bincount(split.train.item, minlength=size[1])
+    rows = normalize(torch.randn(sum(size), args.embedding_dim))
+    seen = rows_of(split.train)
+    degree = torch.bincount(seen.col, minlength=size[1])
     bias = 0.12 * degree.clamp(min=1).log()
-    vectors = Vectors.from_embedding(normalize(rows), size[0], bias)
-    settings = {"model": {"settings": {"alpha": 0.1}}}
-    return RunFolder.write(folder, vectors, split, settings)
+    vectors = Vectors(rows[: size[0]], rows[size[0] :], bias)
+    return RunFolder.write(folder, FoldIn(vectors, degree, 0.1, seen), split, {})
 
 
 def bare_ms(run: RunFolder) -> float:

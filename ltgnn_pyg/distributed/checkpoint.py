@@ -25,6 +25,7 @@ from torch.distributed.checkpoint.planner import (
 )
 from torch.optim import Optimizer
 
+from ltgnn_pyg.datasets.replace_file import replace_text
 from ltgnn_pyg.distributed.partition import Partition
 from ltgnn_pyg.distributed.process_group import answered
 from ltgnn_pyg.distributed.recommender import ShardedRecommender
@@ -116,12 +117,7 @@ def save_sharded(
         dcp.save(tensors, checkpoint_id=folder)
     if partition.rank == 0:
         content = {"format": FORMAT, "number": int(number), "objects": objects}
-        part = path.with_name(path.name + ".tmp")
-        with open(part, "w") as file:
-            json.dump({**content, "state": plain}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
+        replace_text(path, json.dumps({**content, "state": plain}))
         shutil.rmtree(_folder(path, 1 - int(number)), ignore_errors=True)
 
 

@@ -32,7 +32,7 @@ class Snapshot:
 
     Attributes:
         rowptr, col (torch.Tensor): What each user has taken.
-        item_degree, popularity, first_time (torch.Tensor): See
+        popularity, first_time (torch.Tensor): See
             :func:`~ltgnn_pyg.serving.tables.make_tables`.
 
     *Cost:* One look at the vectors; tables are mapped, and shared by the processes that
@@ -49,7 +49,7 @@ class Snapshot:
             self.vectors = vectors.to(vectors.dtype)
         tables = open_tables(run.path)
         self.rowptr, self.col = tables["rowptr"], tables["col"]
-        self.item_degree, self.popularity = tables["item_degree"], tables["popularity"]
+        self.popularity = tables["popularity"]
         self.first_time = tables.get("first_time")
         self._norms = {side: tables.get(f"{side}_norm") for side in ("user", "item")}
         index = run.path / INDEX

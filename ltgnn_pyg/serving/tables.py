@@ -23,8 +23,7 @@ def make_tables(run: RunFolder) -> dict[str, Tensor]:
     =================== ============================================================
     :obj:`rowptr`       :math:`(U + 1)`, and
     :obj:`col`          :math:`(E)`, the items a user has taken, as :obj:`run.seen`
-    :obj:`item_degree`  :math:`(I)`, how often each item was taken
-    :obj:`popularity`   :math:`(I)`, the same by
+    :obj:`popularity`   :math:`(I)`, how often each item was taken, by
                         :func:`~ltgnn_pyg.datasets.recency_weight` if the order of the
                         interactions is known
     :obj:`item_norm`    :math:`(I)`, the lengths of the vectors of items, and
@@ -43,7 +42,6 @@ def make_tables(run: RunFolder) -> dict[str, Tensor]:
     tables = {
         "rowptr": index2ptr(known.user[order], known.num_users),
         "col": known.item[order].int(),
-        "item_degree": torch.bincount(known.item, minlength=num).float(),
         "popularity": torch.bincount(known.item, weight, minlength=num).float(),
     }
     if (vectors := run.scorer.as_vectors) is not None:
