@@ -6,7 +6,7 @@ from torch.nn.functional import embedding_bag, normalize
 
 from ltgnn_pyg.graph.csr_operator import CSROperator
 from ltgnn_pyg.scorers.query import Query, Rows
-from ltgnn_pyg.scorers.rows import take
+from ltgnn_pyg.scorers.rows import check_items, take
 from ltgnn_pyg.scorers.scorer import Scorer
 from ltgnn_pyg.scorers.vectors import Vectors
 
@@ -118,9 +118,15 @@ class FoldIn(Scorer):
 
     @torch.no_grad()
     def vectors_of(self, query: Query) -> Tensor:
-        """The vectors of users, folded in where they have taken items since."""
+        """The vectors of users, folded in where they have taken items since.
+
+        Raises:
+            ValueError: If an item is out of range, or users have taken items since and
+                nothing says what they had.
+        """
         if query.items is None:
             return self.vectors.vectors_of(query)
+        check_items(query.items, self.num_items)
         seen = None
         if query.user is not None:
             if self.seen is None:

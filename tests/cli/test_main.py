@@ -1,3 +1,4 @@
+import shutil
 import signal
 import subprocess
 import sys
@@ -85,3 +86,17 @@ def test_a_closed_pipe_is_quiet(folder):
     process.stdout.close()
     assert process.stderr.read().count("\n") <= 1  # That lists are short.
     assert process.wait() == 128 + signal.SIGPIPE
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"format": 1}'])
+def test_a_damaged_run_is_a_sentence(text, folder, tmp_path, ltgnn):
+    run = shutil.copytree(folder, tmp_path / "run")
+    (run / "config.json").write_text(text)
+    for words in (
+        ["evaluate", run], ["recommend", run, "--user", "u1"], ["index", run],
+        ["similar", run, "--item", "i1"], ["export", run, "--to", "numpy"],
+        ["inspect", run], ["serve", run], ["train", run, "--resume"],
+    ):  # fmt: skip
+        code, out, error = ltgnn(*words)
+        assert (code, out) == (1, "") and error.count("\n") == 1
+        assert error.startswith("ltgnn: Expected ") and str(run) in error

@@ -216,6 +216,11 @@ def test_what_cannot_be_served(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ValueError, match="finished run"):
         SnapshotWatcher(tmp_path, None)
+    run = make_run(tmp_path / "run")
+    for text in ("[]", "{", '{"format": 1}'):
+        (run.path / "config.json").write_text(text)
+        with pytest.raises(ValueError, match=r"Expected .*(JSON|format 2)"):
+            SnapshotWatcher(run.path, None)
 
 
 def test_a_run_that_is_trained_anew_gets_new_tables(tmp_path):
