@@ -178,7 +178,7 @@ def _test(report: Report, split: Split) -> dict[str, float]:
     if len(split.test) == 0:
         return {}
     assert isinstance(report.scorer, Scorer)
-    return evaluate(report.scorer, split.test, exclude=report.interactions)
+    return evaluate(report.scorer, split.test, exclude=split.seen)
 
 
 def _config(

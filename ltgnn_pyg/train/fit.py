@@ -333,7 +333,7 @@ class _Run:
         return self.place.evaluate(
             training.scorer(),
             self.split.val,
-            exclude=self.split.train,
+            exclude=self.split.train_seen,
             k=int(k),
             metrics=sorted({"recall", "ndcg", name}),
             user=user,

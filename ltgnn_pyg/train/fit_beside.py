@@ -76,7 +76,7 @@ def fit_beside(
     name, _, k = metric.partition("@")
     parts: dict[str, Any] = {
         "held_out": split.val,
-        "exclude": split.train,
+        "exclude": split.train_seen,
         "k": int(k),
     }
     other = make_other(split.train)
@@ -85,7 +85,7 @@ def fit_beside(
     validation = evaluate(blend, metrics=names, **parts)
     weight = blend.weight
     del alone.scorer, other, blend  # There are tables to hold.
-    both = Split(split.known, split.val[:0], split.test, split.order)
+    both = replace(split, train=split.known, val=split.val[:0])
     model = make_model()
     kept |= {"max_epochs": alone.epochs, "max_seconds": None}
     report = fit(model, both, folder=folders[1], **kept)

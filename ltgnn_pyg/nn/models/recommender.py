@@ -260,8 +260,22 @@ class Recommender(Module):
 
         *Cost:* That of the objective, O(num_seeds x dim) memory beside.
         """
+        self.check_weights(batch)
         params = [p for p in self.loss_fn.parameters() if p.requires_grad]
         return batch.mean(z, self.compare, params)
+
+    def check_weights(self, batch: PairBatch) -> None:
+        """Refuses weights of pairs that the objective knows nothing of.
+
+        Raises:
+            ValueError: If a batch has such.
+        """
+        if batch.get("weight") is not None and not self.loss_fn.takes_weights:
+            raise ValueError(
+                f"Expected pairs without weights for '{type(self.loss_fn).__name__}' "
+                "(got some); take 'SoftmaxLoss' or another that takes them, or leave "
+                "the weights of the interactions out"
+            )
 
     def decay(self, x: Tensor, batch: PairBatch) -> Tensor:
         """The :math:`L_2` term of a batch, from its seeds' rows of :math:`X`."""
