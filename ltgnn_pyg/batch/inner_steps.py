@@ -12,7 +12,7 @@ from ltgnn_pyg.graph.polynomial import horner
 
 
 class Tables(NamedTuple):
-    """What a round calculates in, N x dim numbers each."""
+    """The tables that a round calculates in, N x dim numbers each."""
 
     rest: Tensor
     gradient: Tensor
@@ -20,7 +20,7 @@ class Tables(NamedTuple):
 
 
 class InnerSteps:
-    r"""The *inner steps* of a round: what they share.
+    r"""The state that the *inner steps* of a round share.
 
     With :math:`Z = \sum_k c_k \hat{A}^k X`, and :math:`R = \sum_{k \ge 1} c_k
     \hat{A}^k X` at the start of the round, each micro-batch takes a step with the rows

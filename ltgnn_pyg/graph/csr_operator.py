@@ -14,8 +14,8 @@ from ltgnn_pyg.graph.product import BLOCK, kernel_for
 
 
 class Pattern:
-    """Where the entries of a sparse matrix stand: what matrices of the same graph that
-    differ in their values share.
+    """The places of the entries of a sparse matrix, which matrices of one graph share
+    that differ in their values.
 
     Args:
         rowptr (torch.Tensor): Where each row starts and ends, :obj:`[num_rows + 1]`.

@@ -70,7 +70,7 @@ class Graph:
     def __post_init__(self) -> None:
         self._operator: Operator | None = None
         self._rows: CSROperator | None = None
-        #: What :func:`~ltgnn_pyg.graph.item_graph` found, by the number of neighbours.
+        #: The results of :func:`~ltgnn_pyg.graph.item_graph`, by neighbours.
         self.item_graphs: dict[int, tuple[Tensor, Tensor]] = {}
         for kind, weight in self.type_weight.items():
             if kind not in self.edge_types or not 0.0 <= weight < torch.inf:

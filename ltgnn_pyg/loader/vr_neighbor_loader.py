@@ -27,7 +27,7 @@ from ltgnn_pyg.sampler import LinkSampler, StratifiedNeighborSampler
 
 
 class HasHistory(Protocol):
-    """What the loader asks of a model."""
+    """The part of a model that the loader asks for."""
 
     history: History
 

@@ -219,9 +219,9 @@ class RunFolder:
         )
         columns |= {"num_users": size["num_users"], "num_items": size["num_items"]}
         whole = Interactions(**columns)
-        *parts, disliked = (whole[part == number] for number in range(len(PARTS)))
+        train, val, test, disliked = (whole[part == n] for n in range(len(PARTS)))
         kept = disliked if len(disliked) else None
-        return Split(*parts, order=size["order"], disliked=kept)
+        return Split(train, val, test, size["order"], kept)
 
     @cached_property
     def seen(self) -> tuple[Tensor, Tensor]:

@@ -164,7 +164,7 @@ class ItemNegativeSampling(NegativeSampling):
 
     @property
     def q(self) -> Tensor | None:
-        """How likely each item is drawn :obj:`[num_items]`, before seen ones are
+        """The probability of each item :obj:`[num_items]`, before seen ones are
         rejected; :obj:`None` if all are alike.
         """
         if self._cdf is None:
