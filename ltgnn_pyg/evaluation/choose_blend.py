@@ -9,7 +9,6 @@ from ltgnn_pyg.datasets import Interactions
 from ltgnn_pyg.evaluation.evaluate import evaluate
 from ltgnn_pyg.scorers import Blend, Scorer
 
-
 WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
 
 

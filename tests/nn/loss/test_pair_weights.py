@@ -103,8 +103,9 @@ def test_others_refuse_them(loss_fn):
 def weighted():
     split = blocks()
     weight = torch.rand(len(split.train)) + 0.5
-    return replace(split, train=replace(split.train, weight=weight),
-                   val=replace(split.val, weight=torch.ones(len(split.val))))  # fmt: skip
+    train = replace(split.train, weight=weight)
+    val = replace(split.val, weight=torch.ones(len(split.val)))
+    return replace(split, train=train, val=val)
 
 
 def test_loaders_hand_them_out():
@@ -126,7 +127,7 @@ def test_loaders_hand_them_out():
 
 
 def test_pairs_that_weigh_nothing_are_not_learned():
-    """In the graph and in the objective: a pair of little weight is nearly not there."""
+    """In graph and objective alike: a pair of little weight is nearly not there."""
     split = blocks()
     train = split.train
     other = Interactions(
