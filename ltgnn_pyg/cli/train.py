@@ -40,8 +40,8 @@ from ltgnn_pyg.nn.models.pretrained import CONFIG
 from ltgnn_pyg.runs import RunFolder
 from ltgnn_pyg.scorers import Scorer
 from ltgnn_pyg.train import Report
-from ltgnn_pyg.train.fit import CHECKPOINT
 from ltgnn_pyg.train.fit_beside import STAGES
+from ltgnn_pyg.train.run import CHECKPOINT
 from ltgnn_pyg.version import __version__
 
 START = "train.json"  #: What a run was started with, until it is finished.
