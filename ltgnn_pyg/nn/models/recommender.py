@@ -108,6 +108,21 @@ class Recommender(Module):
             )
         self.inputs = inputs
 
+    @classmethod
+    def of(cls, graph: Graph, embedding_dim: int = 64, **kwargs: Any) -> Self:
+        """A model of the nodes of a graph, of all of its types.
+
+        Args:
+            graph (Graph): The graph.
+            embedding_dim (int, optional): The size of an embedding.
+                (default: :obj:`64`)
+            **kwargs (optional): Further arguments of the constructor.
+        """
+        num_users, num_items = graph.num_users, graph.num_items
+        if graph.num_nodes > num_users + num_items and "inputs" not in kwargs:
+            kwargs["inputs"] = Embeddings(graph.num_nodes, embedding_dim)
+        return cls(num_users, num_items, embedding_dim, **kwargs)
+
     def make_inputs(self) -> Inputs:
         """Makes the inputs, where none are given: a row of a table for each user and
         item.
