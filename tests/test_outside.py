@@ -42,14 +42,6 @@ def movielens(genres=True):
     return ToUndirected()(data)  # Adds rev_rates and rev_of.
 
 
-def interactions_of(graph):
-    """The edges that are recommended, as interactions to split."""
-    edges = graph.edges.of_type(0)
-    user = graph.index("user", edges.index[0])
-    item = graph.index("item", edges.index[1])
-    return Interactions(user, item, graph.num_users, graph.num_items, time=edges.time)
-
-
 def right(data):
     """The movie that each user watches last, by its own number."""
     (user, movie), time = data[RATES].edge_index, data[RATES].time
@@ -66,9 +58,8 @@ def trained():
     torch.manual_seed(12)
     data = movielens()
     graph = Graph.from_hetero(data, item="movie")
-    split = split_leave_one_out(interactions_of(graph))
-    inputs = Embeddings(graph.num_nodes, 16)  # Genres have a row, too.
-    model = LTGNN(graph.num_users, graph.num_items, 16, inputs=inputs)
+    split = split_leave_one_out(Interactions.from_graph(graph))
+    model = LTGNN.of(graph, 16)  # Genres have a row, too.
     report = fit(model, split, graph=graph, max_epochs=5)
     return SimpleNamespace(**locals())
 
@@ -154,7 +145,7 @@ def small_rounds(graph, model):
 def test_a_model_of_ones_own():
     data = movielens(genres=False)
     graph = Graph.from_hetero(data, item="movie")
-    split = split_leave_one_out(interactions_of(graph))
+    split = split_leave_one_out(Interactions.from_graph(graph))
     model = Mine(graph.num_users, graph.num_items)
     report = fit(model, split, loader=small_rounds, metric="recall@1")
     _, movies = top_k(report.scorer, 1, exclude=split.known)
@@ -165,7 +156,7 @@ def test_a_new_user_and_a_new_item():
     data = movielens(genres=False)
     graph = Graph.from_hetero(data, item="movie")
     model = LTGNN(graph.num_users, graph.num_items, 16)
-    fit(model, split_leave_one_out(interactions_of(graph)), max_epochs=5)
+    fit(model, split_leave_one_out(Interactions.from_graph(graph)), max_epochs=5)
     model.refresh(graph)  # Fills the history.
     before = SimpleNamespace(
         x=model.inputs.table().detach().clone(),
@@ -223,8 +214,6 @@ def test_a_new_user_and_a_new_item():
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 def test_frames_are_read_as_files_are(tmp_path, library):
     frames = pytest.importorskip(library)
-    if not hasattr(Interactions, "from_frame"):
-        pytest.skip("frames are read by files only")
     (user, movie), time = (movielens()[RATES][key] for key in ("edge_index", "time"))
     columns = {
         "user_id": [f"u{each}" for each in user.tolist()],
