@@ -12,6 +12,7 @@ from torch_geometric.typing import WITH_TORCH_SPARSE
 
 from ltgnn_pyg import (
     LTGNN,
+    Graph,
     ItemNegativeSampling,
     StratifiedNeighborSampler,
     VRNeighborLoader,
@@ -25,11 +26,10 @@ from tests.loader.test_pair_loader import asymmetric
 def filled(graph, **kwargs):
     """A model whose history holds random rows."""
     model = LTGNN(graph.num_users, graph.num_items, 4, alpha=0.3, **kwargs)
-    adj_t = normalized_adj(graph.edge_index, None, graph.num_nodes)
-    model.history.refresh(adj_t, torch.randn(graph.num_nodes, 4))
+    model.history.refresh(Graph.from_data(graph), torch.randn(graph.num_nodes, 4))
     everything = torch.arange(graph.num_nodes)
     model.history.push(everything, torch.randn(graph.num_nodes, 4))
-    model.refresh = lambda adj_t: None  # And keeps them.
+    model.refresh = lambda graph: None  # And keeps them.
     return model
 
 
@@ -86,7 +86,7 @@ def test_never_serves_stale_rows(graph, num_workers):
 def test_renews_the_snapshot_when_an_epoch_starts(graph, pairs):
     """The loop needs no call of its own: the first epoch fills the history."""
     model = LTGNN(graph.num_users, graph.num_items, 4, alpha=0.3)
-    names = {"embedding.weight", "history._extra_state", "loss_fn.tau"}
+    names = {"inputs.weight", "history._extra_state", "loss_fn.tau"}
     assert set(model.state_dict()) == names
     loader = VRNeighborLoader(graph, model, 2, pairs, 4)
     dense = dense_adj(graph.edge_index, graph.num_nodes).float()
@@ -140,7 +140,7 @@ def test_generator_decides(graph, num_workers):
 def test_in_batch_and_shared_negatives(graph):
     model = filled(graph)
     for batch in VRNeighborLoader(graph, model, 2, batch_size=4):
-        assert "dst_neg_index" not in batch and "log_q" not in batch
+        assert batch.negatives is None and batch.get("log_q") is None
     shared = ItemNegativeSampling(graph.num_users, graph.num_items, 3, shared=True)
     for batch in VRNeighborLoader(graph, model, 2, batch_size=4, neg_sampling=shared):
         assert batch.dst_neg_index.shape == (1, 3)
@@ -179,7 +179,7 @@ def test_pyg_lightgcn_training_step(graph, pairs):
         optimizer.step()
         assert loss.isfinite()
     # Sampled: with all neighbours, a convolution over the batch is the full one.
-    x, conv = model.inputs.weight.detach(), LGConv(normalize=False)
+    x, conv = model.embedding.weight.detach(), LGConv(normalize=False)
     adj = normalized_adj(graph.edge_index, None, graph.num_nodes)
     for batch in VRNeighborLoader(graph, filled(graph), -1, pairs, 4, "triplet"):
         out = conv(x[batch.n_id], batch.edge_index, batch.edge_weight)
@@ -223,7 +223,7 @@ def test_graph_forms(graph, pairs, form):
     else:
         graph.edge_weight = weight
     loader = VRNeighborLoader(graph, model, -1, pairs, 5, sampler=sampler)
-    torch.testing.assert_close(loader.graph.to_dense(), dense)
+    torch.testing.assert_close(loader.graph.matrix.to_dense(), dense)
     for batch in loader:
         seed = batch.n_id[: batch.num_seeds]
         torch.testing.assert_close(batch.aggregate, expected[seed])
@@ -337,7 +337,7 @@ def test_bad_arguments(graph, pairs):
     model = LTGNN(graph.num_users, graph.num_items, 4)
     with pytest.raises(ValueError, match="history of the graph's 12 nodes"):
         VRNeighborLoader(graph, LTGNN(2, 3, 4))
-    with pytest.raises(ValueError, match="add the number of users"):
+    with pytest.raises(ValueError, match="see 'Graph.pairs'"):
         VRNeighborLoader(graph, model, 2, pairs - torch.tensor([[0], [7]]))
     with pytest.raises(ValueError, match="persistent_workers"):
         VRNeighborLoader(graph, model, num_workers=1, persistent_workers=True)
@@ -359,4 +359,4 @@ def test_log_q(graph, pairs):
         item = seed >= U
         torch.testing.assert_close(batch.log_q[item], powered[seed[item]].log())
     for batch in VRNeighborLoader(graph, model, 2, pairs, 5, "triplet"):
-        assert "log_q" not in batch  # All alike.
+        assert batch.get("log_q") is None  # All alike.
