@@ -4,7 +4,6 @@ import torch
 from torch.nn import Linear, ModuleList
 
 from ltgnn_pyg.datasets import Interactions, Split
-from ltgnn_pyg.graph import propagate
 from ltgnn_pyg.nn import (
     DGCF,
     EGCF,

@@ -101,7 +101,7 @@ class Numbering:
         bounds = self._bounds(node_type)
         if len(bounds) == 1:
             return index + bounds[0][0] if bounds[0][0] else index
-        first, ptr = self._tables(node_type, index.device)
+        first, ptr = self._tables(node_type, index)
         run = torch.searchsorted(ptr, index, right=True) - 1
         return index + (first - ptr)[run]
 
@@ -115,7 +115,7 @@ class Numbering:
         bounds = self._bounds(node_type)
         if len(bounds) == 1:
             return n_id - bounds[0][0] if bounds[0][0] else n_id
-        first, ptr = self._tables(node_type, n_id.device)
+        first, ptr = self._tables(node_type, n_id)
         run = torch.searchsorted(first, n_id, right=True) - 1
         return n_id - (first - ptr)[run]
 
@@ -132,11 +132,14 @@ class Numbering:
         return out
 
     def _bounds(self, node_type: str) -> list[tuple[int, int]]:
-        """The first number of each run of a type, and the one after its last."""
+        """The first number of each run of a type, and the one after its last; runs
+        side by side are one.
+        """
         found, start = [], 0
         for name, count in self.runs:
             if name == node_type:
-                found.append((start, start + count))
+                first = found.pop()[0] if found and found[-1][1] == start else start
+                found.append((first, start + count))
             start += count
         if not found:
             raise ValueError(
@@ -145,9 +148,9 @@ class Numbering:
             )
         return found
 
-    def _tables(self, node_type: str, device: torch.device) -> tuple[Tensor, Tensor]:
+    def _tables(self, node_type: str, like: Tensor) -> tuple[Tensor, Tensor]:
         """The first number and the first index of each run of a type."""
         bounds = [each for each in self._bounds(node_type) if each[0] < each[1]]
-        first = torch.tensor([low for low, _ in bounds], device=device)
-        size = torch.tensor([high - low for low, high in bounds], device=device)
-        return first, size.cumsum(0) - size
+        first = like.new_tensor([low for low, _ in bounds])
+        size = like.new_tensor([high - low for low, high in bounds])
+        return first, size.cumsum(0, dtype=like.dtype) - size

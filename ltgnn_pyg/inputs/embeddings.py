@@ -105,7 +105,12 @@ class Embeddings(Inputs):
                 "come; give each new node a number first"
             )
         new = self.weight.new_zeros(num_nodes, self.embedding_dim)
-        self.weight.data = torch.cat([self.weight, new])
+        table, self.weight.grad = torch.cat([self.weight, new]), None
+        # By way of another type: torch then forgets what gathers the gradient, which a
+        # loss of before that is still there would keep at the old size.
+        other = torch.float32 if table.dtype != torch.float32 else torch.float64
+        self.weight.data = table.new_empty(0, dtype=other)
+        self.weight.data = table
         self.num_nodes += num_nodes
         self.num_rows += num_nodes
 

@@ -216,12 +216,12 @@ def test_graph_forms(graph, pairs, form):
         adj_t = torch.sparse_coo_tensor(graph.edge_index.flip(0), weight, size)
         graph.adj_t = adj_t.coalesce().to_sparse_csr()
         del graph.edge_index
-    elif form == "own sampler":
-        adj_t = normalized_adj(graph.edge_index, weight, graph.num_nodes)
-        sampler = StratifiedNeighborSampler(adj_t, -1)
-        del graph.edge_index
     else:
         graph.edge_weight = weight
+    if form == "own sampler":
+        graph = Graph.from_data(graph)
+        adj_t = normalized_adj(*graph.coo(), graph.num_nodes)  # The same, made again.
+        sampler = StratifiedNeighborSampler(adj_t, -1)
     loader = VRNeighborLoader(graph, model, -1, pairs, 5, sampler=sampler)
     torch.testing.assert_close(loader.graph.matrix.to_dense(), dense)
     for batch in loader:
