@@ -54,7 +54,7 @@ def test_degrees_stay_with_a_matrix(graph, pairs):
     adj_t = normalized_adj(graph.edge_index, num_nodes=13)
     moved = adj_t.to(torch.double)
     for matrix in (adj_t, adj_t.without(pairs[:, :5]), moved):
-        torch.testing.assert_close(matrix.degree, expected.to(matrix.dtype))
+        torch.testing.assert_close(matrix.degree.float(), expected)
     torch.testing.assert_close(moved.without(pairs[:, :5]).degree.float(), expected)
     again = adj_t.without(pairs).to(torch.double)  # Entries of zero count.
     torch.testing.assert_close(again.degree.float(), expected)
