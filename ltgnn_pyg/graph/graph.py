@@ -199,7 +199,9 @@ class Graph:
         Raises:
             ValueError: If there are other nodes than users, then items.
         """
-        if self.numbering.runs != ((USER, self.num_users), (ITEM, self.num_items)):
+        first, num = self.num_users, self.num_nodes
+        spans = self.numbering.spans(USER) + self.numbering.spans(ITEM)
+        if spans != [(0, first), (first, num)]:
             raise ValueError(
                 f"Expected users, then items, and no other nodes (got runs of "
                 f"{[name for name, _ in self.numbering.runs]}); see 'to_hetero'"
