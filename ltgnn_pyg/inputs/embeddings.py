@@ -72,9 +72,9 @@ class Embeddings(Inputs):
         if self._is_whole:
             return F.embedding(n_id, self.weight, sparse=True)
         row = n_id - self.first
-        has_row = (row >= 0) & (row < self.weight.size(0))
-        rows = F.embedding(row.where(has_row, 0), self.weight, sparse=True)
-        return has_row.unsqueeze(1) * rows
+        place = ((row >= 0) & (row < self.weight.size(0))).nonzero().view(-1)
+        rows = F.embedding(row[place], self.weight, sparse=True)  # No other has a step.
+        return rows.new_zeros(row.numel(), rows.size(1)).index_copy(0, place, rows)
 
     def table(self) -> Tensor:
         """Returns the rows of all nodes, zeros for those without one."""
