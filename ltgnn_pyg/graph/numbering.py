@@ -102,7 +102,7 @@ class Numbering:
         if len(bounds) == 1:
             return index + bounds[0][0] if bounds[0][0] else index
         first, ptr = self._tables(node_type, index)
-        run = torch.searchsorted(ptr, index, right=True) - 1
+        run = torch.searchsorted(ptr, index.contiguous(), right=True) - 1
         return index + (first - ptr)[run]
 
     def index(self, node_type: str, n_id: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ class Numbering:
         if len(bounds) == 1:
             return n_id - bounds[0][0] if bounds[0][0] else n_id
         first, ptr = self._tables(node_type, n_id)
-        run = torch.searchsorted(first, n_id, right=True) - 1
+        run = torch.searchsorted(first, n_id.contiguous(), right=True) - 1
         return n_id - (first - ptr)[run]
 
     def is_of(self, node_type: str, n_id: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 
 from ltgnn_pyg import LTGNN, ItemNegativeSampling, PairLoader
 from ltgnn_pyg.graph import Graph
-from ltgnn_pyg.inputs import RowAdam
+from ltgnn_pyg.inputs import Embeddings, Features, RowAdam, SumInputs
 from ltgnn_pyg.nn import BPRLoss, LightGCN, MatrixFactorization
 from tests.dense import dense_adj
 from tests.toy import ThreeLayers, blocks
@@ -95,6 +95,48 @@ def test_a_round_of_one_step_is_exact(cls):
     torch.testing.assert_close(grad, expected)
 
 
+def some_inputs(kind):
+    """Inputs whose table is no parameter."""
+    num, c = DATA.num_nodes, torch.rand(20, 5).double()
+    return {
+        "a range": lambda: Embeddings(num, 8, first=30, std=0.5),
+        "features": lambda: Features(c, num, 8, first=50),
+        "both": lambda: SumInputs(
+            [Embeddings(num, 8, std=0.5), Features(c.to_sparse(), num, 8, first=70)]
+        ),
+    }[kind]()
+
+
+@linear
+@pytest.mark.parametrize("kind", ["a range", "features", "both"])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.3])
+def test_all_kinds_of_inputs(cls, kind, weight_decay):
+    """Without a step between them, the gradients of a round's inner steps add up to
+    that of the sum of their losses.
+    """
+    kwargs = {"inputs": some_inputs(kind), "weight_decay": weight_decay}
+    model = build(cls, **kwargs)
+    params = list(model.inputs.parameters())
+    rounds = load(inner_steps=False)
+    steps = iter(load())
+    for batch in rounds:
+        model.zero_grad()
+        z, x = model.encode(batch.graph), model.inputs.table()
+        total = 0.0
+        for part in batch.micro_batches():
+            loss = model.loss_fn(z[part.n_id], part)
+            if weight_decay:
+                loss = loss + model.decay(x[part.n_id], part)
+            total = total + loss
+            actual = model.loss(next(steps))
+            torch.testing.assert_close(actual, loss)
+            actual.backward()
+        expected = torch.autograd.grad(total, params)
+        for param, grad in zip(params, expected, strict=True):
+            torch.testing.assert_close(param.grad.to_dense(), grad)
+    assert next(steps, None) is None
+
+
 @pytest.mark.parametrize("negatives", [None, {}, {"amount": 3, "shared": True}])
 def test_as_many_steps_as_the_loader_says(negatives):
     if negatives is not None:
@@ -119,9 +161,7 @@ def test_what_is_scaled_stays_so():
     for one, two in zip(load(), load(), strict=True):
         (8.0 * model.loss(one)).backward()
         other.loss(two).backward()
-    torch.testing.assert_close(
-        model.inputs.weight.grad / 8.0, other.inputs.weight.grad
-    )
+    torch.testing.assert_close(model.inputs.weight.grad / 8.0, other.inputs.weight.grad)
 
 
 def test_a_look_changes_nothing():

@@ -114,9 +114,7 @@ def test_from_hetero():
     close(graph.matrix, dense(parts_of(data)))
     assert graph.matrix.is_symmetric
     buys = data["customer", "buys", "book"]
-    assert torch.equal(
-        graph.target_edges, buys.edge_index + torch.tensor([[0], [4]])
-    )
+    assert torch.equal(graph.target_edges, buys.edge_index + torch.tensor([[0], [4]]))
     always = torch.iinfo(torch.long).min
     times = [*range(9), *[always] * 9, *range(9, 18)]
     assert graph.edges.time.tolist() == times
@@ -426,9 +424,7 @@ def test_with_interactions_of_several_behaviours():
     likes = Edges(torch.tensor([[2], [9]]), weight=torch.tensor([3.0]))
     graph = graph.append(edges=likes, edge_type=("user", "likes", "item"))
     view, buy, like = (("user", name, "item") for name in ("view", "buy", "likes"))
-    other = draw(
-        num=8, behavior=torch.arange(8) % 2, behaviors=("view", "buy")
-    )
+    other = draw(num=8, behavior=torch.arange(8) % 2, behaviors=("view", "buy"))
     found = graph.with_interactions(other)
     assert found.edge_types == (view, buy, like)
     index = torch.stack([other.user, other.item + 6])

@@ -47,7 +47,9 @@ def test_what_it_holds():
     inputs = SumInputs(parts())
     assert (inputs.num_nodes, inputs.embedding_dim) == (9, 4)
     names = {"parts.0.weight", "parts.1.weight"}
-    names |= {f"parts.{i}.project.{name}" for i in (2, 3) for name in ("weight", "bias")}
+    names |= {
+        f"parts.{i}.project.{name}" for i in (2, 3) for name in ("weight", "bias")
+    }
     assert set(inputs.state_dict()) == names
     before = [part.table().detach().clone() for part in inputs.parts]
     inputs.reset_parameters()

@@ -6,7 +6,7 @@ import torch
 from torch_geometric.loader import LinkNeighborLoader
 from torch_geometric.nn import LGConv
 from torch_geometric.nn import LightGCN as PyGLightGCN
-from torch_geometric.sampler import NeighborSampler
+from torch_geometric.sampler import BaseSampler, NeighborSampler, SamplerOutput
 from torch_geometric.transforms import AddSelfLoops
 from torch_geometric.typing import WITH_TORCH_SPARSE
 
@@ -252,6 +252,64 @@ def test_unbiased_by_enumeration(graph, pairs, own, monkeypatch):
     torch.testing.assert_close(total / num, expected[seed])
 
 
+class AllNeighbors(BaseSampler):
+    """What a user writes: all edges to the seeds, by their place in the data."""
+
+    def __init__(self, edge_index):
+        self.edge_index = edge_index
+
+    def sample_from_nodes(self, index, **kwargs):
+        seed = index.node.tolist()
+        edges = [
+            (e, s, seed.index(t))
+            for e, (s, t) in enumerate(self.edge_index.t().tolist())
+            if t in seed
+        ]
+        edge, source, col = torch.tensor(edges).view(-1, 3).t()
+        others = sorted(set(source.tolist()) - set(seed))
+        node = seed + others
+        row = torch.tensor([node.index(s) for s in source.tolist()]).long()
+        num = [len(seed), len(others)]
+        return SamplerOutput(torch.tensor(node), row, col, edge, num_sampled_nodes=num)
+
+    def sample_from_edges(self, index, **kwargs):
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("form", ["plain", "weighted", "loops", "adj_t", "Graph"])
+def test_a_sampler_of_your_own(graph, pairs, form):
+    """Exact with all neighbours, in whichever order the edges stand."""
+    num, weight = graph.num_edges, None
+    order = torch.randperm(num)
+    if form in ("weighted", "adj_t", "Graph"):
+        weight = (torch.rand(num // 2) + 0.1).repeat(2)[order]
+        graph.edge_weight = weight
+    graph.edge_index = graph.edge_index[:, order]
+    if form == "loops":
+        graph = AddSelfLoops(attr=None)(graph)
+    dense = dense_adj(graph.edge_index, graph.num_nodes, weight).float()
+    model = filled(graph)
+    history = model.history
+    expected = dense @ history.difference + history.aggregate
+    if form == "adj_t":
+        size = (graph.num_nodes, graph.num_nodes)
+        adj_t = torch.sparse_coo_tensor(graph.edge_index.flip(0), weight, size)
+        graph.adj_t = adj_t.coalesce().to_sparse_csr()
+        del graph.edge_index, graph.edge_weight
+        row, col = graph.adj_t.to_sparse_coo().indices()
+        sampler = AllNeighbors(torch.stack([col, row]))
+    elif form == "Graph":
+        graph = Graph.from_data(graph)
+        sampler = AllNeighbors(graph.coo()[0])
+    else:
+        sampler = AllNeighbors(graph.edge_index)
+    loader = VRNeighborLoader(
+        graph, model, edge_label_index=pairs, batch_size=4, sampler=sampler
+    )
+    for batch in loader:
+        torch.testing.assert_close(batch.aggregate, expected[batch.seeds])
+
+
 @pytest.mark.skipif(not WITH_TORCH_SPARSE, reason="torch-sparse missing")
 @pytest.mark.parametrize("num_workers", [0, 2])
 @pytest.mark.parametrize("weighted", [False, True])
@@ -331,6 +389,19 @@ def test_asymmetric_graphs_are_refused(graph, pairs, how):
     sampler = StratifiedNeighborSampler(adj_t)
     with pytest.raises(ValueError, match="both directions"):
         VRNeighborLoader(graph, model, edge_label_index=pairs, sampler=sampler)
+
+
+def test_samplers_over_another_matrix_are_refused(graph, pairs):
+    """The exact aggregates are of the graph, so what is sampled must be too."""
+    whole = Graph.from_data(graph)
+    model = LTGNN(graph.num_users, graph.num_items, 4)
+    VRNeighborLoader(whole, model, sampler=StratifiedNeighborSampler(whole.matrix))
+    for other in (
+        whole.without(pairs[:, :2]).matrix,
+        normalized_adj(pairs, None, graph.num_nodes),
+    ):
+        with pytest.raises(ValueError, match="over the matrix of the graph"):
+            VRNeighborLoader(whole, model, sampler=StratifiedNeighborSampler(other))
 
 
 def test_bad_arguments(graph, pairs):
