@@ -135,7 +135,8 @@ class Numbering:
         """The first number of each run of a type, and the one after its last; runs
         side by side are one.
         """
-        found, start = [], 0
+        found: list[tuple[int, int]] = []
+        start = 0
         for name, count in self.runs:
             if name == node_type:
                 first = found.pop()[0] if found and found[-1][1] == start else start

@@ -101,7 +101,7 @@ def test_mean_is_that_over_pairs(cls, drawn, more):
 
 def test_a_micro_batch_has_no_graph():
     part = next(next(iter(load())).micro_batches())
-    with pytest.raises(ValueError, match="the graph of its round .*'PairLoader'"):
+    with pytest.raises(ValueError, match=r"the graph of its round .*'PairLoader'"):
         part.rows(LTGNN(*SIZE, 8))
     with pytest.raises(ValueError, match="the graph of its round"):
         LTGNN(*SIZE, 8).loss(part)

@@ -70,7 +70,7 @@ def test_degrees_of_weights(graph, pairs):
         torch.testing.assert_close(moved.degree, expected.double())
         assert moved.dtype == torch.double and moved.is_symmetric
     with pytest.raises(ValueError, match="degrees are known"):
-        adj_t.with_value(adj_t.value).degree
+        _ = adj_t.with_value(adj_t.value).degree
 
 
 def test_reverse_entries(graph, pairs):
@@ -80,7 +80,7 @@ def test_reverse_entries(graph, pairs):
     assert torch.equal(row[reverse], col) and torch.equal(col[reverse], row)
     assert adj_t.without(pairs[:, :5]).reverse is reverse
     with pytest.raises(ValueError, match="symmetric"):
-        normalized_adj(pairs, num_nodes=12).reverse
+        _ = normalized_adj(pairs, num_nodes=12).reverse
 
 
 @pytest.mark.parametrize("num_rows, num_cols", [(6, 4), (4, 6), (3, 0), (0, 3)])

@@ -229,7 +229,7 @@ def test_hetero_without_a_number_of_nodes_or_edges():
     del data["tag"].num_nodes
     with (
         pytest.warns(UserWarning, match="num_nodes"),
-        pytest.raises(ValueError, match="nodes of type 'tag' .*; set 'num_nodes'"),
+        pytest.raises(ValueError, match=r"nodes of type 'tag' .*; set 'num_nodes'"),
     ):
         read(data)
     data = hetero()

@@ -62,5 +62,5 @@ def test_features_are_no_part_of_the_state(device):
     ],
 )
 def test_refusals(c, first):
-    with pytest.raises(ValueError, match="features as numbers .* of some of the 9"):
+    with pytest.raises(ValueError, match=r"features as numbers .* of some of the 9"):
         Features(c, 9, 4, first=first)

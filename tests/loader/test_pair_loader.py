@@ -180,7 +180,7 @@ def test_asymmetric_graphs_are_refused(graph, pairs, how):
 
 
 def test_bad_arguments(graph, pairs):
-    with pytest.raises(ValueError, match="see 'Graph.pairs'"):
+    with pytest.raises(ValueError, match=r"see 'Graph\.pairs'"):
         PairLoader(graph, pairs - torch.tensor([[0], [7]]))
     with pytest.raises(ValueError, match=r"shape \[2, num_pairs\]"):
         PairLoader(graph, pairs.t())

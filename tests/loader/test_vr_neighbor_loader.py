@@ -408,7 +408,7 @@ def test_bad_arguments(graph, pairs):
     model = LTGNN(graph.num_users, graph.num_items, 4)
     with pytest.raises(ValueError, match="history of the graph's 12 nodes"):
         VRNeighborLoader(graph, LTGNN(2, 3, 4))
-    with pytest.raises(ValueError, match="see 'Graph.pairs'"):
+    with pytest.raises(ValueError, match=r"see 'Graph\.pairs'"):
         VRNeighborLoader(graph, model, 2, pairs - torch.tensor([[0], [7]]))
     with pytest.raises(ValueError, match="persistent_workers"):
         VRNeighborLoader(graph, model, num_workers=1, persistent_workers=True)
