@@ -195,7 +195,7 @@ def test_a_new_user_and_a_new_item():
     apart = torch.arange(USERS) % BLOCKS != 0
     torch.testing.assert_close(z[:USERS][apart], before.z[:USERS][apart])
     # Both are in the lists, without training.
-    scorer, known = model.scorer(grown), interactions_of(grown)
+    scorer, known = model.scorer(grown), Interactions.from_graph(grown)
     _, items = top_k(scorer, 2, user=new_user, exclude=new)
     assert set(items[0].tolist()) == {left.item(), new_movie.item()}
     _, items = top_k(scorer, 1, user=torch.tensor([0]), exclude=known)

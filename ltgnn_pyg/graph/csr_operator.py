@@ -187,9 +187,13 @@ class CSROperator(Operator):
         it.
         """
         out = self.with_value(self.value.to(device_or_dtype), self._is_symmetric)
-        if self._degree is not None:
-            out._degree = self._degree.to(device_or_dtype)
-        if not isinstance(device_or_dtype, torch.dtype):
+        degree = self._degree
+        if isinstance(device_or_dtype, torch.dtype):
+            if degree is not None:  # In float32 at least, or those of hubs overflow.
+                wide = torch.promote_types(device_or_dtype, torch.float32)
+                out._degree = degree.to(wide)
+        else:
+            out._degree = None if degree is None else degree.to(device_or_dtype)
             out.pattern = self.pattern.to(device_or_dtype)
         if self._transpose is not None:
             out._transpose = self._transpose.to(device_or_dtype)

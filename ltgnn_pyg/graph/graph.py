@@ -199,17 +199,18 @@ class Graph:
         Raises:
             ValueError: If there are other nodes than users, then items.
         """
-        if self.numbering.runs != ((USER, self.num_users), (ITEM, self.num_items)):
+        first, num = self.num_users, self.num_nodes
+        spans = self.numbering.spans(USER) + self.numbering.spans(ITEM)
+        if spans != [(0, first), (first, num)]:
             raise ValueError(
                 f"Expected users, then items, and no other nodes (got runs of "
                 f"{[name for name, _ in self.numbering.runs]}); see 'to_hetero'"
             )
-        index, weight = self.edges.index, self.edges.weight
-        both = torch.cat([index, index.flip(0)], dim=1)
-        data = Data(edge_index=both, num_nodes=self.num_nodes)
+        edge_index, weight = self.coo()
+        data = Data(edge_index=edge_index, num_nodes=self.num_nodes)
         data.num_users, data.num_items = self.num_users, self.num_items
         if weight is not None:
-            data.edge_weight = weight.repeat(2)
+            data.edge_weight = weight
         return data
 
     @property
@@ -261,6 +262,17 @@ class Graph:
         """
         return self.edges.of_type(0).index
 
+    def coo(self) -> tuple[Tensor, Tensor | None]:
+        """Both directions of each edge, a loop once :obj:`[2, num_edges]`, and the
+        weights of them and of their types; edges of weight 0 are left out.
+        """
+        index, weight = self.edges.index, self._weight(self.edges)
+        if weight is not None:
+            index, weight = index[:, weight > 0], weight[weight > 0]
+        back = index[0] != index[1]
+        both = torch.cat([index, index[:, back].flip(0)], dim=1)
+        return both, None if weight is None else torch.cat([weight, weight[back]])
+
     @property
     def operator(self) -> Operator:
         r""":math:`\hat{A}`, made once.
@@ -268,11 +280,7 @@ class Graph:
         *Cost:* O(E log E) time the first time.
         """
         if self._operator is None:
-            index, weight = self.edges.index, self._weight(self.edges)
-            if weight is not None:
-                index, weight = index[:, weight > 0], weight[weight > 0].repeat(2)
-            both = torch.cat([index, index.flip(0)], dim=1)
-            operator = normalized_adj(both, weight, self.num_nodes)
+            operator = normalized_adj(*self.coo(), self.num_nodes)
             operator.is_symmetric = True
             self._operator = operator
         return self._operator
@@ -421,7 +429,7 @@ class Graph:
         out.edge_types = (*kinds, *others)
         if others:
             place = torch.tensor([out.edge_types.index(k) for k in self.edge_types])
-            code = place.to(self.device)[self.edges.type]
+            code = place.to(self.device)[self.edges.codes]
             old = Edges(self.edges.index, code, self.edges.weight, self.edges.time)
             new = new.cat(old[code >= len(kinds)])
         return out._with_edges(new)
@@ -449,8 +457,7 @@ class Graph:
         if not self.type_weight:
             return edges.weight
         factors = [self.type_weight.get(kind, 1.0) for kind in self.edge_types]
-        code = torch.zeros_like(edges.index[0]) if edges.type is None else edges.type
-        factor = torch.tensor(factors, device=code.device)[code]
+        factor = torch.tensor(factors, device=self.device)[edges.codes]
         return factor if edges.weight is None else factor * edges.weight
 
     def __repr__(self) -> str:

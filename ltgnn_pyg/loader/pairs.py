@@ -8,7 +8,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.sampler import NegativeSampling
 
-from ltgnn_pyg.graph import Graph
+from ltgnn_pyg.graph import CSROperator, Graph
 from ltgnn_pyg.sampler import ItemNegativeSampling
 
 
@@ -111,6 +111,24 @@ def log_q(negatives: ItemNegativeSampling | None, graph: Graph) -> Tensor | None
     q = negatives.q.new_ones(graph.num_nodes)
     q[graph.nodes("item")] = negatives.q
     return q.float().clamp(min=torch.finfo(torch.float32).tiny).log()
+
+
+def check_matrix(operator: CSROperator, graph: Graph) -> None:
+    """Refuses a sampler over another matrix than that of the graph.
+
+    *Cost:* O(1) for :obj:`graph.matrix` itself; otherwise O(E).
+    """
+    own = graph.matrix
+    same = operator is own or (
+        torch.equal(operator.rowptr, own.rowptr)
+        and torch.equal(operator.col, own.col)
+        and torch.equal(operator.value, own.value)
+    )
+    if not same:
+        raise ValueError(
+            "Expected a 'sampler' over the matrix of the graph, both directions of "
+            "each edge (got one over another); pass 'graph.matrix' to it"
+        )
 
 
 def check_workers(kwargs: dict[str, Any]) -> None:

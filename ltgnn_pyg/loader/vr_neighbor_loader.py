@@ -13,10 +13,12 @@ from torch_geometric.typing import WITH_PYG_LIB
 from ltgnn_pyg.batch import HistoryRows
 from ltgnn_pyg.graph import Graph
 from ltgnn_pyg.graph.csr_operator import inv_sqrt
+from ltgnn_pyg.graph.from_pyg import coo_of
 from ltgnn_pyg.inputs import History
 from ltgnn_pyg.loader.pair_batch_sampler import PairBatchSampler
 from ltgnn_pyg.loader.pairs import (
     as_graph,
+    check_matrix,
     check_workers,
     items_only,
     log_q,
@@ -137,6 +139,9 @@ class VRNeighborLoader(LinkLoader):
         edge_label_index = training_pairs(edge_label_index, graph)
         if sampler is None:
             sampler = StratifiedNeighborSampler(graph.matrix, num_neighbors, generator)
+        elif isinstance(sampler, StratifiedNeighborSampler):
+            check_matrix(sampler.operator, graph)
+        coo = graph.coo() if isinstance(data, Graph) else coo_of(data)
         data = Data() if isinstance(data, Graph) else copy.copy(data)
         data.num_nodes = graph.num_nodes
         for name in ("adj_t", "edge_index", "edge_weight"):  # The graph holds them.
@@ -149,10 +154,9 @@ class VRNeighborLoader(LinkLoader):
                     "pass 'replace=True' to the sampler or install pyg-lib",
                     stacklevel=2,
                 )
-            index = graph.edges.index
-            data.edge_index = torch.cat([index, index.flip(0)], dim=1)
-            if graph.edges.weight is not None:
-                data.edge_weight = graph.edges.weight.repeat(2)
+            data.edge_index, weight = coo  # In the order that it samples from.
+            if weight is not None:
+                data.edge_weight = weight
             self._inv_sqrt = inv_sqrt(graph.matrix.degree)
             sampler = LinkSampler(sampler, graph.num_nodes)
         self.model = model

@@ -35,7 +35,7 @@ class ItemNegativeSampling(NegativeSampling):
     popularity counts, is ever drawn.
 
     Args:
-        num_users (int): The number of users; they are the nodes before the items.
+        num_users (int): The number of users.
         num_items (int): The number of items.
         amount (int, optional): Negatives for each positive, or for the whole batch
             with :obj:`shared`. (default: :obj:`1`)
@@ -54,6 +54,9 @@ class ItemNegativeSampling(NegativeSampling):
             disliked something is one of those. (default: :obj:`0.5`)
         generator (torch.Generator, optional): Draws the negatives. If :obj:`None`,
             torch's global generator does. (default: :obj:`None`)
+        numbering (Numbering, optional): Which nodes they are, :obj:`graph.numbering` of
+            a graph that grew. If :obj:`None`, users, then items.
+            (default: :obj:`None`)
 
     Raises:
         ValueError: If arguments contradict each other, an index is no user or
@@ -77,6 +80,7 @@ class ItemNegativeSampling(NegativeSampling):
         disliked: Tensor | None = None,
         disliked_share: float = 0.5,
         generator: torch.Generator | None = None,
+        numbering: Numbering | None = None,
     ) -> None:
         super().__init__("triplet", amount)
         if shared and reject_seen:
@@ -89,8 +93,15 @@ class ItemNegativeSampling(NegativeSampling):
                 "Expected 'edge_index' with the pairs seen, for 'reject_seen' or "
                 "'power' (got None); pass the training pairs"
             )
+        if numbering is None:
+            numbering = Numbering.of({"user": num_users, "item": num_items})
+        if (numbering.count("user"), numbering.count("item")) != (num_users, num_items):
+            raise ValueError(
+                f"Expected a numbering of {num_users} users and {num_items} items (got "
+                f"{numbering.count('user')} and {numbering.count('item')})"
+            )
         self.num_users = num_users
-        self.numbering = Numbering.of({"user": num_users, "item": num_items})
+        self.numbering = numbering
         self.num_items = num_items
         self.reject_seen = reject_seen
         self.shared = shared
@@ -102,19 +113,15 @@ class ItemNegativeSampling(NegativeSampling):
         self._cdf: Tensor | None = None  # The mass up to each item, of it and before.
         if edge_index is None:
             return
-        user, item = edge_index[0], self.numbering.index("item", edge_index[1])
-        if user.numel() and (
-            int(user.min()) < 0
-            or int(user.max()) >= num_users
-            or int(item.min()) < 0
-            or int(item.max()) >= num_items
-        ):
+        user, item = edge_index
+        is_of = numbering.is_of
+        if not bool(is_of("user", user).all() & is_of("item", item).all()):
             raise ValueError(
-                f"Expected 'edge_index' to lead from users [0, {num_users}) to items "
-                f"[{num_users}, {num_users + num_items}) (got users in "
-                f"[{int(user.min())}, {int(user.max())}], items in "
-                f"[{int(edge_index[1].min())}, {int(edge_index[1].max())}])"
+                f"Expected 'edge_index' to lead from users to items, of {num_users} "
+                f"and {num_items} (got nodes {int(user.min())} to {int(user.max())} "
+                f"and {int(item.min())} to {int(item.max())}); see 'Graph.pairs'"
             )
+        user, item = numbering.index("user", user), numbering.index("item", item)
         if power != 0.0:
             self._cdf = _mass(item, num_items, power).cumsum(0)
         if reject_seen:
@@ -187,7 +194,8 @@ class ItemNegativeSampling(NegativeSampling):
                 "sampler in 'ltgnn_pyg.sampler.LinkSampler'"
             )
         if endpoint == "src":
-            return self._uniform(num_samples, torch.device("cpu"), self.num_users)
+            user = self._uniform(num_samples, torch.device("cpu"), self.num_users)
+            return self.numbering.number("user", user)
         return self._number(self._draw(num_samples, torch.device("cpu")))
 
     def sample_for(self, src: Tensor) -> Tensor:
