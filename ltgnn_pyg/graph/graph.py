@@ -424,7 +424,8 @@ class Graph:
                 f"Expected interactions of {self.num_users} users and {self.num_items} "
                 f"items (got {size[0]} and {size[1]}); append the nodes first"
             )
-        target = self.edge_types[0][1]
+        own = self.edge_types[0][1]
+        target = own if own in interactions.behaviors else None
         new, kinds = _edges_of(interactions, self.numbering, target)
         if not interactions.behaviors:
             kinds = self.edge_types[:1]
