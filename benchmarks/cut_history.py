@@ -1,17 +1,17 @@
-"""How good the lists of users are of whom only a few interactions are known."""
+"""The lists of users of whom only a few interactions are known."""
 
 from typing import Any
 
 import torch
+from ltgnn_pyg.graph.adjacency import csr
 from ranks import Ranks
 from torch import Tensor
 from torch_geometric.utils.sparse import index2ptr
 
 from ltgnn_pyg.datasets import Interactions
-from ltgnn_pyg.graph.adjacency import csr
 from ltgnn_pyg.scorers import FoldIn, Vectors
 
-LENGTHS = (1, 2, 5)  #: How many are known.
+LENGTHS = (1, 2, 5)  #: The numbers of known interactions.
 NUM_KNOWN = 5  #: Users have so many at least, and a held-out item.
 NUM_USERS = 3000  #: At most.
 
@@ -27,19 +27,19 @@ def cut_history(
     count = torch.bincount(known.user, minlength=known.num_users)
     user = test.user.unique()
     user = user[count[user] >= NUM_KNOWN]
-    user = (
-        user[torch.randperm(len(user), generator=generator)[:NUM_USERS]].sort().values
-    )
+    perm = torch.randperm(len(user), generator=generator)
+    user = user[perm[:NUM_USERS]].sort().values
     place = torch.full((known.num_users,), -1)
     place[user] = torch.arange(len(user))
-    row, item = _of(known, place)
+    (row, item), (held_row, held_item) = (
+        torch.stack([place[part.user], part.item])[:, place[part.user] >= 0]
+        for part in (known, test)
+    )
     # The first ones of each user in a random order.
     order = torch.randperm(len(row), generator=generator)
-    row, item = row[order], item[order]
-    order = row.argsort(stable=True)
+    order = order[row[order].argsort(stable=True)]
     row, item = row[order], item[order]
     rank = torch.arange(len(row)) - index2ptr(row, len(user))[row]
-    held_row, held_item = _of(test, place)
     out = {}
     for length in LENGTHS:
         first = rank < length
@@ -47,20 +47,12 @@ def cut_history(
         score = _scores(scorer, known, ptr, item[first], alpha)
         score[row, item] = -torch.inf
         lists = score.topk(20).indices
-        found = lists[held_row] == held_item.unsqueeze(1)
-        at = torch.where(found.any(1), found.int().argmax(1), 20)
-        ranks = Ranks(held_row, held_item, at, user, lists)
+        ranks = Ranks.of_lists(held_row, held_item, user, lists)
         out[str(length)] = {
             "recall@20": float(ranks.recall().mean()),
             "ndcg@20": float(ranks.ndcg().mean()),
         }
     return out
-
-
-def _of(part: Interactions, place: Tensor) -> tuple[Tensor, Tensor]:
-    """The interactions of some users, who are counted anew."""
-    row = place[part.user]
-    return row[row >= 0], part.item[row >= 0]
 
 
 def _scores(

@@ -1,4 +1,4 @@
-"""What diversity costs: lists re-ranked by MMR and by DPP, over their weights.
+"""The price of diversity: lists re-ranked by MMR and by DPP, over their weights.
 
     python benchmarks/diversity.py --root data --dataset gowalla --json out.jsonl
 
@@ -14,19 +14,14 @@ other figures know nothing of vectors. The whole curve is of the test part: noth
 chosen by it.
 """
 
-import argparse
-import json
 from functools import partial
-from pathlib import Path
 from statistics import median
-from time import perf_counter
 
-import torch
-from ranks import compare, rank_pairs
-from sets import HELP, load_split
+from ranks import Ranks, compare
+from record import arguments, begin, seconds, write
+from sets import known, load_split
 
 from ltgnn_pyg import LTGNN, fit
-from ltgnn_pyg.datasets import Interactions
 from ltgnn_pyg.evaluation import evaluate
 from ltgnn_pyg.retrieval import top_k
 from ltgnn_pyg.retrieval.rerank import Candidates, Pipeline, dpp, mmr
@@ -35,9 +30,7 @@ from ltgnn_pyg.runs.run_folder import RunFolder
 METRICS = ["recall", "ndcg", "ild", "coverage", "gini", "novelty", "average_popularity",
            "personalization", "serendipity"]  # fmt: skip
 
-parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-parser.add_argument("--dataset", default="gowalla", help=HELP)
-parser.add_argument("--root", default="data", help="where sets lie or go")
+parser = arguments(__doc__)
 parser.add_argument("--run", help="the folder of a trained model, in place of training")
 parser.add_argument("--epochs", type=int, default=30, help="of training, at most")
 parser.add_argument("--candidates", type=int, default=500)
@@ -46,13 +39,7 @@ parser.add_argument("--lams", type=float, nargs="*", help="of MMR",
                     default=[0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.3])  # fmt: skip
 parser.add_argument("--thetas", type=float, nargs="*", help="of DPP",
                     default=[0.99, 0.97, 0.95, 0.9, 0.8, 0.7, 0.5])  # fmt: skip
-parser.add_argument("--threads", type=int, default=2)
-parser.add_argument("--seed", type=int, default=0)
-parser.add_argument("--json", type=Path)
-args = parser.parse_args()
-
-torch.set_num_threads(args.threads)
-torch.manual_seed(args.seed)
+args = begin(parser)
 if args.run is None:
     split = load_split(args.dataset, args.root, 0.1)
     model = LTGNN(split.train.num_users, split.train.num_items)
@@ -62,12 +49,10 @@ if args.run is None:
 else:
     run = RunFolder.open(args.run)
     split, vectors, epochs = run.split, run.vectors, None
-known = Interactions.cat(split.train, split.val).edge_label_index
+seen = known(split).edge_label_index
 test = split.test.edge_label_index
-user = test[0].unique()
-candidates = Candidates(
-    user, *top_k(vectors, args.candidates, user=user, exclude=known)
-)
+user, row = split.test.user.unique(return_inverse=True)
+candidates = Candidates(user, *top_k(vectors, args.candidates, user=user, exclude=seen))
 some = [Candidates(*(each[i : i + 1] for each in candidates))
         for i in range(0, len(user), max(len(user) // 200, 1))]  # fmt: skip
 
@@ -82,28 +67,16 @@ settings = [("none", 1.0, first)]
 settings += [("mmr", lam, partial(mmr, lam=lam, **about)) for lam in args.lams]
 settings += [("dpp", theta, partial(dpp, theta=theta, **about))
              for theta in args.thetas]  # fmt: skip
-rows, base = [], None
+base = None
 for method, weight, step in settings:
     rerank = Pipeline([step])
-    start = perf_counter()
+    times = [seconds(partial(rerank, each)) for each in (candidates, *some)]
     lists = rerank(candidates)
-    seconds = perf_counter() - start
-    times = []
-    for one in some:
-        start = perf_counter()
-        rerank(one)
-        times.append(perf_counter() - start)
-    figures = evaluate(vectors, test, exclude_edge_index=known, k=args.k, lists=lists,
+    figures = evaluate(vectors, test, exclude_edge_index=seen, k=args.k, lists=lists,
                        metrics=METRICS, item_vector=vectors.item)  # fmt: skip
-    recall = rank_pairs(vectors, test, known, args.k, lists.item).recall(args.k)
+    recall = Ranks.of_lists(row, split.test.item, user, lists.item).recall(args.k)
     base = recall if base is None else base
-    row = {"dataset": args.dataset, "method": method, "weight": weight, **figures,
-           "recall": compare(recall, base), "ms_per_list": 1e3 * seconds / len(user),
-           "ms_one_list": 1e3 * median(times), "lists": len(user), "epochs": epochs,
-           "candidates": args.candidates, "k": args.k, "threads": args.threads,
-           "seed": args.seed}  # fmt: skip
-    rows.append(row)
-    print(f"{method:5} {weight:.2f} ", *(f"{name} {value:.4f}" for name, value in
-          figures.items()), f" {row['ms_per_list']:.3f} ms", flush=True)  # fmt: skip
-if args.json is not None:
-    args.json.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    line = {"method": method, "weight": weight, **figures,
+           "recall": compare(recall, base), "ms_per_list": 1e3 * times[0] / len(user),
+           "ms_one_list": 1e3 * median(times[1:]), "lists": len(user)}  # fmt: skip
+    write(args, {**line, "epochs": epochs, "candidates": args.candidates, "k": args.k})

@@ -28,14 +28,13 @@ parser.add_argument("--seconds", type=float, default=5.0)
 parser.add_argument("--posts", type=float, default=0.0, help="share of feedback")
 parser.add_argument("--seed", type=int, default=0)
 PATIENCE, APART = 60.0, 0.02  # Seconds.
-LENGTH, VERSION = b"\r\ncontent-length: ", b"\r\nx-model-version: "
 
 
 class Link(asyncio.Protocol):
     """A connection that carries one request at a time."""
 
     def connection_made(self, transport):
-        """Keeps it."""
+        """Keeps the connection."""
         self.transport, self.answer, self.data = transport, None, b""
 
     def ask(self, request):
@@ -48,27 +47,22 @@ class Link(asyncio.Protocol):
         return self.answer
 
     def data_received(self, data):
-        """Looks whether the answer is there."""
+        """Gives the head of an answer that is whole."""
         self.data += data
-        end = self.data.find(b"\r\n\r\n")
-        if end < 0:
-            return
-        size = int(field(self.data, LENGTH))
-        if len(self.data) >= end + 4 + size:
-            head, self.data = self.data[:end], b""
+        head, end, body = self.data.partition(b"\r\n\r\n")
+        if end and len(body) >= int(field(head, b"\r\ncontent-length: ")):
+            self.data = b""
             self.answer.set_result(head)
 
     def connection_lost(self, error):
-        """Tells who waits."""
+        """Fails the answer that is awaited."""
         if self.answer is not None and not self.answer.done():
             self.answer.set_exception(ConnectionResetError())
 
 
 def field(head, name):
     """The value of a header."""
-    start = head.index(name) + len(name)
-    end = head.find(b"\r", start)
-    return head[start:] if end < 0 else head[start:end]
+    return head.partition(name)[2].partition(b"\r")[0]
 
 
 async def client(number, args, users, start, seen):
@@ -114,7 +108,7 @@ async def client(number, args, users, start, seen):
         if start >= begin:
             seen["times"].append(done - start)
             seen["ends"].append(done)
-            version = field(head, VERSION).decode()
+            version = field(head, b"\r\nx-model-version: ").decode()
             seen["versions"][version] = seen["versions"].get(version, 0) + 1
     if link is not None:
         link.transport.close()

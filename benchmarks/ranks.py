@@ -1,4 +1,4 @@
-"""Where the held-out items of every user land, and what follows from that."""
+"""The ranks of the held-out items of every user, and what follows from them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ltgnn_pyg.evaluation.metrics import gini
+from ltgnn_pyg.datasets import Interactions
 from ltgnn_pyg.retrieval import top_k
 
 DRAWS = 10_000  #: Of a bootstrap.
-#: What tells a line of models.py from others.
+#: The fields that tell a line of models.py from others.
 KEY = ("dataset", "order", "model", "setting", "seed", "budget", "embedding_dim",
        "device")  # fmt: skip
+TYPES = {"user": np.int32, "item": np.int32, "rank": np.uint8, "users": np.int32}
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,9 @@ class Ranks:
     """The ranks of held-out pairs.
 
     Attributes:
-        user (Tensor): Which user each pair is of, as a row of `users` [num_pairs].
+        user (Tensor): The user of each pair, as a row of `users` [num_pairs].
         item (Tensor): Its item, counted from 0 [num_pairs].
-        rank (Tensor): Where it is in the user's list, from 0; k if it is not in it.
+        rank (Tensor): Its place in the user's list, from 0; k if it is not in it.
         users (Tensor): The users that have a held-out item.
         lists (Tensor): Their lists [num_users, k].
     """
@@ -35,12 +36,19 @@ class Ranks:
     users: Tensor
     lists: Tensor
 
+    @classmethod
+    def of_lists(
+        cls, user: Tensor, item: Tensor, users: Tensor, lists: Tensor
+    ) -> "Ranks":
+        """The places of pairs in the lists of their users."""
+        found = lists[user] == item.unsqueeze(1)
+        rank = torch.where(found.any(1), found.int().argmax(1), lists.size(1))
+        return cls(user, item, rank, users, lists)
+
     def save(self, path: Path) -> None:
         """Writes all but the lists."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        types = {"user": np.int32, "item": np.int32, "rank": np.uint8,
-                 "users": np.int32}  # fmt: skip
-        arrays = {k: getattr(self, k).numpy().astype(t) for k, t in types.items()}
+        arrays = {k: getattr(self, k).numpy().astype(t) for k, t in TYPES.items()}
         np.savez_compressed(path, **arrays)
 
     @classmethod
@@ -51,7 +59,7 @@ class Ranks:
 
     @staticmethod
     def path(lines: Path, line: dict[str, Any]) -> Path:
-        """Where those of a line of models.py are kept, beside the file of all lines."""
+        """The file of the ranks of a line, beside the file of all lines."""
         words = (str(line[key]).replace("/", "_") for key in KEY)
         return lines.with_suffix(".ranks") / ("-".join(words) + ".npz")
 
@@ -59,17 +67,14 @@ class Ranks:
         """The share of each user's held-out items, of some pairs if given, that is
         among the first k; NaN for users without one.
         """
-        weight = (
-            torch.ones(len(self.rank)).double() if pairs is None else pairs.double()
-        )
+        weight = torch.ones(len(self.rank)) if pairs is None else pairs
         hit = (self.rank < k).double() * weight
-        return self._sum(hit) / self._sum(weight)
+        return self._sum(hit) / self._sum(weight.double())
 
     def ndcg(self, k: int = 20) -> Tensor:
         """The discounted gain of each user's first k over that of the best list."""
         gain = 1.0 / (torch.arange(k).double() + 2.0).log2()
-        hit = self.rank < k
-        found = gain[self.rank.clamp(max=k - 1)] * hit
+        found = gain[self.rank.clamp(max=k - 1)] * (self.rank < k)
         most = self._sum(torch.ones_like(found)).long().clamp(max=k)
         return self._sum(found) / gain.cumsum(0)[most - 1]
 
@@ -77,29 +82,11 @@ class Ranks:
         return value.new_zeros(len(self.users)).index_add_(0, self.user, value)
 
 
-def rank_pairs(
-    scorer: Any,
-    pairs: Tensor,
-    exclude: Tensor,
-    k: int = 20,
-    lists: Tensor | None = None,
-) -> Ranks:
-    """The ranks of held-out pairs of node ids, by a scorer, or in lists of the users
-    that have one, in their order.
-    """
-    users, row = pairs[0].unique(return_inverse=True)
-    item = pairs[1] - scorer.num_users
-    if lists is None:
-        lists = top_k(scorer, k, user=users, exclude=exclude)[1]
-    lists = lists.cpu()
-    found = lists[row] == item.unsqueeze(1)
-    rank = torch.where(found.any(1), found.int().argmax(1), k)
-    return Ranks(row, item, rank, users, lists)
-
-
-def gini_of(lists: Tensor, num_items: int) -> float:
-    """How unevenly lists recommend the items: 0 if all as often, towards 1 if few."""
-    return float(gini(torch.bincount(lists[lists >= 0], minlength=num_items)))
+def rank_pairs(scorer: Any, test: Interactions, exclude: Tensor, k: int = 20) -> Ranks:
+    """The ranks of held-out pairs by a scorer."""
+    users, row = test.user.unique(return_inverse=True)
+    lists = top_k(scorer, k, user=users, exclude=exclude)[1]
+    return Ranks.of_lists(row, test.item, users, lists.cpu())
 
 
 def compare(one: Tensor, other: Tensor, seed: int = 0) -> dict[str, Any]:

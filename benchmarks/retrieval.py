@@ -4,12 +4,10 @@ would take in their place.
     python benchmarks/retrieval.py --root DIR --dataset gowalla --sizes 41k 1m 10m
 
 Vectors are those of LTGNN after two epochs: unit vectors, and the logarithm of
-popularity as a bias. With `--vectors spectral` they are singular vectors times the root
-of the degree, whose norms differ by a factor of 25. With `--vectors mixture` they are
-drawn, about a thousand directions, and their norms, of a log-normal law (percentiles
-1, 50 and 99 of about .02, .1 and .5), say nothing about their directions: the hardest
-case for lists, as the best items lie in many of them. Of Gowalla's items there are
-40,981, and as many are drawn.
+popularity as a bias. With `--vectors mixture` they are drawn, about a thousand
+directions, and their norms, of a log-normal law (percentiles 1, 50 and 99 of about .02,
+.1 and .5), say nothing about their directions: the hardest case for lists, as the best
+items lie in many of them. Of Gowalla's items there are 40,981, and as many are drawn.
 
 Larger sets are grown of them: an item lies somewhere between one of them and one of its
 ten neighbours, and a little aside, with the norm and the bias of one of the two. Items
@@ -21,10 +19,6 @@ after one turn to warm up. Peers: the product and `topk` of torch, faiss `Flat`,
 `IVF` as `index_factory` makes it, and its HNSW, the latter on small sets only.
 """
 
-import argparse
-import json
-import os
-import platform
 from collections.abc import Callable
 from functools import partial
 from statistics import median
@@ -34,40 +28,31 @@ from typing import Any
 import faiss
 import numpy as np
 import torch
-from sets import HELP, load_split
+from record import Row, arguments, begin, seconds, write
+from sets import load_split
 from torch import Tensor
 from torch.nn.functional import normalize
-from untrained import spectral
 
 from ltgnn_pyg import LTGNN, fit
 from ltgnn_pyg.retrieval import Index, similar_items, top_k
 from ltgnn_pyg.scorers import Vectors
 
 NAMES = "exact ivf sq8 torch faiss-flat faiss-ivf faiss-hnsw".split()
-VECTORS = ["ltgnn", "spectral", "mixture"]
 BATCH, CHUNK = 64, 2**18
 HNSW_ITEMS = 100_000  #: The most that are built into a graph, which takes minutes.
 Search = Callable[[Tensor], Tensor]
 Built = tuple[int, dict[str, Search]]  #: Bytes, and a search for each setting.
 
-parser = argparse.ArgumentParser()
-parser.add_argument("--root", default="data", help="the folder of published sets")
-parser.add_argument("--dataset", default="gowalla", help=HELP)
-parser.add_argument("--vectors", choices=VECTORS, default="ltgnn")
+parser = arguments(__doc__, threads=1)
+parser.add_argument("--vectors", choices=["ltgnn", "mixture"], default="ltgnn")
 parser.add_argument("--sizes", nargs="+", default=["41k", "1m", "10m"])
 parser.add_argument("--indexes", nargs="+", default=NAMES, choices=NAMES)
 parser.add_argument("--nprobe", type=int, nargs="+", default=[8, 16, 32, 64, 128])
 parser.add_argument("--queries", type=int, default=512)
 parser.add_argument("--ones", type=int, default=100, help="those asked one at a time")
 parser.add_argument("--k", type=int, default=100)
-parser.add_argument("--threads", type=int, default=1)
-parser.add_argument("--seed", type=int, default=0)
-parser.add_argument("--json", help="also write the result to this file")
-args = parser.parse_args()
-
-torch.set_num_threads(args.threads)
+args = begin(parser)
 faiss.omp_set_num_threads(args.threads)
-torch.manual_seed(args.seed)
 
 
 def base_vectors() -> Vectors:
@@ -75,8 +60,6 @@ def base_vectors() -> Vectors:
     if args.vectors == "mixture":
         return mixture()
     split = load_split(args.dataset, args.root)
-    if args.vectors == "spectral":
-        return spectral(split.train)
     model = LTGNN(split.train.num_users, split.train.num_items)
     return fit(model, split, max_epochs=2, refit=False).vectors
 
@@ -119,28 +102,18 @@ def grow(vectors: Vectors, num_items: int) -> Vectors:
     return Vectors(vectors.user, item, bias)
 
 
-def seconds(run: Callable[[], Any]) -> float:
-    """How long it takes."""
-    start = perf_counter()
-    run()
-    return perf_counter() - start
-
-
 def measure(search: Search, query: Tensor, truth: Tensor) -> dict[str, float]:
     """Recall, and milliseconds a query."""
-    search(query[:BATCH])
-    found, times = [], []
-    for part in query.split(BATCH):
-        start = perf_counter()
-        found.append(search(part))
-        times.append((perf_counter() - start) / len(part))
-    ones = [seconds(lambda i=i: search(query[i : i + 1])) for i in range(args.ones)]
-    item = torch.cat(found)
+    item = torch.cat([search(part) for part in query.split(BATCH)])  # Warms up.
+    ones, some = (
+        [seconds(partial(search, part)) / len(part) for part in parts]
+        for parts in (query[: args.ones].split(1), query.split(BATCH))
+    )
     hits = (item.unsqueeze(2) == truth.unsqueeze(1)).any(2)
     return {
         f"recall@{args.k}": round(float(hits.float().mean()), 4),
         "ms_per_query": round(1e3 * median(ones), 4),
-        f"ms_per_query_of_{BATCH}": round(1e3 * median(times), 4),
+        f"ms_per_query_of_{BATCH}": round(1e3 * median(some), 4),
     }
 
 
@@ -157,7 +130,7 @@ def ours(vectors: Vectors, kind: str) -> Built:
 
 def product(vectors: Vectors) -> Built:
     """The lines of torch that one writes first."""
-    item, bias = vectors.item, bias_of(vectors)
+    item, bias = vectors.item, torch.from_numpy(with_bias(vectors)[:, -1].copy())
     search = {"": lambda query: (query @ item.t()).add_(bias).topk(args.k)[1]}
     return item.nbytes + bias.nbytes, search
 
@@ -196,15 +169,11 @@ def faiss_hnsw(vectors: Vectors) -> Built:
     }
 
 
-def bias_of(vectors: Vectors) -> Tensor:
-    """Zeros if there are none."""
-    bias = vectors.item_bias
-    return vectors.item.new_zeros(vectors.num_items) if bias is None else bias
-
-
 def with_bias(vectors: Vectors) -> np.ndarray:
-    """Vectors of items with their bias as one more number."""
-    return torch.cat([vectors.item, bias_of(vectors).unsqueeze(1)], dim=1).numpy()
+    """Vectors of items with their bias, or 0, as one more number."""
+    bias = vectors.item_bias
+    bias = vectors.item.new_zeros(vectors.num_items) if bias is None else bias
+    return torch.cat([vectors.item, bias.unsqueeze(1)], dim=1).numpy()
 
 
 def ask(index: Any, params: Any = None) -> Search:
@@ -217,15 +186,9 @@ def ask(index: Any, params: Any = None) -> Search:
     return search
 
 
-INDEXES = {
-    "exact": partial(ours, kind="exact"),
-    "ivf": partial(ours, kind="ivf"),
-    "sq8": partial(ours, kind="sq8"),
-    "torch": product,
-    "faiss-flat": faiss_flat,
-    "faiss-ivf": faiss_ivf,
-    "faiss-hnsw": faiss_hnsw,
-}
+INDEXES = {kind: partial(ours, kind=kind) for kind in ("exact", "ivf", "sq8")}
+INDEXES |= {"torch": product, "faiss-flat": faiss_flat, "faiss-ivf": faiss_ivf}
+INDEXES |= {"faiss-hnsw": faiss_hnsw}
 
 
 def number(text: str, items: int) -> int:
@@ -237,7 +200,7 @@ def number(text: str, items: int) -> int:
 
 base = base_vectors()
 norms = base.item.norm(dim=1).quantile(torch.tensor([0.01, 0.5, 0.99]))
-rows: list[dict[str, Any]] = []
+rows: list[Row] = []
 for text in args.sizes:
     vectors = grow(base, number(text, base.num_items))
     query = base.user[torch.randperm(base.num_users)[: args.queries]]
@@ -247,21 +210,13 @@ for text in args.sizes:
             continue
         start = perf_counter()
         size, searches = INDEXES[name](vectors)
-        about = {
-            "items": vectors.num_items,
-            "index": name,
-            "build_s": round(perf_counter() - start, 2),
-            "mb": round(size / 1e6, 1),
-        }
+        about = {"items": vectors.num_items, "index": name, "mb": round(size / 1e6, 1)}
+        about["build_s"] = round(perf_counter() - start, 2)
         for setting, search in searches.items():
-            row = {**about, "setting": setting, **measure(search, query, truth)}
-            rows.append(row)
-            print(json.dumps(row), flush=True)
+            rows.append({**about, "setting": setting, **measure(search, query, truth)})
         del searches, search
     del vectors
-
-result = {
-    "benchmark": "retrieval",
+write(args, {
     "dataset": None if args.vectors == "mixture" else args.dataset,
     "vectors": args.vectors,
     "asked": " ".join(args.sizes),
@@ -272,13 +227,5 @@ result = {
     "queries": args.queries,
     "batch": BATCH,
     "sizes": rows,
-    "threads": args.threads,
-    "seed": args.seed,
-    "torch": torch.__version__,
     "faiss": faiss.__version__,
-    "platform": platform.platform(),
-    "cores": os.cpu_count(),
-}
-if args.json is not None:
-    with open(args.json, "w") as file:
-        file.write(json.dumps(result) + "\n")
+})  # fmt: skip

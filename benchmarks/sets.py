@@ -1,14 +1,13 @@
-"""The sets that benchmarks run on, by name."""
+"""The sets that scripts run on, by name."""
 
 import hashlib
-import inspect
 import os
-import sys
 from pathlib import Path
 from tempfile import gettempdir
 
-import numpy as np
 import torch
+from expand import expand
+from record import SETS
 
 from ltgnn_pyg.datasets import (
     Gowalla,
@@ -16,17 +15,13 @@ from ltgnn_pyg.datasets import (
     LightGCNText,
     Split,
     Yelp2018,
-    expand,
     read_interactions,
     split_ratio,
     synthetic_interactions,
 )
-from ltgnn_pyg.datasets.cities import Cities
 
-HELP = "gowalla, yelp2018, synthetic, a folder with train.txt and test.txt, or a file"
-SOURCE = "gowalla, yelp2018, or a folder with train.txt and test.txt"
 PUBLISHED = {"gowalla": Gowalla, "yelp2018": Yelp2018}
-CACHE = Path(gettempdir(), "ltgnn_pyg_expansions")  #: Where expansions are kept.
+CACHE = Path(gettempdir(), "ltgnn_pyg_expansions")  #: The folder of expansions.
 SHARES = {"test_ratio": 0.1, "val_ratio": 0.1}  #: Of an expansion, held out at random.
 PARTS = ("train", "val", "test")
 
@@ -45,8 +40,13 @@ def load_split(
     if Path(name).is_dir():
         return LightGCNText(name).split(**cut)
     if not Path(name).is_file():
-        raise SystemExit(f"Expected --dataset to be {HELP} (got {name})")
+        raise SystemExit(f"Expected --dataset to be {SETS} (got {name})")
     return split_ratio(read_interactions(name), **cut)
+
+
+def known(split: Split) -> Interactions:
+    """The training and the validation part."""
+    return Interactions.cat(split.train, split.val)
 
 
 def load_expansion(
@@ -60,11 +60,11 @@ def load_expansion(
     """A set expanded to about as many interactions, training and test part together,
     and split at random anew. It is made once, if asked to, and kept in a folder.
     """
-    where = [source, os.path.abspath(root), num_interactions, seed, SHARES]
-    sources = [expand.__module__, Cities.__module__, __name__]
-    about = repr(where) + "".join(inspect.getsource(sys.modules[m]) for m in sources)
-    digest = hashlib.sha256(about.encode()).hexdigest()[:12]
-    path = cache / f"{Path(source).name}_{num_interactions}_{seed}_{digest}.npz"
+    where = repr([source, os.path.abspath(root), num_interactions, seed, SHARES])
+    code = (Path(__file__).with_name(f"{name}.py") for name in ("expand", "cities"))
+    about = where.encode() + b"".join(path.read_bytes() for path in code)
+    digest = hashlib.sha256(about).hexdigest()[:12]
+    path = cache / f"{Path(source).name}_{num_interactions}_{seed}_{digest}.pt"
     if make and not path.exists():
         parts = load_split(source, root)
         whole = Interactions.cat(parts.train, parts.test)
@@ -75,30 +75,15 @@ def load_expansion(
         user, item = (torch.randperm(num, generator=generator) for num in size)
         whole = Interactions(user[whole.user], item[whole.item], *size)
         split = split_ratio(whole, **SHARES, order="random", seed=seed)
-        pairs = {
-            f"{name}_{side}": getattr(getattr(split, name), side).int().numpy()
-            for name in PARTS
-            for side in ("user", "item")
-        }
+        parts = {name: getattr(split, name) for name in PARTS}
+        pairs = {k: torch.stack([v.user, v.item]).int() for k, v in parts.items()}
         cache.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(f".{os.getpid()}.npz")
-        np.savez(beside, size=np.array(size), **pairs)
+        beside = path.with_suffix(f".{os.getpid()}")
+        torch.save({"size": size, **pairs}, beside)
         os.replace(beside, path)
-    saved = np.load(path)
-    num_users, num_items = saved["size"].tolist()
-    return Split(
-        *(
-            Interactions(
-                *(
-                    torch.from_numpy(saved[f"{name}_{side}"]).long()
-                    for side in ("user", "item")
-                ),
-                num_users,
-                num_items,
-            )
-            for name in PARTS
-        )
-    )
+    saved = torch.load(path)
+    parts = (Interactions(*saved[name].long(), *saved["size"]) for name in PARTS)
+    return Split(*parts)
 
 
 def sample_users(part: Interactions, num: int) -> torch.Tensor:

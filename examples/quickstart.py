@@ -80,11 +80,9 @@ report = fit(model, split, max_epochs=args.epochs, folder=args.folder,
              resume=args.resume, log=log)  # fmt: skip
 print(report)
 
-known = report.interactions  # Training and validation: neither is ranked.
-test_on = {"edge_label_index": split.test.edge_label_index,
-           "exclude_edge_index": known.edge_label_index}  # fmt: skip
-result = evaluate(report.vectors, **test_on)
-popularity = evaluate(Popularity(known), **test_on)
+known = split.known  # Training and validation: neither is ranked.
+result = evaluate(report.scorer, split.test, exclude=known)
+popularity = evaluate(Popularity(known), split.test, exclude=known)
 for name, row in (("LTGNN", result), ("Popularity", popularity)):
     row = "  ".join(f"{metric} {value:.4f}" for metric, value in row.items())
     print(f"{name:10s}  test {row}")

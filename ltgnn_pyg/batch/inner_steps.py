@@ -13,7 +13,7 @@ from ltgnn_pyg.inputs.inputs import Inputs
 
 
 class Tables(NamedTuple):
-    """What a round calculates in, N x dim numbers each."""
+    """The tables that a round calculates in, N x dim numbers each."""
 
     rest: Tensor
     gradient: Tensor
@@ -21,7 +21,7 @@ class Tables(NamedTuple):
 
 
 class InnerSteps:
-    r"""The *inner steps* of a round: what they share.
+    r"""The state that the *inner steps* of a round share.
 
     With :math:`Z = \sum_k c_k \hat{A}^k X`, and :math:`R = \sum_{k \ge 1} c_k
     \hat{A}^k X` at the start of the round, each micro-batch takes a step with the rows
@@ -41,7 +41,7 @@ class InnerSteps:
         graph (Graph): The graph of the round.
         pool (list): Tables of rounds that have ended, to be taken by others.
 
-    *Cost:* Three tables of N x dim numbers.
+    *Cost:* Three tables of N x dim numbers, of :obj:`float32` at least.
     """
 
     def __init__(self, graph: Graph, pool: list[Tables]) -> None:
@@ -86,16 +86,17 @@ class InnerSteps:
 
     def _take(self, table: Tensor) -> Tables:
         """Takes tables from the pool that fit, or makes them."""
+        wide = torch.promote_types(table.dtype, torch.float32)
         while self.pool:
             tables = self.pool.pop()
             fits = tables.rest.size() == table.size() and (
-                (tables.rest.dtype, tables.rest.device) == (table.dtype, table.device)
+                (tables.rest.dtype, tables.rest.device) == (wide, table.device)
             )
             if fits:
                 tables.gradient.zero_()
                 return tables
-        rest, spare = torch.empty_like(table), torch.empty_like(table)
-        return Tables(rest, torch.zeros_like(table), spare)
+        rest, spare = (torch.empty_like(table, dtype=wide) for _ in range(2))
+        return Tables(rest, torch.zeros_like(rest), spare)
 
 
 class _Step(torch.autograd.Function):
@@ -116,16 +117,18 @@ class _Step(torch.autograd.Function):
         ctx.args = (state, index, coefficients, is_last)
         rows = state.tables.rest.index_select(0, index)
         x = x.index_select(0, index) if is_last else x
-        return rows.add_(x, alpha=coefficients[0])
+        return rows.add_(x, alpha=coefficients[0]).to(x.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         state, index, coefficients, is_last = ctx.args
-        state.tables.gradient.index_add_(0, index, grad)
+        wide = grad.to(state.tables.gradient.dtype)
+        state.tables.gradient.index_add_(0, index, wide)
         if is_last:
             out = state.deliver(coefficients)
-            out.index_add_(0, index, grad, alpha=coefficients[0])
+            out.index_add_(0, index, wide, alpha=coefficients[0])
+            out = out.to(grad.dtype)
         else:
             out = coefficients[0] * grad
         return out, None, None, None, None

@@ -76,6 +76,7 @@ class Round(PairBatch):
     def micro_batches(self) -> Iterator[MicroBatch]:
         """The micro-batches, each a batch of its own but for the graph."""
         num, neg, log_q = self.num_micro_batches, self.negatives, self.get("log_q")
+        weight = self.get("weight")
         shared = neg is not None and neg.size(0) == num
         for i in range(num):
             pairs = slice(*self.pair_ptr[i : i + 2])
@@ -93,6 +94,8 @@ class Round(PairBatch):
                 part.dst_neg_index = neg[of_part] - first
             if log_q is not None:
                 part.log_q = log_q[first:end]
+            if weight is not None:
+                part.weight = weight[pairs]
             yield part
 
 

@@ -12,9 +12,8 @@ from typing import Any
 
 from ltgnn_pyg.cli import machine
 from ltgnn_pyg.cli.output import add_json_flag, figures, show
-from ltgnn_pyg.datasets import Interactions
 from ltgnn_pyg.evaluation import METRICS, evaluate
-from ltgnn_pyg.runs.run_folder import RunFolder
+from ltgnn_pyg.runs import RunFolder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,9 +41,9 @@ def run(args: argparse.Namespace) -> None:
     device = machine.set_machine(vars(args))
     folder = RunFolder.open(args.folder)
     split = folder.split
-    held, known = split.test, Interactions.cat(split.train, split.val)
+    held, known = split.test, split.seen
     if args.part == "val":
-        held, known = split.val, split.train
+        held, known = split.val, split.train_seen
     if len(held) == 0:
         raise ValueError(
             f"Expected a {args.part} part in '{args.folder}' (got none); train with a "
@@ -57,9 +56,9 @@ def run(args: argparse.Namespace) -> None:
             "inspect', or train with --no-refit"
         )
     result: dict[str, Any] = evaluate(
-        folder.vectors.to(device),
-        held.edge_label_index,
-        exclude_edge_index=known.edge_label_index,
+        folder.scorer_on(device),
+        held,
+        exclude=known,
         k=args.k,
         metrics=args.metrics,
     )

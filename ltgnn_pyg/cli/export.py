@@ -16,7 +16,7 @@ from ltgnn_pyg.export import (
     to_parquet,
     to_safetensors,
 )
-from ltgnn_pyg.runs.run_folder import RunFolder
+from ltgnn_pyg.runs import RunFolder
 
 FORMS = {
     "numpy": to_numpy,

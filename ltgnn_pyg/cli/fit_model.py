@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
-from ltgnn_pyg.cli.models import build_model, settings_of_model
+from ltgnn_pyg.cli.models import FILTERS, build_model, filter_of, settings_of_model
 from ltgnn_pyg.cli.output import figures, progress
 from ltgnn_pyg.cli.settings import given, settings_of
 from ltgnn_pyg.datasets import Split
-from ltgnn_pyg.inputs.row_adam import RowAdam
+from ltgnn_pyg.inputs import RowAdam
 from ltgnn_pyg.nn import Recommender
-from ltgnn_pyg.train.fit import Report, fit
+from ltgnn_pyg.train import Report, fit, fit_beside, fit_filter
 
 FIT = {n: s for n, s in settings_of(fit).items() if n not in ("folder", "resume")}
 LR = settings_of(RowAdam)["lr"]
@@ -48,8 +48,9 @@ def fit_model(
     device: torch.device,
     log: Callable[[dict[str, Any], int], Any],
     **more: Any,
-) -> tuple[Recommender, Report]:
-    """Draws a model and trains it; returns also how it went.
+) -> tuple[Recommender | None, Report]:
+    """Draws a model and trains it; returns also how it went. A scorer that needs no
+    training has no model.
 
     Args:
         flags (dict): Those that are given, and :obj:`DEFAULTS`.
@@ -58,21 +59,30 @@ def fit_model(
         log (callable): See :func:`~ltgnn_pyg.fit`.
         **more (optional): Further arguments of it.
     """
-    torch.manual_seed(flags["seed"])
     if "lr" in flags:
         more["optimizer"] = partial(RowAdam, lr=flags["lr"])
     size = split.train.num_users, split.train.num_items
-    model = build_model(flags, *size)
     own = given(flags, FIT) | more
-    report = fit(model.to(device), split, log=log, **own)
-    return model, report
+    if flags["model"] in FILTERS:
+        make = filter_of(flags["model"], flags)
+        return None, fit_filter(make, split, **given(own, ("metric",)))
+
+    def make_model() -> Recommender:
+        torch.manual_seed(flags["seed"])
+        return build_model(flags, *size).to(device)
+
+    if "beside" in flags:
+        other = filter_of(flags["beside"])
+        return fit_beside(make_model, other, split, log=log, **own)
+    model = make_model()
+    return model, fit(model, split, log=log, **own)
 
 
 def resolved(flags: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of model and training that flags say, in full."""
     known = {**FIT, **settings_of_model(flags["model"])}
     full = {name: flags.get(name, s.default) for name, s in known.items()}
-    return {"model": flags["model"], **full, **given(flags, ("lr", "seed"))}
+    return {"model": flags["model"], **full, **given(flags, ("lr", "seed", "beside"))}
 
 
 def say_epoch(row: dict[str, Any], step: int) -> None:

@@ -19,7 +19,9 @@ from ltgnn_pyg.cli.output import add_json_flag, show
 from ltgnn_pyg.cli.settings import given
 from ltgnn_pyg.cli.train import START
 from ltgnn_pyg.datasets import Interactions
-from ltgnn_pyg.runs.run_folder import CONFIG, PARTS, RunFolder
+from ltgnn_pyg.nn.models.pretrained import CONFIG
+from ltgnn_pyg.runs import RunFolder
+from ltgnn_pyg.runs.run_folder import PARTS
 
 QUANTILES = {"min": 0.0, "25%": 0.25, "median": 0.5, "75%": 0.75, "99%": 0.99,
              "max": 1.0}  # fmt: skip
@@ -42,8 +44,10 @@ def run(args: argparse.Namespace) -> None:
         folder = RunFolder.open(path)
         split = folder.split
         parts = [getattr(split, part) for part in PARTS]
+        parts = [split.train[:0] if part is None else part for part in parts]
         sizes = {part: len(p) for part, p in zip(PARTS, parts, strict=True)}
         result = describe(Interactions.cat(*parts)) | {"parts": sizes} | folder.config
+        result["scorer"] = type(folder.scorer).__name__
     else:
         source = open_data({**DEFAULTS, **vars(args)})
         result = {"name": source.name, "sha256": source.sha256}

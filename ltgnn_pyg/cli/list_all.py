@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import torch
 from tqdm import tqdm
 
-from ltgnn_pyg.retrieval import top_k
-from ltgnn_pyg.runs.run_folder import RunFolder
+from ltgnn_pyg.runs import RunFolder
+from ltgnn_pyg.scorers import top_k
 
 ROWS = 1 << 20  #: Of a chunk, at most.
 SCHEMA = pa.schema(
@@ -75,16 +75,16 @@ def list_all(run: RunFolder, k: int, out: str, device: torch.device) -> None:
             f"Expected --out to end in one of {', '.join(SUFFIXES)} (got '{out}'); "
             "name one"
         )
-    vectors, exclude = run.vectors.to(device), run.seen
+    scorer, exclude = run.scorer_on(device), run.seen
     users, items = run.user_ids.values, run.item_ids.values
     step = max(1, ROWS // max(1, k))
     beside = path.with_name(path.name + ".tmp")
-    starts = range(0, vectors.num_users, step)
+    starts = range(0, scorer.num_users, step)
     try:
         with WRITERS[path.suffix](beside, SCHEMA) as writer:
             for start in tqdm(starts, "Lists", disable=None, leave=False):
-                user = torch.arange(start, min(start + step, vectors.num_users))
-                score, item = top_k(vectors, k, user=user, exclude=exclude)
+                user = torch.arange(start, min(start + step, scorer.num_users))
+                score, item = top_k(scorer, k, user=user, exclude=exclude)
                 row, rank = (item >= 0).nonzero().unbind(1)
                 columns = [
                     users.take(pa.array((row.cpu() + start).numpy())),

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from ltgnn_pyg.cli.output import note, show
-from ltgnn_pyg.runs.run_folder import Ids
+from ltgnn_pyg.runs import Ids
 
 
 def show_lists(

@@ -5,7 +5,7 @@ import sys
 import torch
 from torch import Tensor
 
-from ltgnn_pyg.runs.run_folder import Ids
+from ltgnn_pyg.runs import Ids
 
 
 def read_ids(words: list[str]) -> list[str]:

@@ -16,8 +16,8 @@ from ltgnn_pyg.cli.list_all import SUFFIXES, list_all
 from ltgnn_pyg.cli.lists import show_lists
 from ltgnn_pyg.cli.output import add_json_flag
 from ltgnn_pyg.cli.raw_ids import look_up, read_ids
-from ltgnn_pyg.retrieval import top_k
-from ltgnn_pyg.runs.run_folder import RunFolder
+from ltgnn_pyg.runs import RunFolder
+from ltgnn_pyg.scorers import top_k
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +54,6 @@ def run(args: argparse.Namespace) -> None:
     raw = read_ids(args.user)
     way_out = "name one of them, or train a run with interactions of this one"
     user = look_up(folder.user_ids, raw, "user", way_out)
-    vectors = folder.vectors.to(device)
-    scores, items = top_k(vectors, args.k, user=user, exclude=folder.seen)
+    scorer = folder.scorer_on(device)
+    scores, items = top_k(scorer, args.k, user=user, exclude=folder.seen)
     show_lists(raw, "user", scores, items, folder.item_ids, "item", args.json)

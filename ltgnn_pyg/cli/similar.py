@@ -12,7 +12,7 @@ from ltgnn_pyg.cli.lists import show_lists
 from ltgnn_pyg.cli.output import add_json_flag
 from ltgnn_pyg.cli.raw_ids import look_up, read_ids
 from ltgnn_pyg.retrieval import similar_items, similar_users
-from ltgnn_pyg.runs.run_folder import RunFolder
+from ltgnn_pyg.runs import RunFolder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

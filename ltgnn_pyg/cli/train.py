@@ -29,15 +29,19 @@ from ltgnn_pyg.cli.fit_model import (
     resolved,
     say_epoch,
 )
-from ltgnn_pyg.cli.models import MODELS, add_model_flags, check_model, settings_of_model
+from ltgnn_pyg.cli.models import NAMES, add_model_flags, check_model, settings_of_model
 from ltgnn_pyg.cli.output import figures, note
 from ltgnn_pyg.cli.settings import given
 from ltgnn_pyg.datasets import Split
 from ltgnn_pyg.datasets.replace_file import replace_text
 from ltgnn_pyg.evaluation import evaluate
 from ltgnn_pyg.nn.models import Recommender
-from ltgnn_pyg.runs.run_folder import CONFIG, RunFolder
-from ltgnn_pyg.train.fit import CHECKPOINT, Report
+from ltgnn_pyg.nn.models.pretrained import CONFIG
+from ltgnn_pyg.runs import RunFolder
+from ltgnn_pyg.scorers import Scorer
+from ltgnn_pyg.train import Report
+from ltgnn_pyg.train.fit_beside import STAGES
+from ltgnn_pyg.train.run import CHECKPOINT
 from ltgnn_pyg.version import __version__
 
 START = "train.json"  #: What a run was started with, until it is finished.
@@ -92,12 +96,14 @@ def run(args: argparse.Namespace) -> None:
     try:
         model, report = fit_model(flags, split, device, say_epoch, **more)
     except ValueError:
-        if not (folder / CHECKPOINT).exists():  # Refused, not begun.
+        begun = [folder / CHECKPOINT, folder / STAGES[0] / CHECKPOINT]
+        if not any(path.exists() for path in begun):  # Refused.
             (folder / START).unlink()
         raise
     metrics = _test(report, split)
     config = _config(flags, model, source, report, metrics)
-    RunFolder.write(folder, report.vectors, split, config, model)  # type: ignore[arg-type]
+    assert isinstance(report.scorer, Scorer)
+    RunFolder.write(folder, report.scorer, split, config, model)
     (folder / START).unlink()
     print(report)
     print(f"Test: {figures(metrics) or 'none, as there is no test part'}")
@@ -155,8 +161,8 @@ def _read_settings(path: str) -> dict[str, Any]:
     """Settings of a model and of its training from a file."""
     settings: Any = json.loads(Path(path).read_text())
     model = settings.get("model") if isinstance(settings, dict) else None
-    known = {"lr": LR, **(settings_of_model(model) if model in list(MODELS) else {})}
-    if model not in list(MODELS) or not all(
+    known = {"lr": LR, **(settings_of_model(model) if model in NAMES else {})}
+    if model not in NAMES or not all(
         name == "model" or (name in known and known[name].fits(value))
         for name, value in settings.items()
     ):
@@ -171,22 +177,22 @@ def _test(report: Report, split: Split) -> dict[str, float]:
     """The metrics of the test part; none if it is empty."""
     if len(split.test) == 0:
         return {}
-    known = report.interactions.edge_label_index
-    vectors: Any = report.vectors
-    return evaluate(vectors, split.test.edge_label_index, exclude_edge_index=known)
+    assert isinstance(report.scorer, Scorer)
+    return evaluate(report.scorer, split.test, exclude=split.seen)
 
 
 def _config(
     flags: dict[str, Any],
-    model: Recommender,
+    model: Recommender | None,
     source: Source,
     report: Report,
     metrics: dict[str, float],
 ) -> dict[str, Any]:
     """What the run folder says of the run."""
     return {
-        "model": model.settings(),
+        **({} if model is None else {"model": model.settings()}),
         "training": {
+            **given(flags, ("model", "beside")),
             **{k: v for k, v in report.settings.items() if k not in ("model", "data")},
             **given(flags, ("max_seconds", "lr", "temperature")),
         },
@@ -202,6 +208,7 @@ def _config(
         "metrics": metrics,
         "seconds": round(report.seconds, 1),
         "threads": torch.get_num_threads(),
+        "kernels": report.kernels,
         "device": flags.get("device", "cpu"),
         "versions": {
             "ltgnn_pyg": __version__,

@@ -3,14 +3,18 @@ from __future__ import annotations
 import os
 import os.path as osp
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from torch_geometric.data import Data, InMemoryDataset, download_url
 
-from ltgnn_pyg.datasets.interactions import align_ids
+from ltgnn_pyg.datasets.align_ids import align_ids
 from ltgnn_pyg.datasets.order import choose_order
-from ltgnn_pyg.datasets.read_interactions import read_interactions
-from ltgnn_pyg.datasets.split import Split, split_given
+from ltgnn_pyg.datasets.readers.read_interactions import read_interactions
+from ltgnn_pyg.datasets.replace_file import replace_file
+from ltgnn_pyg.datasets.split import Split
+from ltgnn_pyg.datasets.split_given import split_given
 from ltgnn_pyg.graph.graph import Graph
 
 
@@ -96,7 +100,7 @@ class InteractionDataset(InMemoryDataset):
 
     @property
     def has_download(self) -> bool:
-        r"""Whether missing files can be downloaded."""
+        r"""True if missing files can be downloaded."""
         return self.url is not None
 
     def download(self) -> None:
@@ -110,7 +114,7 @@ class InteractionDataset(InMemoryDataset):
                     f"put both into {self.raw_dir} by hand"
                 ) from error
             for path, name in zip(paths, self.raw_file_names, strict=True):
-                os.replace(path, osp.join(self.raw_dir, name))
+                replace_file(Path(self.raw_dir, name), partial(os.replace, path))
 
     def _fetch(self, folder: str) -> list[str]:
         return [

@@ -1,4 +1,4 @@
-r"""What the order of interactions tells: whether it is one of time, and who is last."""
+r"""The order of interactions: a check that it is one of time, and each place in it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def choose_order(
             :obj:`None`: time if there are times, else the lines if they are known to
             be in order and are not sorted by item, else random.
             (default: :obj:`None`)
-        in_order (bool, optional): Whether lines are known to be in order of time.
-            (default: :obj:`False`)
+        in_order (bool, optional): If :obj:`True`, lines are known to be in order of
+            time. (default: :obj:`False`)
 
     Raises:
         ValueError: If :obj:`order` is none of these, there are no times to go by, or
@@ -61,7 +61,7 @@ def check_lines(interactions: Interactions, what: str, way_out: str) -> None:
 
 
 def sorted_lines(interactions: Interactions, share: float = 0.95) -> bool:
-    r"""Whether each user's lines are sorted by item, up or down, and so tell no time.
+    r"""True if each user's lines are sorted by item, up or down, and so tell no time.
 
     Looks at neighbouring lines of one user, both of items that came before in the
     file: were the numbers of items no matter, a next item would be the higher one

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ltgnn_pyg.datasets.interactions import Interactions, align_ids
+from ltgnn_pyg.datasets.interactions import Interactions
 from ltgnn_pyg.datasets.order import ORDERS, choose_order, rank_within_user
 
 TRAIN, VAL, TEST = 0, 1, 2
@@ -24,9 +24,12 @@ class Split:
         train (Interactions): The interactions to train on.
         val (Interactions): The interactions to choose a model by; may be empty.
         test (Interactions): The interactions to report on.
-        order (str, optional): How held-out interactions were chosen: the last of each
-            user by :obj:`"time"` or by :obj:`"lines"`, or :obj:`"random"` ones.
+        order (str, optional): The way held-out interactions were chosen: the last of
+            each user by :obj:`"time"` or by :obj:`"lines"`, or :obj:`"random"` ones.
             (default: :obj:`"random"`)
+        disliked (Interactions, optional): Explicit negatives, such as of
+            :meth:`Interactions.split_by_rating`: they are in no part, and no list shows
+            them. (default: :obj:`None`)
 
     Raises:
         ValueError: If the parts differ in their users or items, or :obj:`order` is
@@ -37,9 +40,12 @@ class Split:
     val: Interactions
     test: Interactions
     order: str = "random"
+    disliked: Interactions | None = None
 
     def __post_init__(self) -> None:
-        parts = (self.train, self.val, self.test)
+        parts = [self.train, self.val, self.test]
+        if self.disliked is not None:
+            parts.append(self.disliked)
         sizes = [(part.num_users, part.num_items) for part in parts]
         if len(set(sizes)) > 1:
             raise ValueError(
@@ -53,66 +59,34 @@ class Split:
 
     @property
     def known(self) -> Interactions:
-        """The training and the validation interactions together."""
+        r"""All but the test part: the training interactions, then the validation's.
+
+        *Cost:* :math:`O(E + U + I)`.
+        """
         return Interactions.cat(self.train, self.val)
 
+    @property
+    def train_seen(self) -> Interactions:
+        r"""The pairs that no list of the validation part shows: those of training, and
+        those disliked.
 
-def split_given(
-    train: Interactions,
-    test: Interactions,
-    val_ratio: float = 0.0,
-    order: str | None = None,
-    seed: int = 0,
-    duplicates: str = "error",
-) -> Split:
-    r"""Keeps a published split into training and test interactions.
+        *Cost:* :math:`O(E + U + I)`.
+        """
+        return self._with_disliked(self.train)
 
-    Of a user's :math:`d` training interactions,
-    :math:`\min(\lfloor \text{val\_ratio} \cdot d + 1/2 \rfloor, d - 1)` move to
-    validation, so that each user keeps a training edge: the last ones, or random ones.
+    @property
+    def seen(self) -> Interactions:
+        r"""The pairs that no list shows in the end: those :attr:`known`, and those
+        disliked.
 
-    Args:
-        train (Interactions): The training interactions.
-        test (Interactions): The test interactions. Raw ids are united by
-            :func:`align_ids`.
-        val_ratio (float, optional): The share of each user's training
-            interactions to validate on. (default: :obj:`0.0`)
-        order (str, optional): :obj:`"time"` validates on the last of each user by
-            :obj:`train.time` (of the same time, the later line is the later),
-            :obj:`"lines"` on the last lines, :obj:`"random"` on random ones. If
-            :obj:`None`, by time if there are times, else at random: lines are never
-            taken for an order of time unasked. (default: :obj:`None`)
-        seed (int, optional): The seed of a random validation part.
-            (default: :obj:`0`)
-        duplicates (str, optional): If :obj:`"error"`, a repeated pair is an
-            error; if :obj:`"drop"`, its first occurrence stays, hence a test pair
-            that repeats a training pair leaves the test part.
-            (default: :obj:`"error"`)
+        *Cost:* :math:`O(E + U + I)`.
+        """
+        return self._with_disliked(self.known)
 
-    Raises:
-        ValueError: If a pair is repeated, a share is out of range, no training
-            interaction is left, or the training interactions are not of that order:
-            without times, or with each user's lines sorted by item.
-
-    *Cost:* :math:`O(E \log E)`.
-    """
-    if duplicates not in ("error", "drop"):
-        raise ValueError(
-            f"Expected duplicates='error' or 'drop' (got {duplicates!r}); choose one"
-        )
-    _check_ratio(val_ratio=val_ratio)
-    train, test = align_ids(train, test)
-    order = choose_order(train, order)
-    repeated = _pairs(train, test).repeated()
-    if duplicates == "drop" and bool(repeated.any()):
-        keep = ~repeated
-        train, test = train[keep[: len(train)]], test[keep[len(train) :]]
-    else:
-        _check_distinct(_pairs(train, test), repeated)
-    rank, degree = _rank(train, order, seed)
-    held = rank < _share(degree, val_ratio)[train.user]
-    _check_left(int((~held).sum()), len(train) + len(test))
-    return Split(train[~held], train[held], test, order)
+    def _with_disliked(self, part: Interactions) -> Interactions:
+        if self.disliked is None:
+            return part
+        return Interactions.cat(part, self.disliked)
 
 
 def split_ratio(
@@ -149,12 +123,12 @@ def split_ratio(
 
     *Cost:* :math:`O(E \log E)`.
     """
-    _check_ratio(test_ratio=test_ratio, val_ratio=val_ratio)
+    check_ratio(test_ratio=test_ratio, val_ratio=val_ratio)
     order = choose_order(interactions, order)
-    rank, degree = _rank(interactions, order, seed)
-    num_test = _share(degree, test_ratio)
-    num_held = num_test + _share(degree, val_ratio, num_test)
-    return _cut_by_rank(interactions, rank, num_test, num_held, order)
+    place, degree = rank(interactions, order, seed)
+    num_test = share(degree, test_ratio)
+    num_held = num_test + share(degree, val_ratio, num_test)
+    return _cut_by_rank(interactions, place, num_test, num_held, order)
 
 
 def split_leave_one_out(
@@ -172,7 +146,7 @@ def split_leave_one_out(
         interactions (Interactions): The interactions.
         val (bool, optional): If :obj:`False`, validation is empty.
             (default: :obj:`True`)
-        order (str, optional): What the last is by: :obj:`"time"`, :obj:`"lines"` or
+        order (str, optional): The order of the last: :obj:`"time"`, :obj:`"lines"` or
             :obj:`"random"`, as in :func:`split_ratio`. (default: :obj:`None`)
         seed (int, optional): The seed of a random split. (default: :obj:`0`)
 
@@ -183,10 +157,10 @@ def split_leave_one_out(
     *Cost:* :math:`O(E \log E)`.
     """
     order = choose_order(interactions, order)
-    rank, degree = _rank(interactions, order, seed)
+    place, degree = rank(interactions, order, seed)
     num_test = (degree - 1).clamp(0, 1)
     num_held = (degree - 1).clamp(0, 2) if val else num_test
-    return _cut_by_rank(interactions, rank, num_test, num_held, order)
+    return _cut_by_rank(interactions, place, num_test, num_held, order)
 
 
 def split_temporal(
@@ -214,20 +188,23 @@ def split_temporal(
 
     *Cost:* :math:`O(E \log E)`.
     """
-    _check_ratio(test_ratio=test_ratio, val_ratio=val_ratio)
+    check_ratio(test_ratio=test_ratio, val_ratio=val_ratio)
     order = choose_order(interactions, "time")
     time, num = interactions.time, len(interactions)
     assert time is not None
     ordered = time.sort().values
     part = torch.full_like(interactions.user, TRAIN)
-    for label, share in ((VAL, test_ratio + val_ratio), (TEST, test_ratio)):
-        start = num - int(share * num + 0.5)
+    for label, ratio in ((VAL, test_ratio + val_ratio), (TEST, test_ratio)):
+        start = num - int(ratio * num + 0.5)
         if start < num:
             part[time >= ordered[start]] = label
     return _cut(interactions, part, order)
 
 
-def _rank(interactions: Interactions, order: str, seed: int) -> tuple[Tensor, Tensor]:
+def rank(interactions: Interactions, order: str, seed: int) -> tuple[Tensor, Tensor]:
+    r"""The place of each interaction among its user's, the latest first, and the users'
+    degrees.
+    """
     return rank_within_user(
         interactions.user,
         interactions.num_users,
@@ -238,37 +215,29 @@ def _rank(interactions: Interactions, order: str, seed: int) -> tuple[Tensor, Te
 
 def _cut_by_rank(
     interactions: Interactions,
-    rank: Tensor,
+    place: Tensor,
     num_test: Tensor,
     num_held: Tensor,
     order: str,
 ) -> Split:
     user = interactions.user
     part = torch.full_like(user, TRAIN)
-    part[rank < num_held[user]] = VAL
-    part[rank < num_test[user]] = TEST
+    part[place < num_held[user]] = VAL
+    part[place < num_test[user]] = TEST
     return _cut(interactions, part, order)
 
 
 def _cut(interactions: Interactions, part: Tensor, order: str) -> Split:
-    # Pairs are distinct and each has one part, so the graph, made of the training
-    # part alone, cannot hold a pair of another part.
-    _check_distinct(interactions, interactions.repeated())
+    # Pairs (of one behaviour) are distinct and each has one part, so the graph, made of
+    # the training part alone, cannot hold a pair of another part.
+    check_distinct(interactions, interactions.repeated())
     train, val, test = (interactions[part == label] for label in (TRAIN, VAL, TEST))
-    _check_left(len(train), len(interactions))
+    check_left(len(train), len(interactions))
     return Split(train, val, test, order)
 
 
-def _pairs(train: Interactions, test: Interactions) -> Interactions:
-    return Interactions(
-        torch.cat([train.user, test.user]),
-        torch.cat([train.item, test.item]),
-        train.num_users,
-        train.num_items,
-    )
-
-
-def _check_distinct(interactions: Interactions, repeated: Tensor) -> None:
+def check_distinct(interactions: Interactions, repeated: Tensor) -> None:
+    r"""Refuses repeated pairs."""
     if bool(repeated.any()):
         first = int(repeated.nonzero()[0])
         raise ValueError(
@@ -279,19 +248,22 @@ def _check_distinct(interactions: Interactions, repeated: Tensor) -> None:
         )
 
 
-def _check_left(num_train: int, num: int) -> None:
+def check_left(num_train: int, num: int) -> None:
+    r"""Refuses a split that leaves none to train on."""
     if num_train == 0:
         raise ValueError(
             f"Expected interactions to train on (got 0 of {num}); hold out less"
         )
 
 
-def _share(degree: Tensor, ratio: float, taken: Tensor | int = 0) -> Tensor:
+def share(degree: Tensor, ratio: float, taken: Tensor | int = 0) -> Tensor:
+    r"""The number of each user's interactions to hold out, so that one is left."""
     num = (ratio * degree.double() + 0.5).long()
     return torch.minimum(num, degree - 1 - taken).clamp(min=0)
 
 
-def _check_ratio(**ratios: float) -> None:
+def check_ratio(**ratios: float) -> None:
+    r"""Refuses shares that leave nothing."""
     if min(ratios.values()) < 0 or sum(ratios.values()) >= 1:
         raise ValueError(
             f"Expected shares >= 0 with a sum < 1 (got {ratios}); leave a part to "

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from ltgnn_pyg.datasets.replace_file import replace_file, replace_text
 from ltgnn_pyg.export.to_safetensors import to_safetensors
 from ltgnn_pyg.nn import __all__ as NAMES
+from ltgnn_pyg.nn.models.pretrained import PREFIX
 from ltgnn_pyg.runs.run_folder import IDS, RunFolder
 from ltgnn_pyg.version import __version__
 
@@ -56,7 +57,8 @@ def to_huggingface(
     files = to_safetensors(run, folder)
     if state:
         path = folder / "model.safetensors"
-        files.append(replace_file(path, lambda to: save_file(state, to)))
+        named = {PREFIX + name: value for name, value in state.items()}
+        files.append(replace_file(path, lambda to: save_file(named, to)))
     if ids:
         table = pq.read_table(run.path / IDS)
         path = folder / IDS
@@ -114,7 +116,7 @@ def _card(run: RunFolder, license: str, has_state: bool, has_ids: bool) -> str:
         "```python",
         "from safetensors.torch import load_file",
         "",
-        "from ltgnn_pyg.retrieval import Vectors, top_k",
+        "from ltgnn_pyg.scorers import Vectors, top_k",
         "",
         'vectors = Vectors(**load_file("vectors.safetensors"))',
         "scores, items = top_k(vectors, k=10, exclude=known)",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ltgnn_pyg.datasets.replace_file import replace_file
-from ltgnn_pyg.runs.run_folder import Ids, RunFolder
+from ltgnn_pyg.runs import Ids, RunFolder
 
 MAGIC, VERSION = b"LTGNNI8\0", 1
 HAS_BIAS = 1  #: The bit of the flags that says that items have a bias.

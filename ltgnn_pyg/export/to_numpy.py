@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ltgnn_pyg.datasets.replace_file import replace_file, replace_text
-from ltgnn_pyg.runs.run_folder import RunFolder
+from ltgnn_pyg.runs import RunFolder
 
 
 def to_numpy(run: RunFolder, out: str | os.PathLike[str]) -> list[Path]:

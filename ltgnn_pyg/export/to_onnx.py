@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from ltgnn_pyg.datasets.replace_file import replace_file
-from ltgnn_pyg.runs.run_folder import RunFolder
+from ltgnn_pyg.runs import RunFolder
 from ltgnn_pyg.version import __version__
 
 LARGEST = 2**31 - 2**20  #: Bytes of tables in a file; protobuf ends at 2 GB.

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ltgnn_pyg.datasets.replace_file import replace_file
-from ltgnn_pyg.runs.run_folder import Ids, RunFolder
+from ltgnn_pyg.runs import Ids, RunFolder
 
 
 def to_parquet(run: RunFolder, out: str | os.PathLike[str]) -> list[Path]:

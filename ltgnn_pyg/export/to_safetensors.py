@@ -6,7 +6,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from ltgnn_pyg.datasets.replace_file import replace_file
-from ltgnn_pyg.runs.run_folder import RunFolder
+from ltgnn_pyg.runs import RunFolder
 from ltgnn_pyg.version import __version__
 
 

@@ -10,12 +10,12 @@ from torch import Tensor
 from torch_geometric.utils import index_sort
 
 from ltgnn_pyg.graph.operator import Operator
-from ltgnn_pyg.graph.product import BLOCK, fastest_kernel
+from ltgnn_pyg.graph.product import BLOCK, kernel_for
 
 
 class Pattern:
-    """Where the entries of a sparse matrix stand: what matrices of the same graph that
-    differ in their values share.
+    """The places of the entries of a sparse matrix, which matrices of one graph share
+    that differ in their values.
 
     Args:
         rowptr (torch.Tensor): Where each row starts and ends, :obj:`[num_rows + 1]`.
@@ -309,7 +309,7 @@ class CSROperator(Operator):
             out = x.new_empty(self.num_rows, x.size(1), dtype=dtype)
         with torch.autocast(x.device.type, enabled=False):
             parts = self.rowptr, self.col, self.value
-            fastest_kernel(*parts, x, out)(*parts, x, out)
+            kernel_for(*parts, x, out)(*parts, x, out)
         return out
 
     def without(self, edge_index: Tensor) -> CSROperator:

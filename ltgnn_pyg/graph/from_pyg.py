@@ -14,7 +14,7 @@ from ltgnn_pyg.graph.normalize import normalized_adj, to_coo
 from ltgnn_pyg.graph.numbering import Numbering
 
 USER, ITEM = "user", "item"
-INTERACTS: EdgeType = (USER, "interacts", ITEM)  #: What is recommended.
+INTERACTS: EdgeType = (USER, "interacts", ITEM)  #: The type that is recommended.
 LINKS = ((USER, "links", USER), (ITEM, "links", ITEM))
 
 

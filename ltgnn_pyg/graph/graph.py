@@ -70,7 +70,7 @@ class Graph:
     def __post_init__(self) -> None:
         self._operator: Operator | None = None
         self._rows: CSROperator | None = None
-        #: What :func:`~ltgnn_pyg.graph.item_graph` found, by the number of neighbours.
+        #: The results of :func:`~ltgnn_pyg.graph.item_graph`, by neighbours.
         self.item_graphs: dict[int, tuple[Tensor, Tensor]] = {}
         for kind, weight in self.type_weight.items():
             if kind not in self.edge_types or not 0.0 <= weight < torch.inf:
@@ -317,10 +317,21 @@ class Graph:
         *Cost:* O(E log E) time once.
         """
         if self._rows is None:
-            user, item = self.target_edges
-            index = self.index(USER, user), self.index(ITEM, item)
-            self._rows = CSROperator.from_coo(*index, self.num_users, self.num_items)
+            self._rows = self._make_rows()
         return self._rows
+
+    def _make_rows(self) -> CSROperator:
+        operator, num_users = self._operator, self.num_users
+        runs = ((USER, num_users), (ITEM, self.num_items))
+        is_plain = self.numbering.runs == runs and self.edges.type is None
+        if is_plain and isinstance(operator, CSROperator):  # It is sorted already.
+            rowptr = operator.rowptr[: num_users + 1]
+            col = operator.col[: int(rowptr[-1])] - num_users
+            ones = torch.ones(col.numel(), device=col.device)
+            return CSROperator(rowptr, col, ones, self.num_items)
+        user, item = self.target_edges
+        index = self.index(USER, user), self.index(ITEM, item)
+        return CSROperator.from_coo(*index, num_users, self.num_items)
 
     @property
     def item_degree(self) -> Tensor:
@@ -462,7 +473,7 @@ def _edges_of(
     user = numbering.number(USER, interactions.user)
     item = numbering.number(ITEM, interactions.item)
     types: tuple[EdgeType, ...] = (INTERACTS,)
-    if interactions.behaviors is not None:
+    if interactions.behaviors:
         types = tuple((USER, name, ITEM) for name in interactions.behaviors)
     edges = Edges(
         torch.stack([user, item]),

@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.adam import adam
 
+MOMENTS = ("exp_avg", "exp_avg_sq")  #: As torch calls them.
+
 
 class RowAdam(Optimizer):
     r"""Adam that touches only the rows of a table that have a gradient.
@@ -47,8 +49,8 @@ class RowAdam(Optimizer):
         RuntimeError: If a gradient is sparse in more than its rows.
 
     *Cost:* O(num_rows x dim) time a step for the rows with a gradient; memory of
-    2 N x dim numbers. Steps do not wait for a GPU on dense gradients, and once a
-    table on sparse ones, whose rows are to be sorted.
+    2 N x dim numbers, of :obj:`float32` at least. Steps do not wait for a GPU on dense
+    gradients, and once a table on sparse ones, whose rows are to be sorted.
     """
 
     def __init__(
@@ -113,8 +115,10 @@ class RowAdam(Optimizer):
         """
         state = self.state[param]
         state["step"] = torch.zeros((), dtype=torch.float32)  # Never on a GPU.
-        for name in ("exp_avg", "exp_avg_sq"):
-            state[name] = torch.zeros_like(param, device=device, requires_grad=False)
+        for name in MOMENTS:
+            state[name] = torch.zeros_like(
+                param, dtype=_wide(param), device=device, requires_grad=False
+            )
         return state
 
     def _grow(self, param: Tensor) -> None:
@@ -122,10 +126,21 @@ class RowAdam(Optimizer):
         zeros.
         """
         state = self.state[param]
-        for name in ("exp_avg", "exp_avg_sq"):
+        for name in MOMENTS:
             if (num := param.size(0) - state[name].size(0)) if param.dim() else 0:
                 new = state[name].new_zeros(num, *param.size()[1:])
                 state[name] = torch.cat([state[name], new])
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes over a state; moments stay as wide as they are."""
+        super().load_state_dict(state_dict)
+        index = [i for group in state_dict["param_groups"] for i in group["params"]]
+        params = [param for group in self.param_groups for param in group["params"]]
+        for i, param in zip(index, params, strict=True):
+            for name in MOMENTS:
+                if name in self.state.get(param, {}) and param.dtype != _wide(param):
+                    moment = state_dict["state"][i][name]
+                    self.state[param][name] = moment.to(param.device, _wide(param))
 
     def _update(
         self, params: list[Tensor], group: dict[str, Any], fused: bool | None
@@ -134,9 +149,10 @@ class RowAdam(Optimizer):
         if not params:
             return
         states, (beta1, beta2) = [self.state[param] for param in params], group["betas"]
+        tables = [param.to(_wide(param)) for param in params]
         adam(
-            params,
-            [_grad_like(param) for param in params],
+            tables,
+            [_grad_like(param).to(_wide(param)) for param in params],
             [state["exp_avg"] for state in states],
             [state["exp_avg_sq"] for state in states],
             [],
@@ -151,6 +167,9 @@ class RowAdam(Optimizer):
             eps=group["eps"],
             maximize=False,
         )
+        for param, table in zip(params, tables, strict=True):
+            if table is not param:
+                param.copy_(table)
 
     def _update_rows(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
         """One step of the rows that have a gradient."""
@@ -167,16 +186,16 @@ class RowAdam(Optimizer):
             index = grad._indices()[0]
             if grad.is_cuda or not bool((index[1:] > index[:-1]).all()):
                 grad = grad.coalesce()
-        index, row = grad._indices()[0], grad._values()
+        index, row = grad._indices()[0], grad._values().to(_wide(param))
         m = state["exp_avg"].index_select(0, index).lerp_(row, 1 - beta1)
         state["exp_avg"].index_copy_(0, index, m)
         v = state["exp_avg_sq"].index_select(0, index)
         v.mul_(beta2).addcmul_(row, row, value=1 - beta2)
         state["exp_avg_sq"].index_copy_(0, index, v)
         scale = float(group["lr"]) * (1 - beta2**step) ** 0.5 / (1 - beta1**step)
-        x = param.index_select(0, index)
+        x = param.index_select(0, index).to(_wide(param))
         x.addcdiv_(m, v.sqrt_().add_(group["eps"]), value=-scale)
-        param.index_copy_(0, index, x)
+        param.index_copy_(0, index, x.to(param.dtype))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Takes over a state, of another device or an earlier version too."""
@@ -185,6 +204,11 @@ class RowAdam(Optimizer):
             if "step" in of_param:
                 step = float(of_param["step"])
                 of_param["step"] = torch.tensor(step, dtype=torch.float32)
+
+
+def _wide(param: Tensor) -> torch.dtype:
+    """The type of moments: squares of small gradients are no numbers of 16 bits."""
+    return torch.promote_types(param.dtype, torch.float32)
 
 
 def _has_fused_kernel(param: Tensor) -> bool:

@@ -43,6 +43,32 @@ def training_pairs(edge_label_index: Tensor | None, graph: Graph) -> Tensor:
     return edge_label_index
 
 
+def pair_weights(
+    edge_label_index: Tensor | None, weight: Tensor | None, graph: Graph
+) -> Tensor | None:
+    """The weights of the training pairs, of mean 1; :obj:`None` for ones.
+
+    Args:
+        edge_label_index (torch.Tensor, optional): The pairs that were given.
+        weight (torch.Tensor, optional): Their weights.
+        graph (Graph): The graph; its weights are those of its own edges.
+
+    Raises:
+        ValueError: If there are not as many.
+    """
+    if edge_label_index is None and weight is None:
+        weight = graph.edges.of_type(0).weight
+    if weight is None:
+        return None
+    num = (graph.target_edges if edge_label_index is None else edge_label_index).size(1)
+    if list(weight.size()) != [num]:
+        raise ValueError(
+            f"Expected 'edge_label_weight' of shape [{num}] (got "
+            f"{list(weight.size())}); give one weight a pair"
+        )
+    return weight / weight.mean()
+
+
 def items_only(
     neg_sampling: NegativeSampling | str | dict[str, Any] | None,
     graph: Graph,

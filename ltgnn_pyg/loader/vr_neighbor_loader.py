@@ -22,13 +22,14 @@ from ltgnn_pyg.loader.pairs import (
     check_workers,
     items_only,
     log_q,
+    pair_weights,
     training_pairs,
 )
 from ltgnn_pyg.sampler import LinkSampler, StratifiedNeighborSampler
 
 
 class HasHistory(Protocol):
-    """What the loader asks of a model."""
+    """The part of a model that the loader asks for."""
 
     history: History
 
@@ -134,6 +135,7 @@ class VRNeighborLoader(LinkLoader):
                 f"Expected a history of the graph's {graph.num_nodes} nodes (got "
                 f"{model.history.num_nodes}); append others by 'model.append(graph)'"
             )
+        self._pair_weight = pair_weights(edge_label_index, None, graph)
         edge_label_index = training_pairs(edge_label_index, graph)
         if sampler is None:
             sampler = StratifiedNeighborSampler(graph.matrix, num_neighbors, generator)
@@ -202,6 +204,8 @@ class VRNeighborLoader(LinkLoader):
         batch.edge_weight = weight
         if self._log_q is not None:
             batch.log_q = self._log_q[seed]
+        if self._pair_weight is not None:
+            batch.weight = self._pair_weight[batch.input_id]
         pull = self.model.history.pull
         batch.aggregate = pull("aggregate", seed)
         batch.aggregate += pull("difference", neighbor, weight, ptr)

@@ -1,4 +1,4 @@
-"""Where training starts from: initialisation of a table of embeddings."""
+"""The start of training: initialisation of a table of embeddings."""
 
 import torch
 from torch import Tensor
@@ -18,7 +18,8 @@ def spectral_(tensor: Tensor, graph: Graph, std: float = 0.02) -> Tensor:
     and, ten times smaller, columns beyond the number of users or of items. The sign of
     a column, which a decomposition leaves open, is settled by :func:`signs`. The
     decomposition is randomised (`"Finding Structure with Randomness"
-    <https://arxiv.org/abs/0909.4061>`_) and draws from torch's global generator.
+    <https://arxiv.org/abs/0909.4061>`_), in the precision of the table, and draws
+    from torch's global generator.
 
     Args:
         tensor (torch.Tensor): The table to fill in place :obj:`[num_nodes, dim]`.
@@ -42,12 +43,13 @@ def spectral_(tensor: Tensor, graph: Graph, std: float = 0.02) -> Tensor:
             f"{num_nodes})"
         )
     tensor.normal_(std=0.1 * std)
-    matrix = _interactions(graph)
+    dtype = torch.promote_types(graph.matrix.dtype, tensor.dtype)
+    matrix = _interactions(graph, torch.promote_types(dtype, torch.float32))
     user, item = graph.nodes("user"), graph.nodes("item")
     if matrix._nnz() > 0:
         num = min(dim, *matrix.size())
         rank = min(dim + 16, *matrix.size())  # More than asked for: more exact.
-        left, _, right = torch.svd_lowrank(matrix, q=rank, niter=3)
+        left, right = _singular_vectors(matrix, rank)
         leading = left.new_zeros(num_nodes, num)
         leading[user], leading[item] = left[:, :num], right[:, :num]
         index = torch.arange(num_nodes, device=leading.device)
@@ -78,13 +80,30 @@ def signs(table: Tensor, index: Tensor) -> Tensor:
     return (weight @ table).double()
 
 
-def _interactions(graph: Graph) -> Tensor:
+def _singular_vectors(a: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """The leading left and right singular vectors of a sparse matrix, those of
+    :func:`torch.svd_lowrank` with three iterations; in double precision, too, of a
+    start that is drawn in single, so that both begin alike.
+    """
+    if a.size(0) < a.size(1):
+        right, left = _singular_vectors(a.mH, rank)
+        return left, right
+    q = torch.randn(a.size(1), rank, device=a.device).to(a.dtype)
+    q = torch.linalg.qr(torch.sparse.mm(a, q)).Q
+    for _ in range(3):
+        q = torch.linalg.qr(torch.sparse.mm(a.mH, q)).Q
+        q = torch.linalg.qr(torch.sparse.mm(a, q)).Q
+    u, _, vh = torch.linalg.svd(q.mH @ a, full_matrices=False)
+    return q @ u, vh.mH
+
+
+def _interactions(graph: Graph, dtype: torch.dtype) -> Tensor:
     """The block of users and items of the matrix, as sparse COO."""
     operator, numbering = graph.matrix, graph.numbering
     row, col = operator.pattern.row.long(), operator.col.long()
     inside = numbering.is_of("user", row) & numbering.is_of("item", col)
     user = numbering.index("user", row[inside])
-    value = operator.value.to(torch.promote_types(operator.dtype, torch.float32))
+    value = operator.value.to(dtype)
     return torch.sparse_coo_tensor(
         torch.stack([user, numbering.index("item", col[inside])]),
         value[inside],

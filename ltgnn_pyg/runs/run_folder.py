@@ -1,9 +1,7 @@
-"""The folder of a trained model: what is served, evaluated and exported."""
+"""The folder of a scorer: what is served, evaluated and exported."""
 
 import json
 import os
-from bisect import bisect_left
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,76 +9,39 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-from torch_geometric.utils.sparse import index2ptr
 
 from ltgnn_pyg.datasets import Interactions, Split
 from ltgnn_pyg.datasets.replace_file import replace_file, replace_text
-from ltgnn_pyg.scorers import Vectors
+from ltgnn_pyg.nn.models.pretrained import CONFIG, PREFIX, WEIGHTS
+from ltgnn_pyg.runs.ids import Ids
+from ltgnn_pyg.runs.pack import moved, pack, unpack
+from ltgnn_pyg.scorers import Scorer, Vectors
 
-CONFIG, IDS = "config.json", "ids.parquet"
-WEIGHTS, INTERACTIONS = "model.safetensors", "interactions.parquet"
+FORMAT = 2  #: Of what is written here.
+IDS, INTERACTIONS = "ids.parquet", "interactions.parquet"
 INDEX = "index"  #: Of :class:`~ltgnn_pyg.retrieval.Index`, if one was built.
-PARTS = ("train", "val", "test")
-
-
-class Ids:
-    """The raw ids of users or of items, as strings, by their index.
-
-    Args:
-        values (pyarrow.ChunkedArray): A string for each index.
-
-    Raises:
-        ValueError: If an id is there twice.
-
-    *Cost:* One sort.
-    """
-
-    def __init__(self, values: pa.ChunkedArray) -> None:
-        self.values = values.combine_chunks()
-        self.order = pc.sort_indices(self.values).to_numpy()
-        if len(pc.unique(self.values)) != len(self.values):
-            raise ValueError("Expected each id once (got some twice); map ids anew")
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def __getitem__(self, index: int) -> str:
-        """The id at an index.
-
-        *Cost:* O(1).
-        """
-        return str(self.values[index].as_py())
-
-    def index(self, raw: str) -> int | None:
-        """The index of an id, :obj:`None` if it is unknown.
-
-        *Cost:* O(log N).
-        """
-        at = bisect_left(self.order, raw.encode(), key=lambda i: self[i].encode())
-        found = at < len(self) and self[self.order[at]] == raw
-        return int(self.order[at]) if found else None
+PARTS = ("train", "val", "test", "disliked")
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A trained model on disk, opened.
+    """A scorer on disk, opened: a trained model, a filter, a blend.
 
     ============================ ==================================================
-    :obj:`config.json`           settings of model, training and data; versions
-    :obj:`model.safetensors`     :obj:`user`, :obj:`item`, :obj:`item_bias`, what is
-                                 scored, and the tensors of the model as
-                                 :obj:`model.NAME`
+    :obj:`config.json`           the scorer; settings of model, training and data;
+                                 versions
+    :obj:`model.safetensors`     the tensors of the scorer as :obj:`scorer.NAME`, and
+                                 those of the model as :obj:`model.NAME`
     :obj:`ids.parquet`           column :obj:`id`: raw ids as strings, in the order of
                                  the nodes, users first
     :obj:`interactions.parquet`  :obj:`user`, :obj:`item` (indices from 0), :obj:`part`
-                                 (0 training, 1 validation, 2 test), and :obj:`time` and
-                                 :obj:`rating` where there are
+                                 (0 training, 1 validation, 2 test, 3 disliked), and
+                                 :obj:`time` and :obj:`rating` where there are
     ============================ ==================================================
 
     beside :obj:`metrics.jsonl` and the checkpoint of :func:`~ltgnn_pyg.fit`. Tables
@@ -113,22 +74,28 @@ class RunFolder:
                     f"Expected a finished run in '{folder}' (got no '{name}'); train "
                     "one, or finish it with --resume"
                 )
-        return cls(folder, json.loads((folder / CONFIG).read_text()))
+        config = json.loads((folder / CONFIG).read_text())
+        if not isinstance(config, dict) or config.get("format") != FORMAT:
+            raise ValueError(
+                f"Expected a run of format {FORMAT} in '{folder}' (got another), which "
+                "this version of 'ltgnn_pyg' writes; train it anew"
+            )
+        return cls(folder, config)
 
     @classmethod
     def write(
         cls,
         path: str | os.PathLike[str],
-        vectors: Vectors,
+        scorer: Scorer,
         split: Split,
         config: dict[str, Any],
         model: torch.nn.Module | None = None,
     ) -> "RunFolder":
-        """Writes a trained model, each file all or nothing, the configuration last.
+        """Writes a scorer, each file all or nothing, the configuration last.
 
         Args:
             path (str): The folder, made if need be.
-            vectors (Vectors): What is scored.
+            scorer (Scorer): What scores, with all that it needs for new users.
             split (Split): The interactions; training and validation part are known,
                 and never recommended.
             config (dict): Settings, for :obj:`config.json`.
@@ -136,52 +103,83 @@ class RunFolder:
                 (default: :obj:`None`)
 
         Raises:
-            ValueError: If vectors and interactions are not of as many users and items.
+            ValueError: If scorer and interactions are not of as many users and items,
+                or the scorer is of a class of your own.
 
         *Cost:* One write of the tables.
         """
         folder, train = Path(path), split.train
         size = train.num_users, train.num_items
-        if size != (vectors.num_users, vectors.num_items):
+        if size != (scorer.num_users, scorer.num_items):
             raise ValueError(
-                f"Expected vectors of {size[0]} users and {size[1]} items, as the "
-                f"interactions have (got {vectors.num_users} and {vectors.num_items})"
+                f"Expected a scorer of {size[0]} users and {size[1]} items, as the "
+                f"interactions have (got {scorer.num_users} and {scorer.num_items})"
             )
+        tensors: dict[str, Tensor] = {}
+        plain = pack(scorer, "scorer", tensors)
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = {"user": vectors.user, "item": vectors.item}
-        if vectors.item_bias is not None:
-            tensors["item_bias"] = vectors.item_bias
         if model is not None:
-            tensors |= {f"model.{k}": v for k, v in model.state_dict().items()
+            tensors |= {PREFIX + k: v for k, v in model.state_dict().items()
                         if isinstance(v, Tensor)}  # fmt: skip
         # Copies, as tensors that share numbers are refused.
-        tensors = {k: v.detach().cpu().clone() for k, v in tensors.items()}
+        kept = torch.contiguous_format
+        tensors = {
+            k: v.detach().cpu().clone(memory_format=kept) for k, v in tensors.items()
+        }
         replace_file(folder / WEIGHTS, lambda to: save_file(tensors, to))
         ids = pa.table({"id": pa.array([*_raw(train, "user"), *_raw(train, "item")])})
         replace_file(folder / IDS, lambda to: pq.write_table(ids, to))
         table = _interactions_table(split)
         replace_file(folder / INTERACTIONS, lambda to: pq.write_table(table, to))
         counts = {"num_users": size[0], "num_items": size[1], "order": split.order}
-        config = {"format": 1, **config, "interactions": counts}
+        config = {"format": FORMAT, "scorer": plain, **config, "interactions": counts}
         text = json.dumps(config, indent=1) + "\n"
         replace_text(folder / CONFIG, text)
         return cls(folder, config)
 
     @cached_property
+    def scorer(self) -> Scorer:
+        """The scorer, mapped into memory.
+
+        Raises:
+            ValueError: If the files are not as they were written.
+        """
+        scorer: Scorer = unpack(self.config["scorer"], self._tensors("scorer."))
+        return scorer
+
+    def scorer_on(self, device: torch.device) -> Scorer:
+        """The scorer on a device; on the CPU, mapped into memory."""
+        if device.type == "cpu":
+            return self.scorer
+        scorer: Scorer = moved(self.scorer, device)
+        return scorer
+
+    @property
     def vectors(self) -> Vectors:
-        """What is scored, mapped into memory."""
-        names = ("user", "item", "item_bias")
-        return Vectors(**self._tensors(names.__contains__))
+        """The vectors of users and items whose inner products the scores are.
+
+        Raises:
+            ValueError: If the scores are of another kind.
+        """
+        vectors = self.scorer.as_vectors
+        if vectors is None:
+            raise ValueError(
+                f"Expected a run whose scores are inner products of vectors (got "
+                f"'{self.path}', a {type(self.scorer).__name__}, which has none); it "
+                "can be evaluated, listed and served, or train a model alone for this"
+            )
+        return vectors
 
     def state_dict(self) -> dict[str, Tensor]:
         """The tensors of the model, by name; none if they were not written."""
-        found = self._tensors(lambda name: name.startswith("model."))
-        return {name.removeprefix("model."): t for name, t in found.items()}
+        found = self._tensors(PREFIX)
+        return {name.removeprefix(PREFIX): t for name, t in found.items()}
 
-    def _tensors(self, wanted: Callable[[str], bool]) -> dict[str, Tensor]:
+    def _tensors(self, prefix: str) -> dict[str, Tensor]:
         try:
             with safe_open(self.path / WEIGHTS, framework="pt") as file:
-                return {n: file.get_tensor(n) for n in filter(wanted, file.keys())}
+                names = [name for name in file.keys() if name.startswith(prefix)]
+                return {name: file.get_tensor(name) for name in names}
         except SafetensorError as error:
             raise ValueError(
                 f"Expected '{self.path / WEIGHTS}' as it was written (got: {error}); "
@@ -192,15 +190,19 @@ class RunFolder:
     def _ids(self) -> pa.ChunkedArray:
         return pq.read_table(self.path / IDS, memory_map=True)["id"]
 
+    @property
+    def _num_users(self) -> int:
+        return int(self.config["interactions"]["num_users"])
+
     @cached_property
     def user_ids(self) -> Ids:
         """The raw ids of users."""
-        return Ids(self._ids[: self.vectors.num_users])
+        return Ids(self._ids[: self._num_users])
 
     @cached_property
     def item_ids(self) -> Ids:
         """The raw ids of items."""
-        return Ids(self._ids[self.vectors.num_users :])
+        return Ids(self._ids[self._num_users :])
 
     @cached_property
     def split(self) -> Split:
@@ -217,17 +219,16 @@ class RunFolder:
         )
         columns |= {"num_users": size["num_users"], "num_items": size["num_items"]}
         whole = Interactions(**columns)
-        train, val, test = (whole[part == number] for number in range(len(PARTS)))
-        return Split(train, val, test, order=size["order"])
+        train, val, test, disliked = (whole[part == n] for n in range(len(PARTS)))
+        kept = disliked if len(disliked) else None
+        return Split(train, val, test, size["order"], kept)
 
     @cached_property
     def seen(self) -> tuple[Tensor, Tensor]:
-        """What each user has taken, :obj:`(rowptr, col)` over users and items: the
-        :obj:`exclude` of :func:`~ltgnn_pyg.scorers.top_k`.
+        """The items that no list of a user shows, taken or disliked,
+        :obj:`(rowptr, col)`: the :obj:`exclude` of :func:`~ltgnn_pyg.scorers.top_k`.
         """
-        known = Interactions.cat(self.split.train, self.split.val)
-        user, perm = known.user.sort(stable=True)
-        return index2ptr(user, known.num_users), known.item[perm]
+        return self.split.seen.rows()
 
 
 def _raw(part: Interactions, name: str) -> list[str]:
@@ -239,6 +240,7 @@ def _raw(part: Interactions, name: str) -> list[str]:
 
 def _interactions_table(split: Split) -> pa.Table:
     parts = [getattr(split, name) for name in PARTS]
+    parts = [split.train[:0] if part is None else part for part in parts]
     whole = Interactions.cat(*parts)
     number = np.repeat(np.arange(len(PARTS), dtype=np.int8), [len(p) for p in parts])
     columns = {"user": whole.user.int().numpy(), "item": whole.item.int().numpy()}

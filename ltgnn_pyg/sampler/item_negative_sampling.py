@@ -48,6 +48,10 @@ class ItemNegativeSampling(NegativeSampling):
             (default: :obj:`0.0`)
         shared (bool, optional): Draws one set of negatives for all pairs of a
             batch. (default: :obj:`False`)
+        disliked (torch.Tensor, optional): Pairs of users and items that these disliked,
+            explicit negatives :obj:`[2, num_pairs]`. (default: :obj:`None`)
+        disliked_share (float, optional): The probability that a negative of a user who
+            disliked something is one of those. (default: :obj:`0.5`)
         generator (torch.Generator, optional): Draws the negatives. If :obj:`None`,
             torch's global generator does. (default: :obj:`None`)
         numbering (Numbering, optional): Which nodes they are, :obj:`graph.numbering` of
@@ -73,6 +77,8 @@ class ItemNegativeSampling(NegativeSampling):
         reject_seen: bool = False,
         power: float = 0.0,
         shared: bool = False,
+        disliked: Tensor | None = None,
+        disliked_share: float = 0.5,
         generator: torch.Generator | None = None,
         numbering: Numbering | None = None,
     ) -> None:
@@ -99,7 +105,11 @@ class ItemNegativeSampling(NegativeSampling):
         self.num_items = num_items
         self.reject_seen = reject_seen
         self.shared = shared
+        self.disliked_share = disliked_share
         self.generator = generator
+        self._disliked: Tensor | None = None  # The items that users disliked, by user.
+        if disliked is not None:
+            self._index_disliked(disliked)
         self._cdf: Tensor | None = None  # The mass up to each item, of it and before.
         if edge_index is None:
             return
@@ -116,6 +126,20 @@ class ItemNegativeSampling(NegativeSampling):
             self._cdf = _mass(item, num_items, power).cumsum(0)
         if reject_seen:
             self._index_seen(user, item)
+
+    def _index_disliked(self, disliked: Tensor) -> None:
+        """Sorts the disliked items of each user."""
+        if self.shared or not 0.0 <= self.disliked_share <= 1.0:
+            raise ValueError(
+                "Expected 'disliked_share' in [0, 1], and negatives that are not "
+                f"shared, beside 'disliked' (got {self.disliked_share} and "
+                f"shared={self.shared})"
+            )
+        user, perm = disliked[0].sort(stable=True)
+        self._disliked = self.numbering.index("item", disliked[1][perm])
+        self._disliked_ptr = torch._convert_indices_from_coo_to_csr(
+            user, self.num_users
+        )
 
     def _index_seen(self, user: Tensor, item: Tensor) -> None:
         """Sorts the seen items of each user and sums the unseen mass before them."""
@@ -147,7 +171,7 @@ class ItemNegativeSampling(NegativeSampling):
 
     @property
     def q(self) -> Tensor | None:
-        """How likely each item is drawn :obj:`[num_items]`, before seen ones are
+        """The probability of each item :obj:`[num_items]`, before seen ones are
         rejected; :obj:`None` if all are alike.
         """
         if self._cdf is None:
@@ -193,6 +217,8 @@ class ItemNegativeSampling(NegativeSampling):
             item = self._draw_unseen(user)
         else:
             item = self._draw(user.numel(), src.device)
+        if self._disliked is not None:
+            item = self._draw_disliked(user, item)
         item = self._number(item)
         return item if amount == 1 else item.view(num_pairs, amount)
 
@@ -234,6 +260,19 @@ class ItemNegativeSampling(NegativeSampling):
         mass = self._cdf[self._item[behind].long()] - self._below[behind]
         target += mass.masked_fill_(low == start, 0)
         return torch.searchsorted(self._cdf, target, right=True)
+
+    def _draw_disliked(self, user: Tensor, item: Tensor) -> Tensor:
+        """Draws some of the negatives among what their users disliked."""
+        disliked = self._disliked
+        assert disliked is not None
+        start = self._disliked_ptr[user]
+        count = self._disliked_ptr[user + 1] - start
+        generator = generator_here(self.generator, user.device)
+        size, kind = (2, user.numel()), torch.double
+        u = torch.rand(size, dtype=kind, device=user.device, generator=generator)
+        place = start + (u[1] * count).long()
+        own = disliked[place.clamp(max=max(disliked.numel() - 1, 0))]
+        return own.where((u[0] < self.disliked_share) & (count > 0), item)
 
     def to(self, device: Any) -> "ItemNegativeSampling":
         """Moves the tables to the device that is sampled on."""

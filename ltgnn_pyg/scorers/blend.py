@@ -71,7 +71,7 @@ class Blend(Scorer):
 
     @property
     def device(self) -> torch.device:
-        """Where scores are calculated."""
+        """The device that scores are calculated on."""
         return self.first.device
 
     @property

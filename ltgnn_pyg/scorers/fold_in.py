@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag, normalize
 
-from ltgnn_pyg.graph.graph import Graph
+from ltgnn_pyg.graph.csr_operator import CSROperator
 from ltgnn_pyg.scorers.query import Query, Rows
 from ltgnn_pyg.scorers.rows import take
 from ltgnn_pyg.scorers.scorer import Scorer
@@ -46,8 +46,8 @@ class FoldIn(Scorer):
         alpha (float, optional): :math:`\alpha` of the model, 0 for one without; at 1
             nothing is propagated, and what was taken since has no say.
             (default: :obj:`0.0`)
-        graph (Graph, optional): The graph that the vectors were made over, which knows
-            what users had taken; needed for what known users have taken since.
+        seen (CSROperator, optional): What users had taken when the vectors were made,
+            users by items; needed for what known users have taken since.
             (default: :obj:`None`)
 
     Shapes:
@@ -65,7 +65,7 @@ class FoldIn(Scorer):
         vectors: Vectors,
         item_degree: Tensor,
         alpha: float = 0.0,
-        graph: Graph | None = None,
+        seen: CSROperator | None = None,
     ) -> None:
         if list(item_degree.size()) != [vectors.num_items]:
             raise ValueError(
@@ -74,7 +74,7 @@ class FoldIn(Scorer):
             )
         if not 0.0 <= alpha <= 1.0:
             raise ValueError(f"Expected 'alpha' in [0, 1] (got {alpha})")
-        self.vectors, self.alpha, self.graph = vectors, alpha, graph
+        self.vectors, self.alpha, self.seen = vectors, alpha, seen
         self.item_degree = item_degree.to(vectors.device, vectors.dtype)
 
     @cached_property
@@ -114,19 +114,23 @@ class FoldIn(Scorer):
 
         *Cost:* O(B I D).
         """
+        return self.vectors.score_rows(self.vectors_of(query), out)
+
+    @torch.no_grad()
+    def vectors_of(self, query: Query) -> Tensor:
+        """The vectors of users, folded in where they have taken items since."""
         if query.items is None:
-            return self.vectors.score(query, out)
+            return self.vectors.vectors_of(query)
         seen = None
         if query.user is not None:
-            if self.graph is None:
+            if self.seen is None:
                 raise ValueError(
-                    "Expected a graph that knows what users had taken (got none), to "
-                    "add what they have taken since; pass 'graph'"
+                    "Expected to know what users had taken (got nothing), to add what "
+                    "they have taken since; pass 'seen', such as 'graph.rows'"
                 )
-            known = take(self.graph.rows, query.user)
+            known = take(self.seen, query.user)
             seen = known.rowptr, known.col
-        rows = self.rows(query.items, query.user, seen)
-        return self.vectors.score_rows(rows, out)
+        return self.rows(query.items, query.user, seen)
 
     def rows(
         self, items: Rows, user: Tensor | None = None, seen: Rows | None = None
@@ -195,6 +199,6 @@ class FoldIn(Scorer):
 
 
 def _is_unit(rows: Tensor) -> bool:
-    """Whether rows have the length 1, or 0 where there is nothing to scale."""
+    """True if rows have the length 1, or 0 where there is nothing to scale."""
     norm = rows.to(torch.promote_types(rows.dtype, torch.float32)).norm(dim=1)
     return bool((((norm - 1.0).abs() < 1e-2) | (norm == 0.0)).all())

@@ -81,6 +81,12 @@ class Scorer(ABC):
         """
         return None
 
+    def vectors_of(self, query: Query) -> Tensor | None:
+        """The vectors of queries, whose inner products with those of items the scores
+        are :obj:`[B, D]`; :obj:`None` if they are of another kind.
+        """
+        return None
+
     def check(self, interactions: Interactions, name: str) -> Interactions:
         """Interactions on the device of the scores, which must be of its users and
         items.

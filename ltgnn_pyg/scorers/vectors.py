@@ -10,7 +10,7 @@ from ltgnn_pyg.scorers.scorer import Scorer
 
 @dataclass(frozen=True, eq=False)
 class Vectors(Scorer):
-    r"""What is scored: a vector for each user and item, and a bias for each item
+    r"""A vector for each user and item, and a bias for each item, which score
 
     .. math::
         s_{ui} = \mathbf{z}_u^{\top} \mathbf{z}_i + b_i
@@ -90,7 +90,7 @@ class Vectors(Scorer):
 
     @property
     def device(self) -> torch.device:
-        """Where the vectors are."""
+        """The device of the vectors."""
         return self.user.device
 
     @property
@@ -124,6 +124,19 @@ class Vectors(Scorer):
         """They themselves."""
         return self
 
+    def vectors_of(self, query: Query) -> Tensor:
+        """The vectors of users.
+
+        Raises:
+            ValueError: If the query is of more than users.
+        """
+        if query.user is None or query.items is not None:
+            raise ValueError(
+                "Expected users alone (got items that somebody has taken); fold them "
+                "in with 'ltgnn_pyg.scorers.FoldIn', as 'model.scorer(graph)' does"
+            )
+        return self.user[query.user]
+
     def score(self, query: Query, out: Tensor | None = None) -> Tensor:
         r"""Scores all items for some users, see
         :meth:`Scorer.score <ltgnn_pyg.scorers.Scorer.score>`.
@@ -133,12 +146,7 @@ class Vectors(Scorer):
 
         *Cost:* :math:`O(B I D)`.
         """
-        if query.user is None or query.items is not None:
-            raise ValueError(
-                "Expected users alone (got items that somebody has taken); fold them "
-                "in with 'ltgnn_pyg.scorers.FoldIn', as 'model.scorer(graph)' does"
-            )
-        return self.score_rows(self.user[query.user], out)
+        return self.score_rows(self.vectors_of(query), out)
 
     def score_rows(self, row: Tensor, out: Tensor | None = None) -> Tensor:
         """Scores all items for the vectors of users.

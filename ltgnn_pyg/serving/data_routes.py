@@ -6,7 +6,7 @@ from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Response
 
-from ltgnn_pyg.runs.run_folder import Ids
+from ltgnn_pyg.runs import Ids
 from ltgnn_pyg.serving.feedback_counts import FeedbackCounts
 from ltgnn_pyg.serving.json_route import JsonRoute
 from ltgnn_pyg.serving.list_routes import REFUSALS, in_json

@@ -10,7 +10,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Response
 from torch import Tensor
 
-from ltgnn_pyg.runs.run_folder import Ids
+from ltgnn_pyg.runs import Ids
 from ltgnn_pyg.serving.feedback_counts import FeedbackCounts
 from ltgnn_pyg.serving.json_route import JsonRoute
 from ltgnn_pyg.serving.recommend import Entry, recommend
@@ -30,7 +30,7 @@ from ltgnn_pyg.serving.schema import (
     UserId,
     Version,
 )
-from ltgnn_pyg.serving.snapshot import Snapshot
+from ltgnn_pyg.serving.snapshot import NoVectors, Snapshot
 
 Part = Annotated[Page, Query()]
 DiversePart = Annotated[DiversePage, Query()]
@@ -55,9 +55,12 @@ def list_routes(counts: FeedbackCounts, num_threads: int) -> APIRouter:
 
     async def ranked(make: Callable[[], Response]) -> Response:
         counts.follow_hidden()
-        if num_threads == 1:
-            return make()
-        return await run_sync(make, limiter=limiter)
+        try:
+            if num_threads == 1:
+                return make()
+            return await run_sync(make, limiter=limiter)
+        except NoVectors as error:
+            raise refuse(str(error), 404) from error
 
     @router.get(
         "/recommend/{user_id:path}",
@@ -110,7 +113,7 @@ def list_routes(counts: FeedbackCounts, num_threads: int) -> APIRouter:
 
         def make() -> Response:
             exclude = torch.cat([torch.tensor([index]), counts.hidden_items(snapshot)])
-            row, stop = snapshot.vectors.item[index], page.offset + page.n
+            row, stop = snapshot.known_vectors.item[index], page.offset + page.n
             found = snapshot.similar("item", row, stop, exclude)
             return answer(named(snapshot.item_ids, *found, name)[page.offset :])
 
@@ -129,7 +132,7 @@ def list_routes(counts: FeedbackCounts, num_threads: int) -> APIRouter:
             raise refuse(f"Expected a user of the model (got {shown(user_id)})", 404)
 
         def make() -> Response:
-            row, stop = snapshot.vectors.user[index], page.offset + page.n
+            row, stop = snapshot.known_vectors.user[index], page.offset + page.n
             found = snapshot.similar("user", row, stop, torch.tensor([index]))
             return answer(named(snapshot.user_ids, *found, name)[page.offset :])
 
@@ -171,7 +174,11 @@ def list_routes(counts: FeedbackCounts, num_threads: int) -> APIRouter:
         snapshot: Loaded, items: Compared, query: Annotated[NoParameters, Query()]
     ) -> Response:
         index = [snapshot.item_index(raw) for raw in items]
-        return in_json({"Items": items, "Cosine": snapshot.cosine(index)})
+
+        def make() -> Response:
+            return in_json({"Items": items, "Cosine": snapshot.cosine(index)})
+
+        return await ranked(make)
 
     return router
 

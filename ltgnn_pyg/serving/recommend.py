@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ltgnn_pyg.retrieval.rerank import Candidates, mmr
+from ltgnn_pyg.scorers import Query
 from ltgnn_pyg.serving.feedback_counts import FeedbackCounts
 from ltgnn_pyg.serving.feedback_store import NEUTRAL
 from ltgnn_pyg.serving.snapshot import Snapshot
@@ -33,9 +34,9 @@ def recommend(
 ) -> list[Entry]:
     r"""A list from the first source that has one, filled up from the next:
 
-    * :obj:`own`: the user's vector, if the model was trained on any of their items;
-    * :obj:`fold-in`: the vector moved by (or, for a new user, made of) what they have
-      liked since, see :class:`~ltgnn_pyg.scorers.FoldIn`;
+    * :obj:`own`: the model's, if it was trained on any of the user's items;
+    * :obj:`fold-in`: the model's for the user and (or, of a new user, for) what they
+      have liked since, see :class:`~ltgnn_pyg.scorers.Query`;
     * :obj:`popular`: what is taken most often of late.
 
     What a user has taken, or gave any feedback on, does not come back.
@@ -55,6 +56,7 @@ def recommend(
     """
     index = None if user is None else snapshot.user_index(user)
     seen = snapshot.seen(index)
+    known_user = None if index is None else _long([index])
     query, source, touched = None, "own", seen
     if feedback:
         known = {raw: snapshot.item_index(raw) for _, raw in feedback}
@@ -63,17 +65,18 @@ def recommend(
         liked = {known[raw]: None for kind, raw in feedback if kind not in NEUTRAL}
         fresh = [i for i in liked if i not in old]
         if fresh:
-            query, source = snapshot.folded(_long(fresh), index), "fold-in"
-    if query is None and index is not None and seen.numel() > 0:
-        query = snapshot.vectors.user[index]
+            items = _long([0, len(fresh)]), _long(fresh)
+            query, source = Query(known_user, items), "fold-in"
+    if query is None and seen.numel() > 0:
+        query = Query(known_user)
     exclude = torch.cat([touched, counts.hidden_items(snapshot)])
     entries: list[Entry] = []
     if query is not None:
         num = k if relevance == 1.0 else max(k, CANDIDATES)
-        score, item = snapshot.search(query, num, exclude)
+        score, item = snapshot.best(query, num, exclude)
         if relevance < 1.0 and item.numel() > 0:
             found = Candidates(_long([0]), score.unsqueeze(0), item.unsqueeze(0))
-            found = mmr(found, snapshot.vectors.item, k=k, lam=relevance)
+            found = mmr(found, snapshot.known_vectors.item, k=k, lam=relevance)
             score, item = found.score[0], found.item[0]
             score, item = score[item >= 0], item[item >= 0]
         entries = [

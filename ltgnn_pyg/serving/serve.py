@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ltgnn_pyg.runs.run_folder import RunFolder
+from ltgnn_pyg.runs import RunFolder
 from ltgnn_pyg.serving.create_app import check_packages
 from ltgnn_pyg.serving.tables import ensure_tables
 from ltgnn_pyg.serving.versions import is_store

@@ -7,13 +7,19 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from ltgnn_pyg.nn.models.pretrained import WEIGHTS
 from ltgnn_pyg.retrieval import Index
-from ltgnn_pyg.runs.run_folder import INDEX, WEIGHTS, RunFolder
-from ltgnn_pyg.scorers import FoldIn
+from ltgnn_pyg.runs import RunFolder
+from ltgnn_pyg.runs.run_folder import INDEX
+from ltgnn_pyg.scorers import Query, Vectors
 from ltgnn_pyg.serving.tables import ensure_tables, open_tables
 from ltgnn_pyg.serving.versions import check, checksum
 
 NUM_IDS = 2**16  #: Raw ids whose index is kept at hand.
+
+
+class NoVectors(ValueError):
+    """The answer of a model that has no vectors to one who asks for them."""
 
 
 class Snapshot:
@@ -35,15 +41,17 @@ class Snapshot:
 
     def __init__(self, run: RunFolder, version: str) -> None:
         self.version = version
-        vectors = run.vectors
-        self.vectors = vectors.to(vectors.dtype)  # Half precision is widened once.
+        self.scorer = run.scorer
+        vectors = self.scorer.as_vectors
+        #: The vectors whose inner products the scores are, if they are.
+        self.vectors = None
+        if vectors is not None:  # Half precision is widened once.
+            self.vectors = vectors.to(vectors.dtype)
         tables = open_tables(run.path)
         self.rowptr, self.col = tables["rowptr"], tables["col"]
         self.item_degree, self.popularity = tables["item_degree"], tables["popularity"]
         self.first_time = tables.get("first_time")
-        self._norms = {"user": tables["user_norm"], "item": tables["item_norm"]}
-        alpha = run.config.get("model", {}).get("settings", {}).get("alpha", 0.0)
-        self.fold_in = FoldIn(self.vectors, self.item_degree, alpha=alpha)
+        self._norms = {side: tables.get(f"{side}_norm") for side in ("user", "item")}
         index = run.path / INDEX
         self.index = Index.load(index) if index.exists() else None
         self.user_ids, self.item_ids = run.user_ids, run.item_ids
@@ -69,8 +77,8 @@ class Snapshot:
 
     def warm(self) -> None:
         """Takes the first, slow, queries on itself."""
-        for user in range(min(self.vectors.num_users, 3)):
-            self.search(self.vectors.user[user], 10, self.seen(user))
+        for user in range(min(self.scorer.num_users, 3)):
+            self.best(Query(user=torch.tensor([user])), 10, self.seen(user))
 
     def seen(self, user: int | None) -> Tensor:
         """The items a user has taken, none of nobody."""
@@ -79,21 +87,38 @@ class Snapshot:
         low, high = self.rowptr[user : user + 2].tolist()
         return self.col[low:high].long()
 
-    def folded(self, liked: Tensor, user: int | None) -> Tensor:
-        """The vector of somebody who has liked items since.
+    def best(self, query: Query, k: int, exclude: Tensor) -> tuple[Tensor, Tensor]:
+        """The best items for a query, without some.
 
         Args:
-            liked (torch.Tensor): The items.
-            user (int, optional): Who, if the model knows them.
+            query (Query): One query.
+            k (int): The number of items.
+            exclude (torch.Tensor): The items left out.
 
-        *Cost:* O(D) an item.
+        Returns:
+            Scores and items, fewer than :obj:`k` if there are no more.
+
+        *Cost:* That of the scores of all items, less with an index that :obj:`ltgnn
+        index` built.
         """
-        items = torch.tensor([0, liked.numel()]), liked
-        if user is None:
-            return self.fold_in(items)[0]
-        seen = self.seen(user)
-        rows = torch.tensor([0, seen.numel()]), seen
-        return self.fold_in(items, torch.tensor([user]), rows)[0]
+        rows = self.scorer.vectors_of(query)
+        if rows is None:
+            return _best(self.scorer.score(query)[0], k, exclude)
+        return self.search(rows[0], k, exclude)
+
+    @property
+    def known_vectors(self) -> Vectors:
+        """The :attr:`vectors`, which there must be.
+
+        Raises:
+            NoVectors: If the scores are no inner products.
+        """
+        if self.vectors is None:
+            raise NoVectors(
+                f"Expected a model of vectors (got a {type(self.scorer).__name__}, "
+                "which has none); it lists items for users, and no more"
+            )
+        return self.vectors
 
     def search(self, query: Tensor, k: int, exclude: Tensor) -> tuple[Tensor, Tensor]:
         """The best items for the vector of a user, without some.
@@ -114,7 +139,9 @@ class Snapshot:
             scores, items = self.index.search(row, k, (rowptr, exclude))
             found = items[0] >= 0
             return scores[0][found], items[0][found]
-        item, bias = self.vectors.item, self.vectors.item_bias
+        vectors = self.known_vectors
+        item, bias = vectors.item, vectors.item_bias
+        query = query.to(item.dtype)
         score = item.mv(query) if bias is None else torch.addmv(bias, item, query)
         return _best(score, k, exclude)
 
@@ -131,8 +158,10 @@ class Snapshot:
 
         *Cost:* O(U D) or O(I D).
         """
-        rows = self.vectors.user if side == "user" else self.vectors.item
-        norm = (self._norms[side] * query.norm()).clamp(min=1e-12)
+        vectors, norms = self.known_vectors, self._norms[side]
+        assert norms is not None
+        rows = vectors.user if side == "user" else vectors.item
+        norm = (norms * query.norm()).clamp(min=1e-12)
         return _best(rows.mv(query) / norm, k, exclude)
 
     def cosine(self, items: list[int | None]) -> list[list[float | None]]:
@@ -141,7 +170,7 @@ class Snapshot:
         *Cost:* O(K^2 D).
         """
         known = [i for i in items if i is not None]
-        unit = normalize(self.vectors.item[known], dim=1)
+        unit = normalize(self.known_vectors.item[known], dim=1)
         rows = (unit @ unit.t()).tolist()
         place = {i: at for at, i in enumerate(known)}
         return [

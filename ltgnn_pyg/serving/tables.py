@@ -9,8 +9,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch_geometric.utils.sparse import index2ptr
 
-from ltgnn_pyg.datasets import Interactions, recency_weight
-from ltgnn_pyg.runs.run_folder import INTERACTIONS, WEIGHTS, RunFolder
+from ltgnn_pyg.datasets import recency_weight
+from ltgnn_pyg.nn.models.pretrained import WEIGHTS
+from ltgnn_pyg.runs import RunFolder
+from ltgnn_pyg.runs.run_folder import INTERACTIONS
 
 TABLES = "serving.safetensors"
 
@@ -32,21 +34,21 @@ def make_tables(run: RunFolder) -> dict[str, Tensor]:
 
     *Cost:* O(E log E) time.
     """
-    known = Interactions.cat(run.split.train, run.split.val)
+    known = run.split.known
     order = known.user.argsort(stable=True)
     num = known.num_items
     weight = torch.ones(len(known))
     if run.split.order != "random":
         weight = recency_weight(known)
-    vectors = run.vectors
     tables = {
         "rowptr": index2ptr(known.user[order], known.num_users),
         "col": known.item[order].int(),
         "item_degree": torch.bincount(known.item, minlength=num).float(),
         "popularity": torch.bincount(known.item, weight, minlength=num).float(),
-        "item_norm": vectors.item.to(vectors.dtype).norm(dim=1),
-        "user_norm": vectors.user.to(vectors.dtype).norm(dim=1),
     }
+    if (vectors := run.scorer.as_vectors) is not None:
+        tables["item_norm"] = vectors.item.to(vectors.dtype).norm(dim=1)
+        tables["user_norm"] = vectors.user.to(vectors.dtype).norm(dim=1)
     if known.time is not None:
         first = torch.full((num,), torch.inf, dtype=torch.double)
         tables["first_time"] = first.scatter_reduce_(

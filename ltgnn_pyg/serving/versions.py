@@ -8,14 +8,9 @@ import shutil
 from pathlib import Path
 
 from ltgnn_pyg.datasets.replace_file import replace_text
-from ltgnn_pyg.runs.run_folder import (
-    CONFIG,
-    IDS,
-    INDEX,
-    INTERACTIONS,
-    WEIGHTS,
-    RunFolder,
-)
+from ltgnn_pyg.nn.models.pretrained import CONFIG, WEIGHTS
+from ltgnn_pyg.runs import RunFolder
+from ltgnn_pyg.runs.run_folder import IDS, INDEX, INTERACTIONS
 from ltgnn_pyg.serving.tables import TABLES, write_tables
 
 CURRENT, CHECKSUMS = "CURRENT", "checksums.json"
@@ -41,7 +36,7 @@ def publish(run: str | os.PathLike[str], store: str | os.PathLike[str]) -> str:
 
     Args:
         run (str): The folder of a finished run, see
-            :class:`~ltgnn_pyg.runs.run_folder.RunFolder`.
+            :class:`~ltgnn_pyg.runs.RunFolder`.
         store (str): The folder of versions, made if need be.
 
     Returns:

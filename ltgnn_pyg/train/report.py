@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ltgnn_pyg.datasets import Interactions
@@ -27,6 +27,8 @@ class Report:
             :class:`~ltgnn_pyg.distributed.ShardedVectors` in several processes.
         settings (dict): Those of the model, its objective and its training, for the
             record.
+        kernels (dict): The kernels that sums were taken by, which decide the last
+            bits (see :class:`~ltgnn_pyg.graph.kernels.Kernels`), by their use.
     """
 
     epochs: int
@@ -40,6 +42,7 @@ class Report:
     graph: Graph
     scorer: Scorer | ShardedVectors
     settings: dict[str, Any]
+    kernels: dict[str, str] = field(default_factory=dict)
 
     @property
     def vectors(self) -> Vectors:

@@ -111,3 +111,63 @@ def test_cat():
         Interactions.cat(x, replace(x, time=None))
     with pytest.raises(ValueError, match="got none"):
         Interactions.cat()
+
+
+def test_rows():
+    x = _interactions([0, 2, 0, 2, 0], [3, 0, 1, 0, 3])
+    rowptr, col = x.rows()
+    assert (rowptr.tolist(), col.tolist()) == ([0, 2, 2, 3], [1, 3, 0])
+    rowptr, col = x[:0].rows()
+    assert (rowptr.tolist(), col.tolist()) == ([0] * 4, [])
+
+
+def test_split_by_rating():
+    x = _interactions([0, 2, 0], [3, 0, 1], rating=torch.tensor([4.0, 1.0, 5.0]))
+    liked, disliked = x.split_by_rating(4)
+    assert (liked.item.tolist(), disliked.item.tolist()) == ([3, 1], [0])
+    assert (disliked.user.tolist(), disliked.num_items) == ([2], 4)
+    with pytest.raises(ValueError, match="with 'rating' to split by"):
+        replace(x, rating=None).split_by_rating(3)
+
+
+def test_weights_and_behaviors_are_carried():
+    x = _interactions(
+        [0, 2, 0], [3, 0, 3], weight=torch.tensor([1.0, 2.0, 3.0]),
+        behavior=torch.tensor([0, 1, 1]), behaviors=("buy", "view"),
+    )  # fmt: skip
+    assert not x.repeated().any()  # A view and a purchase of one item.
+    out = x[torch.tensor([2, 0])]
+    assert (out.weight.tolist(), out.behavior.tolist()) == ([3, 1], [1, 0])
+    again = Interactions.cat(out, x[1:2])
+    assert again.weight.tolist() == [3, 1, 2] and again.behaviors == x.behaviors
+    other = replace(x, behaviors=("cart", "view"))
+    with pytest.raises(ValueError, match=r"one 'behaviors'.*align_ids"):
+        Interactions.cat(x, other)
+    one, two = align_ids(x, other)
+    assert one.behaviors == two.behaviors == ("buy", "cart", "view")
+    assert (one.behavior.tolist(), two.behavior.tolist()) == ([0, 2, 2], [1, 2, 2])
+    with pytest.raises(ValueError, match="'weight' as floats > 0"):
+        replace(x, weight=torch.zeros(3))
+    with pytest.raises(ValueError, match="'weight' as floats > 0"):
+        replace(x, weight=torch.ones(3).long())
+    with pytest.raises(ValueError, match=r"'behavior' in 0..0 \(got 0..1"):
+        replace(x, behaviors=("buy",))
+    with pytest.raises(ValueError, match="together with the names"):
+        replace(x, behavior=None)
+
+
+def test_times_of_one_unit():
+    x = _interactions([0, 2], [3, 0], time=torch.tensor([5, 7]), time_unit="s")
+    y = replace(x, time=torch.tensor([6000, 8000]), time_unit="ms")
+    with pytest.raises(ValueError, match=r"one 'time_unit'.*align_ids"):
+        Interactions.cat(x, y)
+    whole = Interactions.cat(*align_ids(x, y))
+    assert whole.time.tolist() == [5000, 7000, 6000, 8000]
+    assert whole.time_unit == "ms"
+    with pytest.raises(ValueError, match="known units on all"):
+        align_ids(x, replace(y, time_unit=None))
+    with pytest.raises(ValueError, match="time_unit to be one of"):
+        replace(x, time_unit="min")
+    far = replace(x, time=torch.tensor([0, 2**60]))
+    with pytest.raises(ValueError, match="fit into int64 as 'ms'"):
+        align_ids(far, y)

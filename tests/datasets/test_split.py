@@ -310,3 +310,17 @@ def test_given_split_validates_on_the_last_of_each_user():
     timed = replace(train, time=torch.tensor([9, 1, 1, 1, 1, 1, 1]))
     split = split_given(timed, test, val_ratio=0.3)
     assert split.order == "time" and _pairs(split.val) == [(0, 4), (1, 0)]
+
+
+def test_known():
+    split = split_leave_one_out(
+        Interactions(
+            torch.tensor([0, 0, 0, 1, 1]), torch.tensor([0, 1, 2, 0, 1]), 2, 3,
+            time=torch.arange(5), weight=torch.arange(1.0, 6.0),
+        )
+    )  # fmt: skip
+    known = split.known
+    assert len(known) == len(split.train) + len(split.val)
+    assert torch.equal(known.item, torch.cat([split.train.item, split.val.item]))
+    assert torch.equal(known.weight, torch.cat([split.train.weight, split.val.weight]))
+    assert known.time.max() < split.test.time.max()

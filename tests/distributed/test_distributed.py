@@ -1,9 +1,11 @@
 """Several processes equal one: products, starts, trainings, lists and resumed runs."""
 
+import ast
 import json
 import signal
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 
 import pytest
 import torch
@@ -42,10 +44,13 @@ def test_several_processes_equal_one(tmp_path, one, world_size):
         for name in ("out", "grad"):
             expected = one["products"][name]
             torch.testing.assert_close(found["products"][name], expected)
-        for start, expected in zip(
-            found["products"]["starts"], one["products"]["starts"], strict=True
-        ):  # The start of one process is rounded more.
-            torch.testing.assert_close(start, expected, atol=1e-5, rtol=0.0)
+        for start, expected, atol in zip(
+            found["products"]["starts"],
+            one["products"]["starts"],
+            (1e-5, 1e-12),  # In single precision one process rounds more.
+            strict=True,
+        ):
+            torch.testing.assert_close(start, expected, atol=atol, rtol=0.0)
         for name in names:
             check_equal(found[name], one[name])
         messages = found["errors"]
@@ -89,6 +94,22 @@ def test_a_run_goes_on_in_another_number_of_processes(tmp_path):
         assert len(rows) == len(expected["curve"])
     names = sorted(path.name for path in (tmp_path / "run.3").iterdir())
     assert len([name for name in names if name.startswith("run.ckpt")]) == 2
+
+
+def test_imports_of_the_room_have_no_circle():
+    """Those inside of functions count, too."""
+    files = (ROOT / "ltgnn_pyg/distributed").glob("[a-z]*.py")
+    imports = {
+        f"ltgnn_pyg.distributed.{path.stem}": {
+            node.module
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ImportFrom)
+        }
+        for path in files
+    }
+    order = list(TopologicalSorter(imports).static_order())  # Raises on a circle.
+    names = [f"ltgnn_pyg.distributed.{name}" for name in ("partition", "adjacency")]
+    assert sorted(names, key=order.index) == names
 
 
 def test_partition_balances_edges_and_knows_owners():
@@ -146,8 +167,8 @@ def test_a_killed_process_ends_the_run_and_it_goes_on(tmp_path):
     text, _ = process.communicate(timeout=300)
     assert process.returncode == 0, text
     out, expected = (json.loads(path.read_text()) for path in (resumed, whole))
-    for key in ("recall@20", "ndcg@20"):  # Rounded by the kernel that was the fastest.
-        assert out[key] == pytest.approx(expected[key], abs=1e-3)
+    for key in ("recall@20", "ndcg@20"):
+        assert out[key] == pytest.approx(expected[key], abs=1e-6)
 
 
 @pytest.mark.slow

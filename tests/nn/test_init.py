@@ -4,7 +4,7 @@ from torch_geometric.data import Data
 
 from ltgnn_pyg import Graph, normalized_adj
 from ltgnn_pyg.graph import Edges, Numbering
-from ltgnn_pyg.nn.init import spectral_
+from ltgnn_pyg.nn.init import _singular_vectors, spectral_
 from tests.dense import dense_adj
 
 
@@ -74,6 +74,22 @@ def test_spectral_is_of_the_seed_and_any_type(graph, dtype):
         table = torch.empty(graph.num_nodes + 1, 8, dtype=dtype)
         tables.append(spectral_(table, whole))
     assert torch.equal(*tables) and tables[0].dtype == dtype
+
+
+@pytest.mark.parametrize("size", [(60, 40), (40, 60)])
+def test_singular_vectors_of_torch_to_the_bit(size):
+    dense = torch.rand(size) * (torch.rand(size) < 0.2)
+    torch.manual_seed(3)
+    expected = torch.svd_lowrank(dense.to_sparse(), q=20, niter=3)
+    for dtype in (torch.float32, torch.float64):
+        torch.manual_seed(3)
+        found = _singular_vectors(dense.to_sparse().to(dtype), 20)
+        for one, two in zip(found, expected[::2], strict=True):
+            if dtype == torch.float32:
+                assert torch.equal(one, two)
+            one, two = one[:, :5].double(), two[:, :5].double()  # Up to their sign.
+            torch.testing.assert_close((one.t() @ two).abs(), torch.eye(5).double(),
+                                       atol=1e-4, rtol=0.0)  # fmt: skip
 
 
 def test_spectral_refuses_what_does_not_fit(graph):

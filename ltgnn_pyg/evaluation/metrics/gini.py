@@ -28,7 +28,7 @@ def gini(count: Tensor) -> Tensor:
 
 
 class Gini(ItemCount):
-    r"""How unevenly lists recommend the items, those in no list among them: the Gini
+    r"""The unevenness of lists over the items, those in no list among them: the Gini
     index of the number of lists that each is in. 0 if all are in as many, towards 1 if
     few are in all.
 

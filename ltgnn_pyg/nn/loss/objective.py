@@ -1,4 +1,5 @@
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,8 @@ class Objective(Module, ABC):
     :meth:`item_bias`.
     """
 
-    cosine: bool = False  #: Whether items are scored by cosine.
+    cosine: bool = False  #: True if items are scored by cosine.
+    takes_weights: ClassVar[bool] = False  #: True if pairs may have weights.
 
     @abstractmethod
     def forward(self, z: Tensor, batch: PairBatch) -> Tensor:

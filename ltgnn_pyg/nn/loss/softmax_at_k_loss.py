@@ -8,7 +8,7 @@ from torch import Tensor
 from ltgnn_pyg.batch import PairBatch
 from ltgnn_pyg.nn.loss.in_batch_softmax import Teacher, in_batch_softmax
 from ltgnn_pyg.nn.loss.objective import gather
-from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss, cross_entropy
+from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss, cross_entropy, mean_of_pairs
 
 LOWEST = -1e30  #: What is below all scores.
 
@@ -112,12 +112,19 @@ class SoftmaxAtKLoss(RankingLoss):
             bound,
             *self._teacher(z, batch),
             weigh=lambda pos, score: self._weights(pos, score, score.size(1) - 1),
+            weight=batch.get("weight"),
         )
 
-    def compare(self, pos: Tensor, neg: Tensor, src_index: Tensor) -> Tensor:
+    def compare(
+        self,
+        pos: Tensor,
+        neg: Tensor,
+        src_index: Tensor,
+        weight: Tensor | None = None,
+    ) -> Tensor:
         """Returns the mean loss, a scalar."""
-        weight = self._weights(pos, neg, neg.size(1))
-        return (weight * cross_entropy(pos, neg)).mean()
+        share = self._weights(pos, neg, neg.size(1))
+        return mean_of_pairs(share * cross_entropy(pos, neg), weight)
 
     def extra_repr(self) -> str:
         """The settings."""

@@ -42,7 +42,7 @@ class LTGNN(Recommender):
     The released code differs in four things: :math:`\hat{A}` has self-loops,
     :math:`(\mathbf{z}_r - 0.2 \, \mathbf{x}_r) / 0.8` is scored, :math:`\alpha` is
     0.45, and a step adds a term of the gradients of earlier batches, whose weights are
-    wrong (:obj:`benchmarks/README.md`): :obj:`benchmarks/released.py` is as released.
+    wrong (:obj:`docs/notes/2026-11-core.md`).
 
     The loop is the same, and :class:`~ltgnn_pyg.inputs.row_adam.RowAdam` takes both
     kinds of gradient:

@@ -96,10 +96,11 @@ class NGCF(Recommender):
     def encode(self, graph: Graph) -> Tensor:
         """Returns all layers side by side, :obj:`[num_nodes, out_dim]`."""
         e, operator = self.inputs.table(), graph.matrix
-        d = operator.degree.to(e).unsqueeze(1)
+        wide = torch.promote_types(e.dtype, torch.float32)
+        d = operator.degree.to(e.device, wide).unsqueeze(1)
         root, out = d.sqrt(), [e]
         for of_sum, of_product in zip(self.of_sum, self.of_product, strict=True):
-            m = (root * propagate(operator, root * e) + e) / (d + 1)
+            m = ((root * propagate(operator, root * e) + e) / (d + 1)).to(e.dtype)
             e = F.leaky_relu(of_sum(m), 0.2) + F.leaky_relu(of_product(e * m), 0.2)
             e = F.dropout(e, self.dropout, self.training)
             out.append(F.normalize(e, dim=-1))

@@ -15,6 +15,7 @@ from torch.nn import Module
 from ltgnn_pyg.datasets.replace_file import replace_file, replace_text
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+PREFIX = "model."  #: Of the names of its tensors, beside which a run has others.
 loss = import_module("ltgnn_pyg.nn.loss")  #: Whose public names are written.
 
 
@@ -50,7 +51,7 @@ def save(module: Module, path: str | os.PathLike[str], config: dict[str, Any]) -
     folder.mkdir(parents=True, exist_ok=True)
     # Copies, as tensors that share numbers are refused.
     tensors = {
-        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        PREFIX + name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, value in module.state_dict().items()
         if isinstance(value, Tensor)
     }
@@ -89,16 +90,15 @@ def load(cls: Any, path: str | os.PathLike[str], given: dict[str, Any]) -> Any:
                 f"'{cls.__name__}.from_pretrained(path, {name}=...)'"
             )
         arguments[name] = _read(value)
-    tensors = load_file(folder / WEIGHTS)
-    if "inputs.weight" not in tensors:  # The folder of a run has more.
-        own = (name for name in tensors if name.startswith("model."))
-        tensors = {name.removeprefix("model."): tensors[name] for name in own}
-    if "inputs.weight" not in tensors:
+    found = load_file(folder / WEIGHTS)
+    own = [name for name in found if name.startswith(PREFIX)]
+    tensors = {name.removeprefix(PREFIX): found[name] for name in own}
+    if not tensors:
         raise ValueError(
             f"Expected the tensors of a model in '{folder / WEIGHTS}' (got none); pass "
             "'model=' to 'RunFolder.write'"
         )
-    model = cls(**arguments).to(tensors["inputs.weight"].dtype)
+    model = cls(**arguments).to(next(iter(tensors.values())).dtype)
     state = model.state_dict()  # A history, which is no tensor, stays empty.
     state = {k: v for k, v in state.items() if not isinstance(v, Tensor)}
     model.load_state_dict(state | tensors)

@@ -112,6 +112,7 @@ class UltraGCN(Recommender):
         Raises:
             ValueError: If the batch has no graph.
         """
+        self.check_weights(batch)
         loss = torch.zeros((), device=batch.n_id.device)
         for part in batch.micro_batches():
             loss = loss + batch.share(part) * self._loss_of(part, batch.graph)

@@ -26,7 +26,7 @@ class BSPM(Filter):
     with :math:`P` and :math:`V` as of :class:`~ltgnn_pyg.scorers.filters.GFCF`. The
     released solvers have a fixed step and are these polynomials: :math:`q = 4` is
     Runge-Kutta's, :math:`q = 1` Euler's. The settings are the paper's for Gowalla;
-    Yelp2018 has :obj:`rank=384, beta=0.3, T=1.2, order=1, average=True`, and
+    Yelp2018 has :obj:`rank=384, beta=0.3, T=1.2, solver_order=1, averaged=True`, and
     Amazon-Book :obj:`beta=0, T=2.2, num_steps=2`.
 
     To put beside a trained model (:class:`~ltgnn_pyg.scorers.Blend`), whose columns
@@ -39,14 +39,15 @@ class BSPM(Filter):
         beta (float, optional): The weight of the low-pass filter :math:`\beta`; with
             0, no singular vectors are calculated. (default: :obj:`0.2`)
         T (float, optional): How long to sharpen. (default: :obj:`2.5`)
-        order (int, optional): The order of the solver :math:`q`. (default: :obj:`4`)
+        solver_order (int, optional): The order of the solver :math:`q`.
+            (default: :obj:`4`)
         num_steps (int, optional): The number of its steps :math:`n`.
             (default: :obj:`1`)
-        average (bool, optional): Scores by the mean of :math:`\mathbf{s}` and
+        averaged (bool, optional): Scores by the mean of :math:`\mathbf{s}` and
             :math:`\mathbf{r} P`. (default: :obj:`False`)
 
     Raises:
-        ValueError: If :obj:`rank` or :obj:`T` is negative, :obj:`order` or
+        ValueError: If :obj:`rank` or :obj:`T` is negative, :obj:`solver_order` or
             :obj:`num_steps` is not positive, or :obj:`beta` or :obj:`T` is not finite.
 
     *Cost:* Singular vectors once, see :meth:`~ltgnn_pyg.graph.Gram.leading`;
@@ -60,21 +61,21 @@ class BSPM(Filter):
         rank: int = 448,
         beta: float = 0.2,
         T: float = 2.5,
-        order: int = 4,
+        solver_order: int = 4,
         num_steps: int = 1,
-        average: bool = False,
+        averaged: bool = False,
     ) -> None:
         super().__init__(interactions)
-        if order < 1 or num_steps < 1 or not 0.0 <= T < inf:
+        if solver_order < 1 or num_steps < 1 or not 0.0 <= T < inf:
             raise ValueError(
-                "Expected 'order' and 'num_steps' of at least 1 and a finite 'T' of at "
-                f"least 0 (got {order}, {num_steps} and {T})"
+                "Expected 'solver_order' and 'num_steps' of at least 1 and a finite "
+                f"'T' of at least 0 (got {solver_order}, {num_steps} and {T})"
             )
-        step = [(-T / num_steps) ** m / factorial(m) for m in range(order + 1)]
+        step = [(-T / num_steps) ** m / factorial(m) for m in range(solver_order + 1)]
         sharpen, blur = Polynomial(step) ** num_steps, Polynomial([0.0, 1.0])
-        share = 0.5 if average else 1.0
+        share = 0.5 if averaged else 1.0
         both = share * blur * sharpen + (1.0 - share) * blur
-        #: What becomes of a row but for the low-pass filter, a polynomial of P.
+        #: The polynomial of P that a row is put through, but for the low-pass filter.
         self.coefficients: list[float] = both.coef.tolist()
         self.gram = Gram(self.rows)
         self.low_pass = LowPass.ideal(self.gram, rank, 0.5, share * beta)

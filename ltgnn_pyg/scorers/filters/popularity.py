@@ -4,6 +4,7 @@ from torch import Tensor
 from ltgnn_pyg.datasets.interactions import Interactions
 from ltgnn_pyg.graph import CSROperator
 from ltgnn_pyg.scorers.filters.filter import Filter
+from ltgnn_pyg.scorers.query import Query
 from ltgnn_pyg.scorers.vectors import Vectors
 
 
@@ -31,6 +32,10 @@ class Popularity(Filter):
         """The same scores as vectors of one column."""
         user = self.degree.new_ones(self.num_users, 1)
         return Vectors(user, self.degree.view(-1, 1))
+
+    def vectors_of(self, query: Query) -> Tensor:
+        """A number for each query, which are all alike."""
+        return self.degree.new_ones(len(query), 1)
 
     def _filter(self, rows: CSROperator, out: Tensor) -> Tensor:
         return out.copy_(self.degree.expand_as(out))

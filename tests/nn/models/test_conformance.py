@@ -1,6 +1,7 @@
 """What every model must do with its default arguments, on a toy with a known answer."""
 
 import copy
+import math
 import pickle
 
 import pytest
@@ -125,6 +126,20 @@ def test_shapes_and_types(cls, device):
         loss.backward()
         assert loss.dim() == 0 and loss.dtype == dtype and loss.isfinite()
         assert all(p.grad is not None for p in model.parameters())
+
+
+@every_model
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_fit_in_few_bits(cls, dtype, device):
+    """Tables of few bits are trained, with moments and sums of more."""
+    torch.manual_seed(1)
+    model, _ = build(cls, device, dtype)
+    report = fit(model, blocks(), max_epochs=1)
+    assert all(math.isfinite(row["loss"]) for row in report.curve)
+    for param in model.parameters():
+        assert param.dtype == dtype and param.isfinite().all()
+    for vector in (report.vectors.user, report.vectors.item):
+        assert vector.dtype in (dtype, torch.float32) and vector.isfinite().all()
 
 
 def drawn_alike(model, batch):

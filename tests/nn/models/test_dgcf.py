@@ -1,9 +1,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from ltgnn_pyg.graph.adjacency import without
 
 from ltgnn_pyg import PairLoader, normalized_adj
-from ltgnn_pyg.graph.adjacency import without
 from ltgnn_pyg.nn import DGCF, BPRLoss, LightGCN
 from ltgnn_pyg.nn.models.dgcf import distance_correlation
 from tests.dense import dense_adj

@@ -1,8 +1,8 @@
 import pytest
 import torch
+from ltgnn_pyg.graph.adjacency import without
 
 from ltgnn_pyg import PairLoader, fit, normalized_adj
-from ltgnn_pyg.graph.adjacency import without
 from ltgnn_pyg.nn import EGCF, BPRLoss, EGCFLoss, SoftmaxLoss
 from ltgnn_pyg.nn.init import spectral_
 from tests.dense import dense_adj

@@ -1,8 +1,8 @@
 import pytest
 import torch
+from ltgnn_pyg.graph.adjacency import without
 
 from ltgnn_pyg import normalized_adj
-from ltgnn_pyg.graph.adjacency import without
 from ltgnn_pyg.nn import LightGCNPlusPlus
 
 

@@ -111,11 +111,10 @@ def test_of_the_folder_of_a_run(tmp_path):
     split = blocks()
     data = split.train.to_data()
     model = LTGNN(data.num_users, data.num_items, 8, alpha=0.3)
-    vectors, about = model.scorer(Graph.from_data(data)).vectors, {"model": model.settings()}
-    RunFolder.write(tmp_path, vectors, split, about, model)
-    assert_alike(model, LTGNN.from_pretrained(tmp_path), data)
-    RunFolder.write(tmp_path, vectors, split, about)
-    with pytest.raises(ValueError, match="'model='"):
+    vectors, about = model.scorer(Graph.from_data(data)).vectors, {"model":
+    model.settings()} RunFolder.write(tmp_path, vectors, split, about, model)
+    assert_alike(model, LTGNN.from_pretrained(tmp_path), data) RunFolder.write(tmp_path,
+    vectors, split, about) with pytest.raises(ValueError, match="'model='"):
         LTGNN.from_pretrained(tmp_path)
     RunFolder.write(tmp_path, vectors, split, {"model": {"name": "LTGNN"}}, model)
     with pytest.raises(ValueError, match=r"model.settings\(\)"):

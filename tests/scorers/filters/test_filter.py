@@ -122,7 +122,7 @@ def test_errors(interactions):
         (lambda: GFCF(interactions, rank=-1), "'rank'"),
         (lambda: ChebyCF(interactions, K=0), "'K'"),
         (lambda: ChebyCF(interactions, phi=-1.0), "'phi'"),
-        (lambda: BSPM(interactions, order=0), "'order'"),
+        (lambda: BSPM(interactions, solver_order=0), "'solver_order'"),
         (lambda: BSPM(interactions, num_steps=0), "'num_steps'"),
         (lambda: EASE(interactions, l2=0.0), "'l2'"),
         (lambda: SparseEASE(interactions, l2=-1.0), "'l2'"),

@@ -1,0 +1,1 @@
+r"""Files and frames to interactions, by one way of reading."""
