@@ -98,19 +98,22 @@ class Graph:
         cls,
         interactions: Interactions,
         *,
+        target: str | None = None,
         type_weight: Mapping[EdgeType, float] | None = None,
     ) -> Graph:
         """The graph of interactions: users are numbered first, then items. Weights and
         times become those of the edges, behaviours their types,
-        :obj:`("user", BEHAVIOR, "item")`, of which the first one is recommended.
+        :obj:`("user", BEHAVIOR, "item")`.
 
         Args:
             interactions (Interactions): The interactions.
+            target (str, optional): The behaviour that is recommended. If :obj:`None`,
+                the first one. (default: :obj:`None`)
             type_weight (dict, optional): See the constructor. (default: :obj:`None`)
         """
         num = {USER: interactions.num_users, ITEM: interactions.num_items}
         numbering = Numbering.of(num)
-        edges, edge_types = _edges_of(interactions, numbering)
+        edges, edge_types = _edges_of(interactions, numbering, target)
         return cls(numbering, edges, edge_types, type_weight or {})
 
     @classmethod
@@ -240,15 +243,15 @@ class Graph:
 
     def nodes(self, node_type: str) -> slice | Tensor:
         """The numbers of all nodes of a type, see :meth:`Numbering.nodes`."""
-        return self.numbering.nodes(node_type, self.device)
+        return self.numbering.nodes(self._type(node_type), self.device)
 
     def number(self, node_type: str, index: Tensor) -> Tensor:
         """The numbers of some nodes of a type, see :meth:`Numbering.number`."""
-        return self.numbering.number(node_type, index)
+        return self.numbering.number(self._type(node_type), index)
 
     def index(self, node_type: str, n_id: Tensor) -> Tensor:
         """The indices of some nodes within their type, see :meth:`Numbering.index`."""
-        return self.numbering.index(node_type, n_id)
+        return self.numbering.index(self._type(node_type), n_id)
 
     def pairs(self, interactions: Interactions) -> Tensor:
         """The nodes of interactions, users first :obj:`[2, num_pairs]`."""
@@ -421,8 +424,9 @@ class Graph:
                 f"Expected interactions of {self.num_users} users and {self.num_items} "
                 f"items (got {size[0]} and {size[1]}); append the nodes first"
             )
-        new, kinds = _edges_of(interactions, self.numbering)
-        if kinds == (INTERACTS,):
+        target = self.edge_types[0][1]
+        new, kinds = _edges_of(interactions, self.numbering, target)
+        if not interactions.behaviors:
             kinds = self.edge_types[:1]
         out = copy.copy(self)
         others = tuple(kind for kind in self.edge_types if kind not in kinds)
@@ -446,6 +450,10 @@ class Graph:
         }
         return out
 
+    def _type(self, name: str) -> str:
+        """The type of nodes of a name, by what PyG's data called it, too."""
+        return next((own for own, given in self.names.items() if given == name), name)
+
     def _with_edges(self, edges: Edges) -> Graph:
         """A graph of other edges, and nothing that was made of these."""
         return Graph(
@@ -467,18 +475,22 @@ class Graph:
 
 
 def _edges_of(
-    interactions: Interactions, numbering: Numbering
+    interactions: Interactions, numbering: Numbering, target: str | None
 ) -> tuple[Edges, tuple[EdgeType, ...]]:
-    """The edges of interactions, and their types."""
+    """The edges of interactions, and their types, the target's first."""
     user = numbering.number(USER, interactions.user)
     item = numbering.number(ITEM, interactions.item)
+    names, code = list(interactions.behaviors), interactions.behavior
     types: tuple[EdgeType, ...] = (INTERACTS,)
-    if interactions.behaviors:
-        types = tuple((USER, name, ITEM) for name in interactions.behaviors)
-    edges = Edges(
-        torch.stack([user, item]),
-        interactions.behavior,
-        interactions.weight,
-        interactions.time,
-    )
-    return edges, types
+    if names and code is not None:
+        if target is None:
+            target = names[0]
+        if target not in names:
+            raise ValueError(
+                f"Expected 'target' among the behaviours {names} (got {target!r})"
+            )
+        order = sorted(range(len(names)), key=lambda n: names[n] != target)
+        types = tuple((USER, names[n], ITEM) for n in order)
+        code = torch.tensor(order, device=code.device).argsort()[code]
+    index = torch.stack([user, item])
+    return Edges(index, code, interactions.weight, interactions.time), types

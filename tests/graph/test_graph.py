@@ -571,3 +571,36 @@ def test_refusals():
             Graph(numbering, graph.edges, type_weight={kind: weight})
     with pytest.raises(ValueError, match=r"among \('user',\) \(got 'item'\)"):
         Graph(Numbering.of({"user": 2}), Edges(torch.empty(2, 0).long()))
+
+
+def test_the_behaviour_that_is_recommended_is_named():
+    given = Interactions(
+        torch.tensor([0, 1, 0]),
+        torch.tensor([1, 0, 0]),
+        2,
+        2,
+        behavior=torch.tensor([0, 1, 1]),
+        behaviors=("view", "buy"),
+    )
+    first = Graph.from_interactions(given)
+    assert [kind[1] for kind in first.edge_types] == ["view", "buy"]
+    graph = Graph.from_interactions(given, target="buy")
+    assert [kind[1] for kind in graph.edge_types] == ["buy", "view"]
+    assert graph.target_edges.tolist() == [[1, 0], [2, 2]]
+    assert torch.equal(graph.operator.to_dense(), first.operator.to_dense())
+    again = graph.with_interactions(given)  # Its target stays.
+    assert again.edge_types == graph.edge_types
+    assert torch.equal(again.edges.codes, graph.edges.codes)
+    with pytest.raises(ValueError, match="'target'"):
+        Graph.from_interactions(given, target="like")
+
+
+def test_types_go_by_the_names_of_the_data():
+    data = HeteroData()
+    data["reader"].num_nodes, data["book"].num_nodes = 2, 3
+    data["reader", "reads", "book"].edge_index = torch.tensor([[0, 1], [2, 0]])
+    graph = Graph.from_hetero(data, user="reader", item="book")
+    assert graph.nodes("book") == graph.nodes("item") == slice(2, 5)
+    index = torch.tensor([1])
+    assert torch.equal(graph.number("book", index), graph.number("item", index))
+    assert graph.index("reader", index).tolist() == [1]
