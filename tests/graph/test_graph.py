@@ -418,7 +418,7 @@ def test_with_interactions_of_the_type_that_is_recommended():
 
 
 def test_with_interactions_of_several_behaviours():
-    """Whichever order the graph has them in, the first one is recommended."""
+    """Whichever order they have them in, what is recommended stays so."""
     first = behaviours()
     graph = Graph.from_interactions(first)
     likes = Edges(torch.tensor([[2], [9]]), weight=torch.tensor([3.0]))
@@ -426,10 +426,10 @@ def test_with_interactions_of_several_behaviours():
     view, buy, like = (("user", name, "item") for name in ("view", "buy", "likes"))
     other = draw(num=8, behavior=torch.arange(8) % 2, behaviors=("view", "buy"))
     found = graph.with_interactions(other)
-    assert found.edge_types == (view, buy, like)
+    assert found.edge_types == graph.edge_types == (buy, view, like)
     index = torch.stack([other.user, other.item + 6])
-    assert torch.equal(found.target_edges, index[:, other.behavior == 0])
-    assert torch.equal(found.edges.of_type(1).index, index[:, other.behavior == 1])
+    assert torch.equal(found.target_edges, index[:, other.behavior == 1])
+    assert torch.equal(found.edges.of_type(1).index, index[:, other.behavior == 0])
     assert torch.equal(found.edges.of_type(2).index, likes.index)
     parts = [(index, other.weight), (likes.index, likes.weight)]
     close(found.matrix, dense(parts, 11))
