@@ -141,7 +141,7 @@ class VRNeighborLoader(LinkLoader):
             sampler = StratifiedNeighborSampler(graph.matrix, num_neighbors, generator)
         elif isinstance(sampler, StratifiedNeighborSampler):
             check_matrix(sampler.operator, graph)
-        coo = graph.coo() if isinstance(data, Graph) else coo_of(data)
+        given = data
         data = Data() if isinstance(data, Graph) else copy.copy(data)
         data.num_nodes = graph.num_nodes
         for name in ("adj_t", "edge_index", "edge_weight"):  # The graph holds them.
@@ -154,7 +154,9 @@ class VRNeighborLoader(LinkLoader):
                     "pass 'replace=True' to the sampler or install pyg-lib",
                     stacklevel=2,
                 )
-            data.edge_index, weight = coo  # In the order that it samples from.
+            # In the order that it samples from.
+            coo = given.coo() if isinstance(given, Graph) else coo_of(given)
+            data.edge_index, weight = coo
             if weight is not None:
                 data.edge_weight = weight
             self._inv_sqrt = inv_sqrt(graph.matrix.degree)

@@ -113,19 +113,24 @@ class ItemNegativeSampling(NegativeSampling):
         self._cdf: Tensor | None = None  # The mass up to each item, of it and before.
         if edge_index is None:
             return
-        user, item = edge_index
-        is_of = numbering.is_of
-        if not bool(is_of("user", user).all() & is_of("item", item).all()):
-            raise ValueError(
-                f"Expected 'edge_index' to lead from users to items, of {num_users} "
-                f"and {num_items} (got nodes {int(user.min())} to {int(user.max())} "
-                f"and {int(item.min())} to {int(item.max())}); see 'Graph.pairs'"
-            )
-        user, item = numbering.index("user", user), numbering.index("item", item)
+        user, item = self._indices("edge_index", edge_index)
         if power != 0.0:
             self._cdf = _mass(item, num_items, power).cumsum(0)
         if reject_seen:
             self._index_seen(user, item)
+
+    def _indices(self, name: str, pairs: Tensor) -> tuple[Tensor, Tensor]:
+        """The users and items of pairs of nodes, checked."""
+        user, item = pairs
+        is_of, index = self.numbering.is_of, self.numbering.index
+        if not bool(is_of("user", user).all() & is_of("item", item).all()):
+            raise ValueError(
+                f"Expected '{name}' to lead from users to items, of {self.num_users} "
+                f"and {self.num_items} (got nodes {int(user.min())} to "
+                f"{int(user.max())} and {int(item.min())} to {int(item.max())}); see "
+                "'Graph.pairs'"
+            )
+        return index("user", user), index("item", item)
 
     def _index_disliked(self, disliked: Tensor) -> None:
         """Sorts the disliked items of each user."""
@@ -135,8 +140,9 @@ class ItemNegativeSampling(NegativeSampling):
                 f"shared, beside 'disliked' (got {self.disliked_share} and "
                 f"shared={self.shared})"
             )
-        user, perm = disliked[0].sort(stable=True)
-        self._disliked = self.numbering.index("item", disliked[1][perm])
+        user, item = self._indices("disliked", disliked)
+        user, perm = user.sort(stable=True)
+        self._disliked = item[perm]
         self._disliked_ptr = torch._convert_indices_from_coo_to_csr(
             user, self.num_users
         )

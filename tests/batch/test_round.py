@@ -28,14 +28,20 @@ def drawn(kind):
 @pytest.mark.parametrize("kind", ["none", "one", "several", "shared"])
 def test_micro_batches_are_a_partition(kind):
     """Put together again, by the numbers of nodes, they are the round."""
-    for batch in load(neg_sampling=drawn(kind)):
+    weight = torch.rand(GRAPH.num_edges) + 0.1
+    for batch in load(neg_sampling=drawn(kind), edge_label_weight=weight):
+        torch.testing.assert_close(
+            batch.weight, (weight / weight.mean())[batch.input_id]
+        )
         assert type(batch) is Round and torch.equal(batch.seeds, batch.n_id)
         parts = list(batch.micro_batches())
         assert len(parts) == batch.num_micro_batches == 4
         assert all(type(part) is MicroBatch for part in parts)
         assert [part.num_seeds for part in parts] == batch.seeds_of_parts
         assert torch.equal(torch.cat([part.n_id for part in parts]), batch.n_id)
-        assert torch.equal(torch.cat([p.input_id for p in parts]), batch.input_id)
+        for name in ("input_id", "weight"):
+            found = torch.cat([part[name] for part in parts])
+            assert torch.equal(found, batch[name])
         for name in ("src_index", "dst_pos_index", "dst_neg_index"):
             if batch.get(name) is not None:
                 found = torch.cat([part.n_id[part[name]] for part in parts])

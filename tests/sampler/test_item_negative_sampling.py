@@ -208,6 +208,7 @@ def test_other_numbers_the_same_draws(seen, kwargs):
             2,
             edge_index=edges,
             reject_seen=True,
+            disliked=edges.flip(1)[:, :4],
             generator=generator,
             numbering=numbers,
             **kwargs,
@@ -223,5 +224,7 @@ def test_other_numbers_the_same_draws(seen, kwargs):
         ItemNegativeSampling(
             U, I, edge_index=edge_index, power=1.0, numbering=numbering
         )
+    with pytest.raises(ValueError, match="'disliked' to lead from users"):
+        ItemNegativeSampling(U, I, disliked=edge_index.flip(0))
     with pytest.raises(ValueError, match="a numbering of 3 users and 6 items"):
         ItemNegativeSampling(3, I, numbering=numbering)
