@@ -4,7 +4,6 @@ import torch
 from torch.nn import Linear, ModuleList
 
 from ltgnn_pyg.datasets import Interactions, Split
-from ltgnn_pyg.graph.adjacency import propagate
 from ltgnn_pyg.nn import (
     DGCF,
     EGCF,
@@ -31,10 +30,10 @@ class ThreeLayers(Recommender):
         dim = embedding_dim
         self.layers = ModuleList(Linear(dim, dim) for _ in range(3))
 
-    def encode(self, adj_t):
-        z = self.inputs.weight
+    def encode(self, graph):
+        z = self.inputs.table()
         for layer in self.layers:
-            z = z + layer(propagate(adj_t, z)).tanh()
+            z = z + layer(graph.operator @ z).tanh()
         return z
 
 

@@ -32,8 +32,6 @@ class Round(PairBatch):
         seed_ptr (list): Where its seeds do, likewise.
     """
 
-    graph: Graph
-
     def rows(self, model: Trainable) -> Tensor:
         """Returns the rows of all micro-batches' seeds, over the graph of the
         round.

@@ -90,19 +90,24 @@ def load(cls: Any, path: str | os.PathLike[str], given: dict[str, Any]) -> Any:
             )
         arguments[name] = _read(value)
     tensors = load_file(folder / WEIGHTS)
-    if "inputs.weight" not in tensors:  # The folder of a run has more.
+    if not _of_inputs(tensors):  # The folder of a run has more.
         own = (name for name in tensors if name.startswith("model."))
         tensors = {name.removeprefix("model."): tensors[name] for name in own}
-    if "inputs.weight" not in tensors:
+    if not (dtypes := _of_inputs(tensors)):
         raise ValueError(
             f"Expected the tensors of a model in '{folder / WEIGHTS}' (got none); pass "
             "'model=' to 'RunFolder.write'"
         )
-    model = cls(**arguments).to(tensors["inputs.weight"].dtype)
+    model = cls(**arguments).to(dtypes[0])
     state = model.state_dict()  # A history, which is no tensor, stays empty.
     state = {k: v for k, v in state.items() if not isinstance(v, Tensor)}
     model.load_state_dict(state | tensors)
     return model
+
+
+def _of_inputs(tensors: dict[str, Tensor]) -> list[torch.dtype]:
+    """The types of the tensors of a model's inputs."""
+    return [v.dtype for name, v in tensors.items() if name.startswith("inputs.")]
 
 
 def _arguments(cls: type) -> dict[str, Any]:

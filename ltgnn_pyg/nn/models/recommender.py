@@ -337,7 +337,7 @@ class Recommender(Module):
         """
         about = settings_of(self)
         if self.makes_inputs:  # It would make them again.
-            del about["settings"]["inputs"]
+            about["settings"].pop("inputs", None)
         return about
 
     def save_pretrained(self, path: str | os.PathLike[str]) -> None:
