@@ -98,7 +98,7 @@ def evaluate(
             and :class:`~ltgnn_pyg.evaluation.metrics.Personalization`), and
             :obj:`"ild"` (:class:`~ltgnn_pyg.evaluation.metrics.ILD`), which needs
             :obj:`item_vector`; and of lists and what is known, the pairs of
-            :obj:`exclude_edge_index`, :obj:`"average_popularity"` (the mean number of
+            :obj:`exclude`, :obj:`"average_popularity"` (the mean number of
             users that have taken an item), :obj:`"novelty"` (the mean of
             :math:`-\log_2` of their share among all users, as if one had taken what
             nobody has) and :obj:`"serendipity"`

@@ -7,9 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch.autograd import gradcheck
-from torch_geometric.data import Data
 
-from ltgnn_pyg import normalized_adj
+from ltgnn_pyg import Graph
+from ltgnn_pyg.batch import MicroBatch
+from ltgnn_pyg.datasets import Interactions
 from ltgnn_pyg.nn.loss import (
     BCELoss,
     BilateralSoftmaxLoss,
@@ -39,7 +40,7 @@ NEGATIVES = {
 
 
 def make_batch(src=SRC, pos=POS, neg=None, log_q=None, n_id=None, num_seeds=7):
-    batch = Data(
+    batch = MicroBatch(
         n_id=torch.arange(num_seeds) if n_id is None else n_id,
         num_seeds=num_seeds,
         src_index=src,
@@ -403,8 +404,9 @@ def test_hard_negatives_prepare_their_objective():
         def prepare(self, *what):
             given.append(what)
 
-    HardNegatives(Asking(), 1).prepare(None, 3)
-    assert given == [(None, 3)]
+    graph = object()
+    HardNegatives(Asking(), 1).prepare(graph)
+    assert given == [(graph,)]
 
 
 @pytest.mark.parametrize("corrected", [True, False])
@@ -485,9 +487,8 @@ def test_temperature_by_density(name, num):
     """0.79 over the logarithm of one over the density, of 100 users and 400 items."""
     generator = torch.Generator().manual_seed(0)
     pair = torch.randperm(40_000, generator=generator)[:num]
-    edge_index = torch.stack([pair // 400, 100 + pair % 400])
-    both = torch.cat([edge_index, edge_index.flip(0)], dim=1)
-    adj_t = normalized_adj(both, num_nodes=500)
+    pairs = Interactions(pair // 400, pair % 400, 100, 400)
+    graph = Graph.from_interactions(pairs)
     expected = max(0.12, 0.79 / math.log(40_000 / num))
     assert (expected > 0.12) == (num > 10)
     loss, fixed, degree = BY_DENSITY[name](), BY_DENSITY[name](0.3), torch.arange(1, 9)
@@ -495,7 +496,7 @@ def test_temperature_by_density(name, num):
     torch.testing.assert_close(before, 0.12 * degree.log())
     text = repr(loss)
     for each, temperature in ((loss, expected), (fixed, 0.3)):
-        each.prepare(adj_t, 100)
+        each.prepare(graph)
         torch.testing.assert_close(each.item_bias(degree), temperature * degree.log())
     other = BY_DENSITY[name]()
     other.set_density(num, 40_000)

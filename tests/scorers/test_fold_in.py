@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ltgnn_pyg.graph.adjacency import normalized_adj
+from ltgnn_pyg.graph.normalize import normalized_adj
 from ltgnn_pyg.graph.polynomial import polynomial
 from ltgnn_pyg.nn.conv import exact_coefficients
 from ltgnn_pyg.scorers import FoldIn, Vectors
@@ -25,6 +25,10 @@ def csr(rows):
     return ptr, torch.tensor([i for row in rows for i in row], dtype=torch.long)
 
 
+def split_of(graph, z):
+    return Vectors(z[: graph.num_users], z[graph.num_users :])
+
+
 def items_of(graph, user):
     source, target = graph.edge_index
     return (target[source == user] - graph.num_users).tolist()
@@ -44,13 +48,13 @@ def with_edges(graph, user, items, num_nodes):
 
 def test_known_users_equal_a_row_of_the_propagation(graph, table):
     x, z = table
-    vectors = Vectors.from_embedding(z, graph.num_users)
+    vectors = split_of(graph, z)
     fold_in = FoldIn(vectors, degrees(graph), alpha=ALPHA)
     assert not fold_in.is_unit
     users = list(range(1, graph.num_users))  # User 0 has taken all but one.
     seen = [items_of(graph, user) for user in users]
     new = [[i for i in range(graph.num_items) if i not in row] for row in seen]
-    out = fold_in(csr(new), torch.tensor(users), csr(seen))
+    out = fold_in.rows(csr(new), torch.tensor(users), csr(seen))
     for row, user, old, items in zip(out, users, seen, new, strict=True):
         adj = with_edges(graph, user, items, graph.num_nodes)
         scale = (len(old) / (len(old) + len(items))) ** 0.5
@@ -60,9 +64,9 @@ def test_known_users_equal_a_row_of_the_propagation(graph, table):
 
 def test_new_users_equal_a_row_of_the_propagation(graph, table):
     _, z = table
-    fold_in = FoldIn(Vectors.from_embedding(z, graph.num_users), degrees(graph), ALPHA)
+    fold_in = FoldIn(split_of(graph, z), degrees(graph), ALPHA)
     rows = [[0, 3], [2], [1, 2, 4]]
-    out = fold_in(csr(rows))
+    out = fold_in.rows(csr(rows))
     for row, items in zip(out, rows, strict=True):
         adj = with_edges(graph, graph.num_nodes, items, graph.num_nodes + 1)
         expected = (1 - ALPHA) * adj[-1, :-1] @ z
@@ -84,7 +88,7 @@ def test_unit_rows_keep_what_they_can(graph):
     fold_in = FoldIn(vectors, degree, alpha=ALPHA)
     assert fold_in.is_unit
     user, new = 2, [i for i in range(graph.num_items) if i not in seen[2]]
-    out = fold_in(csr([new]), torch.tensor([user]), csr([seen[user]]))
+    out = fold_in.rows(csr([new]), torch.tensor([user]), csr([seen[user]]))
     d = [float(degree[i]) for i in seen[user]] + [float(degree[i]) + 1 for i in new]
     expected = F.normalize(row(seen[user] + new, d), dim=0)
     torch.testing.assert_close(out[0], expected)
@@ -96,22 +100,22 @@ def test_without_news_nothing_changes(graph, table):
     seen = csr([items_of(graph, user) for user in range(graph.num_users)])
     nothing = csr([[] for _ in range(graph.num_users)])
     for rows in (z, F.normalize(z, dim=1)):
-        vectors = Vectors.from_embedding(rows, graph.num_users)
+        vectors = split_of(graph, rows)
         fold_in = FoldIn(vectors, degrees(graph), alpha=ALPHA)
-        torch.testing.assert_close(fold_in(nothing, users, seen), vectors.user)
-        assert not fold_in(nothing).any()
+        torch.testing.assert_close(fold_in.rows(nothing, users, seen), vectors.user)
+        assert not fold_in.rows(nothing).any()
         # Who had nothing either counts as new.
         new = csr([[0, 1]] * graph.num_users)
-        torch.testing.assert_close(fold_in(new, users, nothing), fold_in(new))
+        torch.testing.assert_close(fold_in.rows(new, users, nothing), fold_in.rows(new))
 
 
 def test_batches_equal_single_users():
     vectors = Vectors(torch.randn(9, 3), torch.randn(20, 3))
     fold_in = FoldIn(vectors, torch.randint(1, 5, (20,)))
     rows = [[1, 2], [], [19], [4, 5, 6]]
-    whole = fold_in(csr(rows))
+    whole = fold_in.rows(csr(rows))
     for row, items in zip(whole, rows, strict=True):
-        torch.testing.assert_close(row, fold_in(csr([items]))[0])
+        torch.testing.assert_close(row, fold_in.rows(csr([items]))[0])
 
 
 def test_recovers_users_left_out(graph):
@@ -122,19 +126,20 @@ def test_recovers_users_left_out(graph):
     adj = normalized_adj(graph.edge_index, None, graph.num_nodes)
     z = polynomial(x, adj, exact_coefficients(ALPHA, 3))
     after = polynomial(x, adj, exact_coefficients(ALPHA, 4))[:num_users]
-    fold_in = FoldIn(Vectors.from_embedding(z, num_users), degrees(graph) - 1, ALPHA)
+    fold_in = FoldIn(split_of(graph, z), degrees(graph) - 1, ALPHA)
     rows = csr([items_of(graph, user) for user in range(num_users)])
-    torch.testing.assert_close(fold_in(rows), after)
+    torch.testing.assert_close(fold_in.rows(rows), after)
 
 
 def test_wrong_arguments():
     vectors = Vectors(torch.randn(2, 3), torch.randn(4, 3))
     with pytest.raises(ValueError, match="item_degree"):
         FoldIn(vectors, torch.ones(3))
-    with pytest.raises(ValueError, match="alpha"):
-        FoldIn(vectors, torch.ones(4), alpha=1.0)
+    for alpha in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ValueError, match="alpha"):
+            FoldIn(vectors, torch.ones(4), alpha=alpha)
     fold_in = FoldIn(vectors, torch.ones(4))
     with pytest.raises(ValueError, match="together"):
-        fold_in(csr([[1]]), torch.tensor([0]))
+        fold_in.rows(csr([[1]]), torch.tensor([0]))
     with pytest.raises(ValueError, match="as many users"):
-        fold_in(csr([[1]]), torch.tensor([0, 1]), csr([[2]]))
+        fold_in.rows(csr([[1]]), torch.tensor([0, 1]), csr([[2]]))

@@ -2,9 +2,9 @@ import math
 
 import pytest
 import torch
+from ltgnn_pyg.graph.adjacency import normalized_adj
 from torch.autograd import gradcheck
 
-from ltgnn_pyg.graph.adjacency import normalized_adj
 from ltgnn_pyg.nn.conv import LTConv, solve
 from tests.dense import dense_adj, fixed_point
 

@@ -1,7 +1,7 @@
 import torch
+from ltgnn_pyg.graph.adjacency import normalized_adj
 from torch.autograd import gradcheck
 
-from ltgnn_pyg.graph.adjacency import normalized_adj
 from ltgnn_pyg.nn.conv import LTConv, history_step, solve
 from tests.dense import dense_adj
 

@@ -6,12 +6,12 @@ from contextlib import nullcontext
 
 import pytest
 import torch
+from ltgnn_pyg.graph.adjacency import normalized_adj, propagate
 from torch.autograd import gradcheck
 from torch_geometric import EdgeIndex
 from torch_geometric.nn import APPNP, LGConv
 from torch_geometric.typing import WITH_TORCH_SPARSE, SparseTensor
 
-from ltgnn_pyg.graph.adjacency import normalized_adj, propagate
 from ltgnn_pyg.nn.conv import LTConv, lt_conv
 from tests.dense import dense_adj, fixed_point
 
