@@ -11,7 +11,6 @@ from torch.nn import Parameter
 
 from ltgnn_pyg.batch.micro_batch import MicroBatch
 from ltgnn_pyg.batch.pair_batch import Compare, PairBatch, Trainable
-from ltgnn_pyg.graph.graph import Graph
 
 
 class Round(PairBatch):

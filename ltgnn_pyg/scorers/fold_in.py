@@ -6,7 +6,7 @@ from torch.nn.functional import embedding_bag, normalize
 
 from ltgnn_pyg.graph.graph import Graph
 from ltgnn_pyg.scorers.query import Query, Rows
-from ltgnn_pyg.scorers.rows import take
+from ltgnn_pyg.scorers.rows import check_items, take
 from ltgnn_pyg.scorers.scorer import Scorer
 from ltgnn_pyg.scorers.vectors import Vectors
 
@@ -112,10 +112,15 @@ class FoldIn(Scorer):
         """Scores all items for some queries, see
         :meth:`Scorer.score <ltgnn_pyg.scorers.Scorer.score>`.
 
+        Raises:
+            ValueError: If an item is out of range, or users have taken items since and
+                no graph says what they had.
+
         *Cost:* O(B I D).
         """
         if query.items is None:
             return self.vectors.score(query, out)
+        check_items(query.items, self.num_items)
         seen = None
         if query.user is not None:
             if self.graph is None:

@@ -78,6 +78,8 @@ def top_k(
         query = Query(_users(scorer, user))
     elif user is not None:
         raise ValueError("Expected one of 'user' and 'query' (got both); pass one")
+    elif query.user is not None:
+        _users(scorer, query.user)
     query = query.to(device)
     # The row of 'exclude' that belongs to each query.
     user = query.user

@@ -1,10 +1,12 @@
 import pytest
 import torch
 
+from ltgnn_pyg import Graph
 from ltgnn_pyg.datasets import Interactions
 from ltgnn_pyg.evaluation import choose_blend, evaluate
 from ltgnn_pyg.retrieval import top_k
-from ltgnn_pyg.scorers import Blend, Query, Vectors
+from ltgnn_pyg.scorers import Blend, FoldIn, Query, Vectors
+from ltgnn_pyg.scorers.filters import EASE
 
 devices = ["cpu"] + ["cuda"] * torch.cuda.is_available()
 
@@ -151,3 +153,21 @@ def test_errors():
         choose_blend(one, [], pairs)
     with pytest.raises(ValueError, match="something to blend"):
         choose_blend(one, [one], pairs, weights=[])
+
+
+def test_any_query():
+    """Users, items, or both: the blend is of what both say."""
+    known = held(torch.arange(9).repeat_interleave(4), torch.arange(36) * 5 % 31)
+    graph = Graph.from_interactions(known)
+    one = FoldIn(vectors(0, dtype=torch.float), graph.item_degree, 0.3, graph)
+    other = EASE(known, l2=1.0)
+    blend, items = Blend(one, other, 0.3), Query.of_items([[1, 2], [30], [7]]).items
+    user = torch.tensor([4, 0, 4])
+    for query in (Query(user), Query(items=items), Query(user, items)):
+        expected = 0.0
+        for scorer, share in ((one, 0.7), (other, 0.3)):
+            score = scorer.score(query).double()
+            std, mean = torch.std_mean(score, dim=1, keepdim=True, correction=0)
+            expected = expected + share * (score - mean) / std
+        found = blend.score(query).double()
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)

@@ -2,10 +2,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from ltgnn_pyg import LTGNN, Graph
+from ltgnn_pyg.graph.edges import Edges
 from ltgnn_pyg.graph.normalize import normalized_adj
 from ltgnn_pyg.graph.polynomial import polynomial
 from ltgnn_pyg.nn.conv import exact_coefficients
-from ltgnn_pyg.scorers import FoldIn, Vectors
+from ltgnn_pyg.scorers import FoldIn, Query, Vectors
 from tests.dense import dense_adj
 
 ALPHA = 0.3
@@ -143,3 +145,80 @@ def test_wrong_arguments():
         fold_in.rows(csr([[1]]), torch.tensor([0]))
     with pytest.raises(ValueError, match="as many users"):
         fold_in.rows(csr([[1]]), torch.tensor([0, 1]), csr([[2]]))
+
+
+def old_formula(vectors, degree, user, seen, items):
+    """The vector of a known user and what they have taken since, item by item."""
+    z, d, m = vectors.item.double(), len(seen), len(items)
+    new = sum(z[i] / (degree[i] + 1) ** 0.5 for i in items)
+    new = (1 - ALPHA) / (d + m) ** 0.5 * new
+    return (d / (d + m)) ** 0.5 * vectors.user[user] + new
+
+
+def appended(graph, user, items):
+    """The graph with edges of a user, a new one after the last."""
+    num_new = int(user == graph.num_users)
+    graph = graph.append({"user": num_new})
+    index = torch.tensor(items)
+    ends = graph.number("user", torch.full_like(index, user))
+    return graph.append(edges=Edges(torch.stack([ends, graph.number("item", index)])))
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_queries_of_known_users_and_items_since(graph, table, bias):
+    """By the formula, and by a step over the graph with the edges appended."""
+    x, z = table
+    item_bias = torch.randn(graph.num_items, dtype=torch.double) if bias else None
+    vectors = Vectors(z[: graph.num_users], z[graph.num_users :], item_bias)
+    known = Graph.from_data(graph)
+    scorer = FoldIn(vectors, known.item_degree, ALPHA, known)
+    assert scorer.as_vectors is vectors
+    users = list(range(1, graph.num_users))  # User 0 has taken all but one.
+    seen = [items_of(graph, user) for user in users]
+    new = [[i for i in range(graph.num_items) if i not in row] for row in seen]
+    query = Query(torch.tensor(users), csr(new))
+    score = scorer.score(query)
+    for row, user, old, items in zip(score, users, seen, new, strict=True):
+        by_formula = old_formula(vectors, degrees(graph), user, old, items)
+        adj = appended(known, user, items).matrix.to_dense().double()
+        scale = (len(old) / (len(old) + len(items))) ** 0.5
+        by_step = (1 - ALPHA) * adj[user] @ z + scale * ALPHA * x[user]
+        torch.testing.assert_close(by_formula, by_step, atol=1e-6, rtol=1e-6)
+        expected = vectors.item @ by_formula + (item_bias if bias else 0.0)
+        torch.testing.assert_close(row, expected)
+    room = torch.full((len(query), graph.num_items + 2), torch.nan, dtype=torch.double)
+    assert scorer.score(query, out=room[:, :-2]).equal(score)
+    assert room[:, -2:].isnan().all()
+    assert scorer.score(Query(query.user)).equal(vectors.score(Query(query.user)))
+
+
+def test_queries_of_new_users(graph, table):
+    _, z = table
+    known, lists = Graph.from_data(graph), [[0, 3], [2], [1, 2, 4]]
+    scorer = FoldIn(split_of(graph, z), known.item_degree, ALPHA)
+    score = scorer.score(Query.of_items([*lists, []]))
+    assert not score[-1].any()
+    for row, items in zip(score[:-1], lists, strict=True):
+        adj = appended(known, graph.num_users, items).matrix.to_dense().double()
+        expected = z[graph.num_users :] @ ((1 - ALPHA) * adj[-1, :-1] @ z)
+        torch.testing.assert_close(row, expected, atol=1e-6, rtol=1e-6)
+
+
+def test_models_know_what_users_had_taken(graph, pairs):
+    """Of cosines too: the scorer of a model answers each kind of query."""
+    given = Graph.from_data(graph)
+    model = LTGNN(7, 5, 4, alpha=ALPHA, init_std=1.0)
+    scorer = model.scorer(given)
+    assert scorer.alpha == ALPHA and scorer.is_unit
+    user, items = torch.tensor([2, 5]), csr([[4], [1, 3]])
+    seen = csr([items_of(graph, 2), items_of(graph, 5)])
+    rows = scorer.rows(items, user, seen)
+    expected = rows @ scorer.vectors.item.t() + scorer.vectors.item_bias
+    torch.testing.assert_close(scorer.score(Query(user, items)), expected)
+    alone = FoldIn(scorer.vectors, scorer.item_degree, ALPHA)
+    assert alone.score(Query(items=items)).equal(scorer.score(Query(items=items)))
+    with pytest.raises(ValueError, match="pass 'graph'"):
+        alone.score(Query(user, items))
+    for item in (-1, 5):
+        with pytest.raises(ValueError, match=r"items in \[0, 5\)"):
+            scorer.score(Query(items=csr([[item]])))

@@ -4,9 +4,10 @@ import torch
 from torch_geometric.utils import index_sort
 from torch_geometric.utils.sparse import index2ptr
 
+from ltgnn_pyg import Graph
 from ltgnn_pyg.datasets import Interactions
 from ltgnn_pyg.retrieval import top_k
-from ltgnn_pyg.scorers import Query, Vectors
+from ltgnn_pyg.scorers import FoldIn, Query, Vectors
 
 devices = ["cpu"] + ["cuda"] * torch.cuda.is_available()
 
@@ -159,3 +160,55 @@ def test_errors():
     ]:
         with pytest.raises(ValueError, match=match):
             top_k(vectors, k, **kwargs)
+
+
+def of_queries(scorer, query, k, exclude=None):
+    """All scores, sorted, query by query."""
+    score = scorer.score(query).clone()
+    for row, items in enumerate(exclude or []):
+        score[row, items] = -torch.inf
+    score, item = score.sort(dim=1, descending=True)
+    item[score == -torch.inf] = -1
+    return score[:, :k], item[:, :k]
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 64 * 8 * 2, 2**28])
+def test_queries(chunk_bytes):
+    """Of users, of items, of both: the rows of 'exclude' are theirs."""
+    vectors, exclude = random_inputs()
+    graph = Graph.from_interactions(exclude)
+    scorer = FoldIn(vectors, graph.item_degree, 0.2, graph)
+    lists = [[3, 9], [], [56], [0, 1, 2], [9]]
+    items, user = Query.of_items(lists).items, torch.tensor([22, 4, 4, 0, 9])
+    none = [[]] * 5
+    known = [exclude.item[exclude.user == u].tolist() for u in user.tolist()]
+    for query, given, seen in [
+        (Query(user), None, none),
+        (Query(user), exclude, known),
+        (Query(items=items), None, none),
+        (Query(items=items), items, lists),
+        (Query(user, items), None, none),
+        (Query(user, items), exclude, known),
+    ]:
+        found = top_k(scorer, 6, query=query, exclude=given, chunk_bytes=chunk_bytes)
+        expected = of_queries(scorer, query, 6, seen)
+        torch.testing.assert_close(found[0], expected[0])
+        assert found[1].equal(expected[1])
+    found = top_k(scorer, 6, query=Query(user), exclude=exclude)
+    expected = top_k(scorer, 6, user=user, exclude=exclude)
+    assert found[0].equal(expected[0]) and found[1].equal(expected[1])
+
+
+def test_queries_that_do_not_fit():
+    scorer = FoldIn(random_inputs()[0], torch.ones(57))
+    items = Query.of_items([[3], [9]])
+    two = torch.tensor([0, 23])
+    for query, kwargs, match in [
+        (Query(two), {}, r"'user' in \[0, 23\)"),
+        (Query.of_items([[57]]), {}, r"items in \[0, 57\)"),
+        (Query.of_items([[-1]]), {}, r"items in \[0, 57\)"),
+        (Query(two[:1], Query.of_items([[3]]).items), {}, "pass 'graph'"),
+        (items, {"exclude": Query.of_items([[3]]).items}, "'rowptr' of 3 entries"),
+    ]:
+        with pytest.raises(ValueError, match=match):
+            top_k(scorer, 5, query=query, **kwargs)

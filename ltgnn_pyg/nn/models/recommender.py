@@ -290,7 +290,7 @@ class Recommender(Module):
                 module.training = training
         degree = graph.item_degree
         vectors = self.to_vectors(z, graph, degree)
-        return FoldIn(vectors, degree, self.teleport)
+        return FoldIn(vectors, degree, self.teleport, graph)
 
     @property
     def teleport(self) -> float:

@@ -69,6 +69,27 @@ def test_scores_are_those_of_rows(cls, interactions, rows):
 
 
 @pytest.mark.parametrize("cls", FILTERS)
+def test_known_users_are_those_of_their_items(cls, interactions, rows):
+    """To the bit; with what they have taken since, those of both together. EASE by its
+    users' side scores users whom it knows by another formula.
+    """
+    scorer = cls(interactions)
+    user, own = torch.tensor([3, 0, 7, len(rows) - 1]), lists(rows)
+    own = [own[u].tolist() for u in user.tolist()]
+    expected = scorer.score(Query(user))
+    found = scorer.score(Query.of_items(own))
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-4)
+    assert found.equal(expected) or (cls is EASE and scorer.by_users)
+    new = next(i for i in range(rows.size(1)) if i not in own[0])
+    since = [[own[0][1], new], [], own[2][:2], [4]]
+    union = [sorted({*a} | {*b}) for a, b in zip(own, since, strict=True)]
+    both = scorer.score(Query(user, Query.of_items(since).items))
+    assert both.equal(scorer.score(Query.of_items(union)))
+    assert both[1:3].equal(found[1:3])
+    assert both[0].equal(found[0]) == (cls is Popularity)
+
+
+@pytest.mark.parametrize("cls", FILTERS)
 def test_writes_in_place(cls, interactions, rows):
     scorer = cls(interactions)
     user = torch.arange(5)
