@@ -200,6 +200,6 @@ class FoldIn(Scorer):
 
 
 def _is_unit(rows: Tensor) -> bool:
-    """Whether rows have the length 1, or 0 where there is nothing to scale."""
+    """True if rows have the length 1, or 0 where there is nothing to scale."""
     norm = rows.to(torch.promote_types(rows.dtype, torch.float32)).norm(dim=1)
     return bool((((norm - 1.0).abs() < 1e-2) | (norm == 0.0)).all())

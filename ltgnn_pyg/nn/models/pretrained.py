@@ -164,7 +164,7 @@ def _read(value: Any) -> Any:
 
 
 def _public(name: str) -> Any:
-    """What :mod:`ltgnn_pyg.nn.loss` offers under a name, or nothing."""
+    """The public object of :mod:`ltgnn_pyg.nn.loss` of a name, if there is one."""
     return getattr(loss, name) if name in loss.__all__ else None
 
 
