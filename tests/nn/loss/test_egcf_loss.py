@@ -6,11 +6,6 @@ from ltgnn_pyg.batch import MicroBatch
 from ltgnn_pyg.nn import BPRLoss, EGCFLoss, SoftmaxLoss
 
 
-@pytest.fixture
-def z():
-    return torch.randn(7, 3, dtype=torch.double, requires_grad=True)
-
-
 def make_batch(**kwargs):
     src, pos = torch.tensor([0, 1, 0, 2]), torch.tensor([3, 4, 5, 3])
     n_id = torch.arange(7)

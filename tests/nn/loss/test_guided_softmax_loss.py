@@ -10,7 +10,7 @@ from ltgnn_pyg.nn.loss import EGCFLoss, GuidedSoftmaxLoss, SoftmaxAtKLoss
 from ltgnn_pyg.nn.loss.in_batch_softmax import CHUNK
 from ltgnn_pyg.scorers.filters import ChebyCF
 from tests import dense
-from tests.nn.test_loss import dense_in_batch_softmax, make_batch
+from tests.nn.loss.batches import dense_in_batch_softmax, make_batch
 from tests.toy import blocks
 
 NUM_USERS, NUM_ITEMS = 30, 20

@@ -14,11 +14,6 @@ NEGATIVES = {
 }
 
 
-@pytest.fixture
-def z():
-    return torch.randn(7, 3, dtype=torch.double, requires_grad=True)
-
-
 def make_batch(kind, **kwargs):
     return MicroBatch(
         n_id=torch.arange(7),
