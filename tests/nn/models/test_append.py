@@ -127,15 +127,27 @@ def test_the_history_goes_on():
 
 
 def test_items_of_egcf():
-    """Only items have rows, also new ones."""
+    """Only items have rows that are trained, also of new nodes."""
     graph = Graph.from_interactions(blocks().train)
-    model = EGCF(64, 32, 8)
-    before, more = model.inputs.weight.detach().clone(), graph.append({"item": 2})
+    model = EGCF(64, 32, 8, num_layers=2, init_std=1.0)
+    before = model.inputs.weight.detach().clone()
+    more = graph.append({"user": 1, "item": 2})
     z = encoded(model, graph)
     model.append(more)
     assert torch.equal(model.inputs.weight[:32], before)
-    assert model.inputs.weight.size() == (34, 8)
     torch.testing.assert_close(encoded(model, more)[:96], z)
+    more = grown(graph)
+    step(model.train(), RowAdam(model.parameters(), lr=0.01), more)
+    assert not model.inputs.table()[[*range(64), 96]].any()
+    assert model.inputs.table()[[*range(64, 96), 97, 98]].ne(0.0).any(1).all()
+    index, h = more.edges.index, model.inputs.table().detach().double()
+    adj = dense_adj(torch.cat([index, index.flip(0)], 1), 99)
+    user = torch.tensor([*range(64), 96])
+    h[user] = (adj[user] @ h).tanh()
+    one = (adj @ h).tanh()
+    expected = one + (adj @ one).tanh()
+    found = encoded(model, more).double()
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("cls", [LTGNN, EGCF], ids=lambda cls: cls.__name__)
