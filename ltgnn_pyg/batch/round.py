@@ -11,7 +11,6 @@ from torch.nn import Parameter
 
 from ltgnn_pyg.batch.micro_batch import MicroBatch
 from ltgnn_pyg.batch.pair_batch import Compare, PairBatch, Trainable
-from ltgnn_pyg.graph.graph import Graph
 
 
 class Round(PairBatch):
@@ -31,8 +30,6 @@ class Round(PairBatch):
             :obj:`num_micro_batches + 1` numbers.
         seed_ptr (list): Where its seeds do, likewise.
     """
-
-    graph: Graph
 
     def rows(self, model: Trainable) -> Tensor:
         """Returns the rows of all micro-batches' seeds, over the graph of the

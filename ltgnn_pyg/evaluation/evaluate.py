@@ -30,7 +30,7 @@ from ltgnn_pyg.evaluation.metrics import (
 from ltgnn_pyg.retrieval.rerank import Candidates
 from ltgnn_pyg.scorers import Scorer, top_k
 
-#: Those of the lists and the held-out pairs.
+#: Metrics of the lists and the held-out pairs.
 METRICS = {
     "recall": LinkPredRecall,
     "ndcg": LinkPredNDCG,
@@ -40,7 +40,7 @@ METRICS = {
     "map": LinkPredMAP,
     "coverage": LinkPredCoverage,
 }
-#: Those of the popularity of items.
+#: Metrics that need the popularity of items.
 OF_POPULARITY = ("novelty", "serendipity", "average_popularity")
 BEYOND_ACCURACY = ("gini", "personalization", "ild", *OF_POPULARITY)
 

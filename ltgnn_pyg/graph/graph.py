@@ -432,7 +432,7 @@ class Graph:
         out = copy.copy(self)
         others = tuple(kind for kind in self.edge_types if kind not in kinds)
         out.edge_types = (*kinds, *others)
-        if others:
+        if others and self.edges.type is not None:
             place = torch.tensor([out.edge_types.index(k) for k in self.edge_types])
             code = place.to(self.device)[self.edges.codes]
             old = Edges(self.edges.index, code, self.edges.weight, self.edges.time)

@@ -163,9 +163,11 @@ class PairLoader(DataLoader):
 
     def add_graph(self, batch: Round) -> Round:
         """Puts the graph of its round on a batch, in the main process."""
-        batch.graph = self.graph
+        batch["graph"] = self.graph
         if self.leave_out:
-            batch.graph = self.graph.without(self.edge_label_index[:, batch.input_id])
+            batch["graph"] = self.graph.without(
+                self.edge_label_index[:, batch.input_id]
+            )
         return batch
 
     def __len__(self) -> int:

@@ -71,7 +71,7 @@ class Blend(Scorer):
 
     @property
     def device(self) -> torch.device:
-        """The device that scores are calculated on."""
+        """The device of the scores."""
         return self.first.device
 
     @property

@@ -6,7 +6,7 @@ from torch.nn.functional import embedding_bag, normalize
 
 from ltgnn_pyg.graph.csr_operator import CSROperator
 from ltgnn_pyg.scorers.query import Query, Rows
-from ltgnn_pyg.scorers.rows import take
+from ltgnn_pyg.scorers.rows import check_items, take
 from ltgnn_pyg.scorers.scorer import Scorer
 from ltgnn_pyg.scorers.vectors import Vectors
 
@@ -112,6 +112,10 @@ class FoldIn(Scorer):
         """Scores all items for some queries, see
         :meth:`Scorer.score <ltgnn_pyg.scorers.Scorer.score>`.
 
+        Raises:
+            ValueError: If an item is out of range, or users have taken items since and
+                :obj:`seen` is not known.
+
         *Cost:* O(B I D).
         """
         return self.vectors.score_rows(self.vectors_of(query), out)
@@ -121,6 +125,7 @@ class FoldIn(Scorer):
         """The vectors of users, folded in where they have taken items since."""
         if query.items is None:
             return self.vectors.vectors_of(query)
+        check_items(query.items, self.num_items)
         seen = None
         if query.user is not None:
             if self.seen is None:

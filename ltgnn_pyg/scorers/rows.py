@@ -19,6 +19,20 @@ def rows_of(interactions: Interactions) -> CSROperator:
     return CSROperator.from_coo(key // num_items, key % num_items, num_users, num_items)
 
 
+def check_items(items: Rows, num_items: int) -> None:
+    """Refuses items that are out of range.
+
+    Raises:
+        ValueError: If there are some.
+    """
+    col = items[1]
+    if col.numel() and not 0 <= col.min() <= col.max() < num_items:
+        raise ValueError(
+            f"Expected items in [0, {num_items}) (got {int(col.min())} to "
+            f"{int(col.max())}); items are counted from 0"
+        )
+
+
 def rows_of_query(items: Rows, num_items: int) -> CSROperator:
     """The matrix of what each query has taken: 1 for each item, however often."""
     rowptr, col = items

@@ -78,6 +78,8 @@ def top_k(
         query = Query(_users(scorer, user))
     elif user is not None:
         raise ValueError("Expected one of 'user' and 'query' (got both); pass one")
+    elif query.user is not None:
+        _users(scorer, query.user)
     query = query.to(device)
     # The row of 'exclude' that belongs to each query.
     user = query.user
@@ -155,7 +157,7 @@ def _users(scorer: Scorer, user: Tensor | None) -> Tensor:
 def _to_csr(
     exclude: Interactions | Rows, scorer: Scorer, place: Tensor, num_rows: int
 ) -> Rows:
-    """The pairs never returned, sorted by rows; those of others may be left out."""
+    """The pairs never to return, by rows; those of others may be left out."""
     if isinstance(exclude, Interactions):
         given = scorer.check(exclude, "exclude")
         row, col = given.user, given.item

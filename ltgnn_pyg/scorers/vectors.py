@@ -10,7 +10,7 @@ from ltgnn_pyg.scorers.scorer import Scorer
 
 @dataclass(frozen=True, eq=False)
 class Vectors(Scorer):
-    r"""A vector for each user and item, and a bias for each item, which score
+    r"""A vector for each user and item, and a bias for each item
 
     .. math::
         s_{ui} = \mathbf{z}_u^{\top} \mathbf{z}_i + b_i

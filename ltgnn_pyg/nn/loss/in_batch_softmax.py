@@ -12,8 +12,8 @@ from ltgnn_pyg.nn.loss.objective import in_full
 CHUNK = 1024  #: Pairs whose scores are held at once.
 FEW = 128  #: With a surrogate, of many steps: a cache should hold what they need.
 LARGEST = 40.0  #: Scores whose exponentials add up in `float32`.
-Teacher = Callable[[slice], Tensor]  #: What the users of pairs expect of their items.
-SMALLEST = 1e-30  #: What a teacher expects of all items together, at least.
+Teacher = Callable[[slice], Tensor]  #: Of users of pairs, for their items.
+SMALLEST = 1e-30  #: The least that a teacher expects of all items together.
 
 
 @torch.compiler.disable
@@ -174,7 +174,7 @@ def _groups(item: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _own_columns(rows: Tensor, order: Tensor, ptr: Tensor, group: Tensor) -> Tensor:
-    """Where the columns of a pair's own item are in the scores of some pairs."""
+    """The places of the pairs' own items in the scores of some pairs."""
     start, count = ptr[group[rows]], ptr.diff()[group[rows]]
     row = torch.arange(rows.numel(), device=count.device).repeat_interleave(count)
     place = torch.arange(row.numel(), device=count.device)

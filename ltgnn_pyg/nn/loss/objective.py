@@ -11,8 +11,8 @@ from ltgnn_pyg.graph import Graph
 
 
 class Objective(Module, ABC):
-    r"""What a model is trained on: a scalar of the embeddings of a batch, and how
-    they are scored afterwards.
+    r"""The objective of a model: a scalar of the embeddings of a batch, and the way
+    that they are scored afterwards.
 
     An item scores :math:`\mathbf{z}_u^{\top} \mathbf{z}_i + b_i`, or with
     :attr:`cosine` :math:`\cos(\mathbf{z}_u, \mathbf{z}_i) + b_i`, where :math:`b` is

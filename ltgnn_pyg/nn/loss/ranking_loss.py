@@ -10,7 +10,7 @@ from ltgnn_pyg.batch import PairBatch
 from ltgnn_pyg.graph import Graph
 from ltgnn_pyg.nn.loss.objective import Objective, gather, in_full, log_degree
 
-LEAST_TEMPERATURE = 0.12  #: What is best on sets as sparse as Gowalla, and sparser.
+LEAST_TEMPERATURE = 0.12  #: The best on sets as sparse as Gowalla.
 AT_DENSITY = 0.79  #: The temperature times the logarithm of one over the density.
 
 
@@ -62,9 +62,9 @@ class RankingLoss(Objective):
     """
 
     takes_weights: ClassVar[bool] = True
-    density_ratio: ClassVar[bool] = True  #: Whether it estimates a density ratio.
-    corrects_pos: ClassVar[bool] = True  #: Whether log_q is taken from positives too.
-    by_density: ClassVar[bool] = False  #: Whether it can do without a temperature.
+    density_ratio: ClassVar[bool] = True  #: True if it estimates a density ratio.
+    corrects_pos: ClassVar[bool] = True  #: True if log_q is of positives too.
+    by_density: ClassVar[bool] = False  #: True if it needs no temperature.
 
     def __init__(
         self, cosine: bool, temperature: float | None = 1.0, in_batch: bool = False
@@ -169,7 +169,7 @@ class RankingLoss(Objective):
         return pos_score, neg_score
 
     def logits(self, pos: Tensor, neg: Tensor) -> tuple[Tensor, Tensor]:
-        """What stands for the scores, before they are corrected: themselves.
+        """The numbers in place of scores, before they are corrected: themselves.
 
         Args:
             pos (torch.Tensor): Scores of the positives :obj:`[num_pairs]`.

@@ -10,7 +10,7 @@ from ltgnn_pyg.nn.loss.in_batch_softmax import Teacher, in_batch_softmax
 from ltgnn_pyg.nn.loss.objective import gather
 from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss, cross_entropy, mean_of_pairs
 
-LOWEST = -1e30  #: What is below all scores.
+LOWEST = -1e30  #: A number below all scores.
 
 
 class SoftmaxAtKLoss(RankingLoss):
@@ -134,7 +134,7 @@ class SoftmaxAtKLoss(RankingLoss):
         )
 
     def _teacher(self, z: Tensor, batch: PairBatch) -> tuple[Teacher | None, float]:
-        """Who teaches, and how much, see :func:`in_batch_softmax`: nobody."""
+        """The teacher and its weight, see :func:`in_batch_softmax`: none."""
         return None, 0.0
 
     @torch.no_grad()

@@ -93,16 +93,21 @@ def load(cls: Any, path: str | os.PathLike[str], given: dict[str, Any]) -> Any:
     found = load_file(folder / WEIGHTS)
     own = [name for name in found if name.startswith(PREFIX)]
     tensors = {name.removeprefix(PREFIX): found[name] for name in own}
-    if not tensors:
+    if not (dtypes := _of_inputs(tensors)):
         raise ValueError(
             f"Expected the tensors of a model in '{folder / WEIGHTS}' (got none); pass "
             "'model=' to 'RunFolder.write'"
         )
-    model = cls(**arguments).to(next(iter(tensors.values())).dtype)
+    model = cls(**arguments).to(dtypes[0])
     state = model.state_dict()  # A history, which is no tensor, stays empty.
     state = {k: v for k, v in state.items() if not isinstance(v, Tensor)}
     model.load_state_dict(state | tensors)
     return model
+
+
+def _of_inputs(tensors: dict[str, Tensor]) -> list[torch.dtype]:
+    """The types of the tensors of a model's inputs."""
+    return [v.dtype for name, v in tensors.items() if name.startswith("inputs.")]
 
 
 def _arguments(cls: type) -> dict[str, Any]:
@@ -159,7 +164,7 @@ def _read(value: Any) -> Any:
 
 
 def _public(name: str) -> Any:
-    """What :mod:`ltgnn_pyg.nn.loss` offers under a name, or nothing."""
+    """The public object of :mod:`ltgnn_pyg.nn.loss` of a name, if there is one."""
     return getattr(loss, name) if name in loss.__all__ else None
 
 

@@ -349,9 +349,9 @@ class Recommender(Module):
         return Vectors(z[graph.nodes("user")], z[graph.nodes("item")], bias)
 
     def settings(self) -> dict[str, Any]:
-        """What the model was built with, as JSON has it: :obj:`name`, that of its
-        class, and :obj:`settings`, the arguments of its constructor, the objective's
-        likewise.
+        """The settings that the model was built with, as JSON has them: :obj:`name`,
+        that of its class, and :obj:`settings`, the arguments of its constructor, the
+        objective's likewise.
 
         .. code-block:: python
 
@@ -366,7 +366,7 @@ class Recommender(Module):
         """
         about = settings_of(self)
         if self.makes_inputs:  # It would make them again.
-            del about["settings"]["inputs"]
+            about["settings"].pop("inputs", None)
         return about
 
     def save_pretrained(self, path: str | os.PathLike[str]) -> None:

@@ -150,7 +150,7 @@ class UltraGCN(Recommender):
         return loss
 
     def _draws(self, batch: PairBatch) -> bool:
-        """Whether the objective asks for negatives that the loader did not draw."""
+        """True if the objective asks for negatives that the loader did not draw."""
         drawn = isinstance(self.loss_fn, RankingLoss) and not self.loss_fn.in_batch
         return drawn and batch.negatives is None
 

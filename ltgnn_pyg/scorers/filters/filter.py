@@ -9,6 +9,7 @@ from ltgnn_pyg.graph import CSROperator
 from ltgnn_pyg.scorers.query import Query
 from ltgnn_pyg.scorers.rows import (
     add_rows,
+    check_items,
     rows_of,
     rows_of_query,
     take,
@@ -83,12 +84,7 @@ class Filter(Scorer):
         if query.items is None:
             assert query.user is not None
             return take(self.rows, query.user)
-        item = query.items[1]
-        if item.numel() and not 0 <= item.min() <= item.max() < self.num_items:
-            raise ValueError(
-                f"Expected items in [0, {self.num_items}) (got {int(item.min())} to "
-                f"{int(item.max())}); items are counted from 0"
-            )
+        check_items(query.items, self.num_items)
         rows = rows_of_query(query.items, self.num_items)
         if query.user is None:
             return rows

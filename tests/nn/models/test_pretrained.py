@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from ltgnn_pyg import PairLoader, VRNeighborLoader
+from ltgnn_pyg import Graph, PairLoader, VRNeighborLoader
 from ltgnn_pyg.inputs.row_adam import RowAdam
 from ltgnn_pyg.nn import (
     LTGNN,
@@ -28,7 +28,7 @@ from tests.toy import MODELS, blocks
 
 def scored(model, data):
     torch.manual_seed(1)  # Some models draw.
-    vectors = model.scorer(Graph.from_data(data)).vectors
+    vectors = model.scorer(data).vectors
     return vectors.user, vectors.item, vectors.item_bias
 
 
@@ -43,7 +43,7 @@ def assert_alike(one, other, data):
 @pytest.mark.parametrize("cls", MODELS, ids=lambda cls: cls.__name__)
 def test_round_trip_to_the_bit(cls, dtype, tmp_path):
     train = blocks().train
-    data = train.to_data()
+    data = Graph.from_interactions(train)
     model = cls(train.num_users, train.num_items, 8).to(dtype)
     model.loss(next(iter(PairLoader(data)))).backward()
     RowAdam(model.parameters()).step()
@@ -65,7 +65,7 @@ OBJECTIVES = [
 
 @pytest.mark.parametrize("loss_fn", OBJECTIVES, ids=lambda fn: type(fn).__name__)
 def test_the_objective_comes_back(loss_fn, tmp_path):
-    data = blocks().train.to_data()
+    data = Graph.from_interactions(blocks().train)
     model = LTGNN(data.num_users, data.num_items, 8, alpha=0.3, K=None, loss_fn=loss_fn)
     model.save_pretrained(tmp_path)
     other = LTGNN.from_pretrained(tmp_path)
@@ -94,7 +94,7 @@ def test_settings_are_plain_and_as_they_are_now():
 
 
 def test_a_history_is_left_behind(tmp_path):
-    data = blocks().train.to_data()
+    data = Graph.from_interactions(blocks().train)
     fixed = {"history_dtype": torch.bfloat16, "history_device": torch.device("cpu")}
     model = LTGNN(data.num_users, data.num_items, 8, **fixed)
     model.loss(next(iter(VRNeighborLoader(data, model, 3))))
@@ -109,12 +109,13 @@ def test_a_history_is_left_behind(tmp_path):
 
 def test_of_the_folder_of_a_run(tmp_path):
     split = blocks()
-    data = split.train.to_data()
+    data = Graph.from_interactions(split.train)
     model = LTGNN(data.num_users, data.num_items, 8, alpha=0.3)
-    vectors, about = model.scorer(Graph.from_data(data)).vectors, {"model":
-    model.settings()} RunFolder.write(tmp_path, vectors, split, about, model)
-    assert_alike(model, LTGNN.from_pretrained(tmp_path), data) RunFolder.write(tmp_path,
-    vectors, split, about) with pytest.raises(ValueError, match="'model='"):
+    vectors, about = model.scorer(data).vectors, {"model": model.settings()}
+    RunFolder.write(tmp_path, vectors, split, about, model)
+    assert_alike(model, LTGNN.from_pretrained(tmp_path), data)
+    RunFolder.write(tmp_path, vectors, split, about)
+    with pytest.raises(ValueError, match="'model='"):
         LTGNN.from_pretrained(tmp_path)
     RunFolder.write(tmp_path, vectors, split, {"model": {"name": "LTGNN"}}, model)
     with pytest.raises(ValueError, match=r"model.settings\(\)"):
@@ -127,7 +128,7 @@ class Mine(Objective):
 
 
 def test_what_json_cannot_hold_is_asked_for(tmp_path):
-    data = blocks().train.to_data()
+    data = Graph.from_interactions(blocks().train)
     size = data.num_users, data.num_items
     teacher = DistillationLoss(data.num_items, torch.randn(data.num_nodes, 4))
     for loss_fn in (Mine(), teacher, EGCFLoss(Mine())):

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from ltgnn_pyg import Query
 from ltgnn_pyg.scorers.filters import BSPM
 from tests import dense
 
@@ -36,7 +37,7 @@ def test_equals_its_solver(interactions, rows, settings):
     if settings.get("average"):
         y, part = (y + blurred) / 2, part / 2
     everyone = torch.arange(rows.size(0))
-    found = scorer.score(everyone).double()
+    found = scorer.score(Query(everyone)).double()
     torch.testing.assert_close(found, y, atol=1e-5, rtol=1e-5)
-    found = scorer.vectors().score(everyone).double()
+    found = scorer.vectors().score(Query(everyone)).double()
     torch.testing.assert_close(found, part, atol=1e-5, rtol=1e-5)
