@@ -159,7 +159,7 @@ def test_any_query():
     """Users, items, or both: the blend is of what both say."""
     known = held(torch.arange(9).repeat_interleave(4), torch.arange(36) * 5 % 31)
     graph = Graph.from_interactions(known)
-    one = FoldIn(vectors(0, dtype=torch.float), graph.item_degree, 0.3, graph)
+    one = FoldIn(vectors(0, dtype=torch.float), graph.item_degree, 0.3, graph.rows)
     other = EASE(known, l2=1.0)
     blend, items = Blend(one, other, 0.3), Query.of_items([[1, 2], [30], [7]]).items
     user = torch.tensor([4, 0, 4])

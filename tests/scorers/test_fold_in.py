@@ -171,7 +171,7 @@ def test_queries_of_known_users_and_items_since(graph, table, bias):
     item_bias = torch.randn(graph.num_items, dtype=torch.double) if bias else None
     vectors = Vectors(z[: graph.num_users], z[graph.num_users :], item_bias)
     known = Graph.from_data(graph)
-    scorer = FoldIn(vectors, known.item_degree, ALPHA, known)
+    scorer = FoldIn(vectors, known.item_degree, ALPHA, known.rows)
     assert scorer.as_vectors is vectors
     users = list(range(1, graph.num_users))  # User 0 has taken all but one.
     seen = [items_of(graph, user) for user in users]
@@ -217,7 +217,7 @@ def test_models_know_what_users_had_taken(graph, pairs):
     torch.testing.assert_close(scorer.score(Query(user, items)), expected)
     alone = FoldIn(scorer.vectors, scorer.item_degree, ALPHA)
     assert alone.score(Query(items=items)).equal(scorer.score(Query(items=items)))
-    with pytest.raises(ValueError, match="pass 'graph'"):
+    with pytest.raises(ValueError, match="pass 'seen'"):
         alone.score(Query(user, items))
     for item in (-1, 5):
         with pytest.raises(ValueError, match=r"items in \[0, 5\)"):

@@ -177,7 +177,7 @@ def test_queries(chunk_bytes):
     """Of users, of items, of both: the rows of 'exclude' are theirs."""
     vectors, exclude = random_inputs()
     graph = Graph.from_interactions(exclude)
-    scorer = FoldIn(vectors, graph.item_degree, 0.2, graph)
+    scorer = FoldIn(vectors, graph.item_degree, 0.2, graph.rows)
     lists = [[3, 9], [], [56], [0, 1, 2], [9]]
     items, user = Query.of_items(lists).items, torch.tensor([22, 4, 4, 0, 9])
     none = [[]] * 5
@@ -207,7 +207,7 @@ def test_queries_that_do_not_fit():
         (Query(two), {}, r"'user' in \[0, 23\)"),
         (Query.of_items([[57]]), {}, r"items in \[0, 57\)"),
         (Query.of_items([[-1]]), {}, r"items in \[0, 57\)"),
-        (Query(two[:1], Query.of_items([[3]]).items), {}, "pass 'graph'"),
+        (Query(two[:1], Query.of_items([[3]]).items), {}, "pass 'seen'"),
         (items, {"exclude": Query.of_items([[3]]).items}, "'rowptr' of 3 entries"),
     ]:
         with pytest.raises(ValueError, match=match):

@@ -13,6 +13,7 @@ import torch
 
 from ltgnn_pyg import LTGNN, Graph, PairLoader, VRNeighborLoader, fit
 from ltgnn_pyg.evaluation import evaluate
+from ltgnn_pyg.graph.kernels import kernels
 from ltgnn_pyg.inputs.row_adam import RowAdam
 from ltgnn_pyg.train.average import moving_average
 from ltgnn_pyg.train.training import default_loader
@@ -115,6 +116,43 @@ def test_scores_have_the_temperature_of_what_was_trained_on(tmp_path, average):
     model.save_pretrained(tmp_path)
     read = LTGNN.from_pretrained(tmp_path)
     assert read.loss_fn.tau == temperature and read.loss_fn.temperature is None
+
+
+@pytest.mark.parametrize("one", [0, 1])
+def test_a_resumed_run_takes_the_kernels_it_began_with(tmp_path, one):
+    """Whatever the machine that it goes on would choose."""
+    product, scores = "product on cpu in float32", "scores of a softmax on cpu"
+    given = [
+        {product: "bags", scores: "float32"},
+        {product: "matmul", scores: "bfloat16"},
+    ]
+
+    def large(graph, model):
+        return PairLoader(graph, batch_size=600, num_rounds=2)
+
+    def run(folder, chosen, resume=False, max_epochs=3):
+        torch.manual_seed(4 + resume)
+        with kernels.run(chosen):
+            return fit(
+                LTGNN(192, 32, 8),
+                blocks(rounds=6),
+                loader=large,
+                max_epochs=max_epochs,
+                folder=tmp_path / folder,
+                resume=resume,
+                refit=False,
+            )
+
+    expected, other = run("whole", given[one]), run("other", given[1 - one])
+    assert expected.kernels == given[one] and other.kernels == given[1 - one]
+    assert not torch.equal(other.vectors.user, expected.vectors.user)
+    run("cut", given[one], max_epochs=1)
+    report = run("cut", given[1 - one], resume=True)
+    assert report.kernels == given[one]
+    assert torch.equal(report.vectors.user, expected.vectors.user)
+    assert torch.equal(report.vectors.item, expected.vectors.item)
+    assert report.curve[-1]["loss"] == expected.curve[-1]["loss"]
+    assert fit(build(), blocks(), max_epochs=1).kernels[product] == "bags"
 
 
 @pytest.mark.parametrize("steps", [False, True])

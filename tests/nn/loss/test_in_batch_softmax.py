@@ -1,9 +1,9 @@
-import sys
-
 import torch
 import torch.nn.functional as F
 
+from ltgnn_pyg.graph.kernels import kernels
 from ltgnn_pyg.nn.loss import SoftmaxLoss
+from ltgnn_pyg.nn.loss.in_batch_softmax import score_dtype
 from tests.nn.loss.batches import dense_in_batch_softmax, make_batch
 
 
@@ -19,28 +19,28 @@ def test_in_batch_softmax_in_chunks():
     torch.testing.assert_close(*grads)
 
 
-def test_in_batch_softmax_in_bfloat16(monkeypatch):
+def test_in_batch_softmax_in_bfloat16():
     """Large batches of float32, where it is faster: rounded, but for the own column."""
-    module = sys.modules["ltgnn_pyg.nn.loss.in_batch_softmax"]
+    what = "scores of a softmax on cpu"
     z = torch.randn(300, 8, requires_grad=True)
     src, pos = torch.randint(0, 100, (1500,)), torch.randint(100, 300, (1500,))
-    batch, found = make_batch(src, pos, num_seeds=300), []
-    for dtype in (torch.float32, torch.bfloat16):
-        monkeypatch.setitem(module._fastest, z.device, dtype)
-        loss = SoftmaxLoss(0.12)(z, batch)
-        found.append((loss.detach(), torch.autograd.grad(loss, z)[0]))
+    batch, found, of_unlike_size = make_batch(src, pos, num_seeds=300), [], []
+    for name in ("float32", "bfloat16"):
+        with kernels.run({what: name}):
+            loss = SoftmaxLoss(0.12)(z, batch)
+            found.append((loss.detach(), torch.autograd.grad(loss, z)[0]))
+            losses = SoftmaxLoss(0.12, cosine=False), SoftmaxLoss(0.01)
+            of_unlike_size.append([f(20 * z, batch).item() for f in losses])
+            assert str(score_dtype(z.repeat(2, 1))) == f"torch.{name}"
+            assert kernels.chosen() == {what: name}
     (loss, grad), (rounded, other) = found
     assert not torch.equal(grad, other)
     torch.testing.assert_close(rounded, loss, atol=0.0, rtol=1e-3)
     assert (other - grad).norm() < 0.01 * grad.norm()
-    full, rounded = [], []
-    for dtype, out in ((torch.float32, full), (torch.bfloat16, rounded)):
-        monkeypatch.setitem(module._fastest, z.device, dtype)
-        for loss_fn in (SoftmaxLoss(0.12, cosine=False), SoftmaxLoss(0.01)):
-            out.append(loss_fn(20 * z, batch).detach())
-    assert torch.equal(torch.stack(full), torch.stack(rounded))  # Of unlike size.
-    monkeypatch.delitem(module._fastest, z.device)
-    assert module.score_dtype(z[:100]) == torch.float32  # Small ones stay as they are.
-    assert not module._fastest
-    assert module.score_dtype(z.repeat(2, 1)) in (torch.float32, torch.bfloat16)
-    assert list(module._fastest) == [z.device]
+    assert of_unlike_size[0] == of_unlike_size[1]
+    with kernels.run():
+        assert score_dtype(z[:100]) == torch.float32  # Small ones stay as they are.
+        assert not kernels.chosen()
+        found = [score_dtype(z.repeat(2, 1)) for _ in range(2)]
+        assert found[0] == found[1] in (torch.float32, torch.bfloat16)
+        assert list(kernels.chosen()) == [what]
