@@ -94,5 +94,5 @@ if args.json is not None:
            "train_seconds": round(report.train_seconds, 1),
            "seconds": round(report.seconds, 1), "peak_rss_mb": round(peak),
            "threads": torch.get_num_threads(), "settings": report.settings,
-           "curve": report.curve}  # fmt: skip
+           "curve": report.curve, "kernels": report.kernels}  # fmt: skip
     args.json.write_text(json.dumps(out) + "\n")

@@ -13,9 +13,11 @@ from torch_geometric.typing import EdgeType
 from ltgnn_pyg.graph.csr_operator import CSROperator
 from ltgnn_pyg.graph.edges import Edges
 from ltgnn_pyg.graph.from_pyg import INTERACTS, ITEM, USER, read_data, read_hetero
+from ltgnn_pyg.graph.interaction_edges import interaction_edges
 from ltgnn_pyg.graph.normalize import normalized_adj
 from ltgnn_pyg.graph.numbering import Numbering
 from ltgnn_pyg.graph.operator import Operator
+from ltgnn_pyg.graph.to_pyg import to_data, to_hetero
 
 if TYPE_CHECKING:
     from ltgnn_pyg.datasets.interactions import Interactions
@@ -113,7 +115,7 @@ class Graph:
         """
         num = {USER: interactions.num_users, ITEM: interactions.num_items}
         numbering = Numbering.of(num)
-        edges, edge_types = _edges_of(interactions, numbering, target)
+        edges, edge_types = interaction_edges(interactions, numbering, target)
         return cls(numbering, edges, edge_types, type_weight or {})
 
     @classmethod
@@ -179,21 +181,7 @@ class Graph:
 
     def to_hetero(self) -> HeteroData:
         """PyG's heterogeneous data of the graph, by the names that it was read with."""
-        data = HeteroData()
-        for name in self.numbering.node_types:
-            data[self.names.get(name, name)].num_nodes = self.numbering.count(name)
-        for code, (source, name, target) in enumerate(self.edge_types):
-            edges = self.edges.of_type(code)
-            ends = zip((source, target), edges.index, strict=True)
-            store = data[
-                self.names.get(source, source), name, self.names.get(target, target)
-            ]
-            store.edge_index = torch.stack([self.index(*each) for each in ends])
-            if edges.weight is not None:
-                store.edge_weight = edges.weight
-            if edges.time is not None:
-                store.time = edges.time
-        return data
+        return to_hetero(self)
 
     def to_data(self) -> Data:
         """PyG's homogeneous data of the graph, both directions of each edge, with
@@ -202,19 +190,7 @@ class Graph:
         Raises:
             ValueError: If there are other nodes than users, then items.
         """
-        first, num = self.num_users, self.num_nodes
-        spans = self.numbering.spans(USER) + self.numbering.spans(ITEM)
-        if spans != [(0, first), (first, num)]:
-            raise ValueError(
-                f"Expected users, then items, and no other nodes (got runs of "
-                f"{[name for name, _ in self.numbering.runs]}); see 'to_hetero'"
-            )
-        edge_index, weight = self.coo()
-        data = Data(edge_index=edge_index, num_nodes=self.num_nodes)
-        data.num_users, data.num_items = self.num_users, self.num_items
-        if weight is not None:
-            data.edge_weight = weight
-        return data
+        return to_data(self)
 
     @property
     def num_nodes(self) -> int:
@@ -426,7 +402,7 @@ class Graph:
             )
         own = self.edge_types[0][1]
         target = own if own in interactions.behaviors else None
-        new, kinds = _edges_of(interactions, self.numbering, target)
+        new, kinds = interaction_edges(interactions, self.numbering, target)
         if not interactions.behaviors:
             kinds = self.edge_types[:1]
         out = copy.copy(self)
@@ -473,25 +449,3 @@ class Graph:
         types = self.numbering.node_types
         nodes = ", ".join(f"{name}={self.numbering.count(name)}" for name in types)
         return f"{self.__class__.__name__}({nodes}, num_edges={self.num_edges})"
-
-
-def _edges_of(
-    interactions: Interactions, numbering: Numbering, target: str | None
-) -> tuple[Edges, tuple[EdgeType, ...]]:
-    """The edges of interactions, and their types, the target's first."""
-    user = numbering.number(USER, interactions.user)
-    item = numbering.number(ITEM, interactions.item)
-    names, code = list(interactions.behaviors), interactions.behavior
-    types: tuple[EdgeType, ...] = (INTERACTS,)
-    if names and code is not None:
-        if target is None:
-            target = names[0]
-        if target not in names:
-            raise ValueError(
-                f"Expected 'target' among the behaviours {names} (got {target!r})"
-            )
-        order = sorted(range(len(names)), key=lambda n: names[n] != target)
-        types = tuple((USER, names[n], ITEM) for n in order)
-        code = torch.tensor(order, device=code.device).argsort()[code]
-    index = torch.stack([user, item])
-    return Edges(index, code, interactions.weight, interactions.time), types

@@ -4,7 +4,8 @@ import torch
 from ltgnn_pyg import normalized_adj
 from ltgnn_pyg.graph import propagate
 from ltgnn_pyg.graph.kernels import kernels
-from ltgnn_pyg.graph.product import BLOCK, KERNELS, kernel_for
+from ltgnn_pyg.graph.product import KERNELS, kernel_for
+from ltgnn_pyg.graph.row_blocks import BLOCK
 
 
 def test_propagate_in_blocks():
