@@ -20,13 +20,13 @@ The test part is never read.
 from typing import Any
 
 import torch
+from ltgnn_pyg.graph.adjacency import degree
 from record import arguments, begin, seconds, write
 from sets import load_split
 from torch import Tensor
 
 from ltgnn_pyg import LTGNN, LTConv, VRNeighborLoader
 from ltgnn_pyg.evaluation import evaluate
-from ltgnn_pyg.graph.adjacency import degree
 from ltgnn_pyg.inputs.row_adam import RowAdam
 from ltgnn_pyg.nn import solve
 from ltgnn_pyg.nn.init import spectral_

@@ -3,12 +3,12 @@
 from typing import Any
 
 import torch
+from ltgnn_pyg.graph.adjacency import csr
 from ranks import Ranks
 from torch import Tensor
 from torch_geometric.utils.sparse import index2ptr
 
 from ltgnn_pyg.datasets import Interactions
-from ltgnn_pyg.graph.adjacency import csr
 from ltgnn_pyg.scorers import FoldIn, Vectors
 
 LENGTHS = (1, 2, 5)  #: The numbers of known interactions.

@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ltgnn_pyg import LTGNN, PairLoader, Vectors, VRNeighborLoader, fit, normalized_adj
+from ltgnn_pyg import LTGNN, Graph, PairLoader, Vectors, VRNeighborLoader, fit
 from ltgnn_pyg.datasets import (
     AmazonLarge,
     Interactions,
@@ -149,14 +149,11 @@ def train(name, split, max_seconds):
     else:
         model = LTGNN(*size)
     if name == "ltgnn" and args.loader == "rounds":
-        settings["loader"] = lambda data, model: PairLoader(data)
+        settings["loader"] = lambda graph, model: PairLoader(graph)
 
     start = time.perf_counter()  # From the spectrum of the graph, as `fit` would.
-    edge_index = split.train.to_data().edge_index
-    adj_t = normalized_adj(edge_index, num_nodes=model.num_nodes)
-    spectral_(model.inputs.weight, adj_t, model.num_users)
+    model.init_table(spectral_, Graph.from_interactions(split.train))
     start = time.perf_counter() - start
-    del edge_index, adj_t
 
     def show(row, step):
         log(name, row["epoch"], start + row["seconds"], row)
@@ -184,7 +181,6 @@ def train_als(split, max_seconds):
     settings = {"factors": DIM, "alpha": 64.0, "regularization": 10.0}
     model = AlternatingLeastSquares(**settings, iterations=1000, random_state=args.seed,
                                     num_threads=args.threads or 0)  # fmt: skip
-    known, val = split.train.edge_label_index, split.val.edge_label_index
     user = sample(split.val)
 
     def look(iteration, *_):
@@ -192,7 +188,7 @@ def train_als(split, max_seconds):
         now = time.perf_counter()
         vectors = Vectors(torch.from_numpy(model.user_factors),
                           torch.from_numpy(model.item_factors))  # fmt: skip
-        row = evaluate(vectors, val, exclude_edge_index=known, user=user)
+        row = evaluate(vectors, split.val, exclude=split.train, user=user)
         seconds, epoch = now - start - away, iteration + 1
         log("als", epoch, seconds, row)
         curve.append({"epoch": epoch, "seconds": seconds, **row})
@@ -235,9 +231,8 @@ def work(task, max_seconds):
             vectors, out = train_als(split, max_seconds)
         else:
             vectors, out = train(task, split, max_seconds)
-        known = Interactions.cat(split.train, split.val)  # Neither is ranked.
-        out |= evaluate(vectors, split.test, exclude=known,
-                        user=sample(split.test))  # fmt: skip
+        user = sample(split.test)
+        out |= evaluate(vectors, split.test, exclude=split.known, user=user)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux.
     beside = args.folder / f"{task}.tmp"
     beside.write_text(json.dumps({**out, "peak_rss_mb": round(peak)}))

@@ -67,15 +67,14 @@ def log(row, step):
 model = LTGNN(split.train.num_users, split.train.num_items).to(device)
 report = fit(model, split, max_epochs=args.max_epochs, folder=args.folder,
              resume=args.resume, log=log)  # fmt: skip
-result = evaluate(report.vectors, split.test, exclude=report.interactions)  # fmt: skip
+result = evaluate(report.scorer, split.test, exclude=split.known)
 
 # What each process held: peak memory, and the rows of the table.
-partition, weight = report.vectors.partition, model.inputs.weight
+partition, table = report.scorer.partition, model.inputs.table()
 own = torch.zeros(partition.world_size, 5, dtype=torch.double)
-pairs = partition.own_pairs(report.interactions.edge_label_index)
-own[partition.rank] = torch.tensor([baseline, read, peak_mb(), weight.numel() *
-                                    weight.element_size() / 2**20, int(pairs.sum())],
-                                   dtype=torch.double)  # fmt: skip
+num_pairs = partition.is_own(report.interactions.user).sum()
+own[partition.rank] = torch.tensor([baseline, read, peak_mb(), table.nbytes / 2**20,
+                                    int(num_pairs)], dtype=torch.double)  # fmt: skip
 own = own.to(device)
 partition.sum_(own)
 baseline, read, peak, table, num_pairs = own.t().tolist()

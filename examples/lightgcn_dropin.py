@@ -20,10 +20,10 @@ from torch import Tensor
 from torch_geometric.nn import LGConv
 from tqdm import tqdm
 
-from ltgnn_pyg import History, LTConv, PairLoader, Vectors, VRNeighborLoader
+from ltgnn_pyg import Graph, History, LTConv, PairLoader, Vectors, VRNeighborLoader
 from ltgnn_pyg.datasets import split_ratio, synthetic_interactions
 from ltgnn_pyg.evaluation import evaluate
-from ltgnn_pyg.inputs.row_adam import RowAdam
+from ltgnn_pyg.inputs import RowAdam
 from ltgnn_pyg.nn import history_step
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -33,8 +33,7 @@ args = parser.parse_args()
 
 sizes = (args.interactions // 17, args.interactions // 25)  # Users and items.
 split = split_ratio(synthetic_interactions(*sizes, args.interactions))
-data = split.train.to_data()
-train, val = split.train.edge_label_index, split.val.edge_label_index
+data = Graph.from_interactions(split.train).to_data()  # PyG's, as anybody's code has.
 
 
 class LightGCN(torch.nn.Module):
@@ -43,19 +42,19 @@ class LightGCN(torch.nn.Module):
     def __init__(self, num_nodes: int, dim: int = 32):
         super().__init__()
         self.embedding = torch.nn.Embedding(num_nodes, dim)
-        torch.nn.init.normal_(self.inputs.weight, std=0.1)
+        torch.nn.init.normal_(self.embedding.weight, std=0.1)
         self.convs = torch.nn.ModuleList(LGConv() for _ in range(3))
 
     def get_embedding(self, edge_index: Tensor) -> Tensor:
         """Propagates over the whole graph."""
-        out = [self.inputs.weight]
+        out = [self.embedding.weight]
         for conv in self.convs:
             out.append(conv(out[-1], edge_index))
         return torch.stack(out).mean(0)
 
     def forward(self, batch) -> Tensor:
         """Returns the embeddings of the nodes of a batch."""
-        return self.encode(Graph.from_data(data))[batch.n_id]
+        return self.get_embedding(data.edge_index)[batch.n_id]
 
 
 class WithLTConv(LightGCN):
@@ -68,7 +67,7 @@ class WithLTConv(LightGCN):
 
     def get_embedding(self, edge_index: Tensor) -> Tensor:
         """Propagates over the whole graph."""
-        return self.conv(self.inputs.weight, edge_index)
+        return self.conv(self.embedding.weight, edge_index)
 
 
 class WithRounds(WithLTConv):
@@ -76,8 +75,7 @@ class WithRounds(WithLTConv):
 
     def forward(self, batch) -> Tensor:
         """Returns the embeddings of the nodes of a batch."""
-        conv = LTConv(alpha=0.2, K=3, normalize=False)  # The graph is normalised.
-        return conv(self.inputs.weight, batch.graph)[batch.n_id]
+        return self.conv(self.embedding.weight, batch.graph.operator)[batch.n_id]
 
 
 class WithHistory(WithLTConv):
@@ -88,11 +86,11 @@ class WithHistory(WithLTConv):
         self.embedding.sparse = True  # A step touches the rows of its seeds only.
         self.history = History(num_nodes, dim)
 
-    def refresh(self, adj_t: Tensor) -> None:
+    def refresh(self, graph: Graph) -> None:
         """Renews the history, as the loader asks when an epoch starts."""
         first = self.history.num_refreshes == 0
-        z = self.encode(Graph.from_data(data)).detach() if first else None
-        self.history.refresh(adj_t, z)
+        z = self.get_embedding(data.edge_index).detach() if first else None
+        self.history.refresh(graph, z)
 
     def forward(self, batch) -> Tensor:
         """Returns the embeddings of the nodes of a batch, its seeds."""
@@ -120,9 +118,9 @@ def fit(model: LightGCN, loader, lr: float = 0.02) -> None:
             optimizer.step()
     seconds = (time.perf_counter() - start) / args.epochs
     with torch.no_grad():
-        z = model.encode(Graph.from_data(data))
-    vectors = Vectors.from_embedding(z, data.num_users)
-    result = evaluate(vectors, val, exclude_edge_index=train)
+        z = model.get_embedding(data.edge_index)
+    vectors = Vectors(z[: data.num_users], z[data.num_users :])
+    result = evaluate(vectors, split.val, exclude=split.train)
     print(
         f"{type(model).__name__:12s} {seconds:6.2f} s an epoch, "
         f"validation recall@20 {result['recall@20']:.4f}"
@@ -131,7 +129,7 @@ def fit(model: LightGCN, loader, lr: float = 0.02) -> None:
 
 torch.manual_seed(0)
 pairs = {"batch_size": 512, "neg_sampling": "triplet"}
-each_batch = {"num_rounds": train.size(1) // 512, "leave_out": False}
+each_batch = {"num_rounds": len(split.train) // 512, "leave_out": False}
 for model_class in (LightGCN, WithLTConv):
     fit(model_class(data.num_nodes), PairLoader(data, **pairs, **each_batch))
 fit(WithRounds(data.num_nodes), PairLoader(data, **pairs))

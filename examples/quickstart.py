@@ -80,11 +80,9 @@ report = fit(model, split, max_epochs=args.epochs, folder=args.folder,
              resume=args.resume, log=log)  # fmt: skip
 print(report)
 
-known = report.interactions  # Training and validation: neither is ranked.
-test_on = {"edge_label_index": split.test.edge_label_index,
-           "exclude_edge_index": known.edge_label_index}  # fmt: skip
-result = evaluate(report.vectors, **test_on)
-popularity = evaluate(Popularity(known), **test_on)
+known = split.known  # Training and validation: neither is ranked.
+result = evaluate(report.scorer, split.test, exclude=known)
+popularity = evaluate(Popularity(known), split.test, exclude=known)
 for name, row in (("LTGNN", result), ("Popularity", popularity)):
     row = "  ".join(f"{metric} {value:.4f}" for metric, value in row.items())
     print(f"{name:10s}  test {row}")
@@ -96,5 +94,5 @@ if args.json is not None:
            "train_seconds": round(report.train_seconds, 1),
            "seconds": round(report.seconds, 1), "peak_rss_mb": round(peak),
            "threads": torch.get_num_threads(), "settings": report.settings,
-           "curve": report.curve}  # fmt: skip
+           "curve": report.curve, "kernels": report.kernels}  # fmt: skip
     args.json.write_text(json.dumps(out) + "\n")

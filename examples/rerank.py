@@ -90,10 +90,15 @@ metrics = ["recall", "ndcg", "ild", "coverage", "gini", "novelty"]
 result = {}
 print(f"{'':12}", *(f"{name:>12}" for name in metrics))
 for name, steps in ways.items():
-    result[name] = evaluate(vectors, split.test, exclude=known,
-        lists=Pipeline(steps)(candidates), k=args.k, metrics=metrics,
+    result[name] = evaluate(
+        vectors,
+        split.test,
+        exclude=known,
+        lists=Pipeline(steps)(candidates),
+        k=args.k,
+        metrics=metrics,
         item_vector=vectors.item,
-    )  # fmt: skip
+    )
     print(f"{name:12}", *(f"{value:12.4f}" for value in result[name].values()))
 
 # A request knows more: its steps go before those that are always there.

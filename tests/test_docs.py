@@ -48,14 +48,31 @@ def test_every_public_name_has_a_page():
             assert id(found) in shown or name == "__version__", f"{module}.{name}"
 
 
+def run_code(page):
+    """Runs the snippets of a page, in order, as a reader pastes them."""
+    scope: dict = {}
+    for snippet in re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), re.S):
+        exec(snippet, scope)
+    return scope
+
+
+def test_code_of_the_guide_runs():
+    scope = run_code("guide.md")
+    graph, grown = scope["graph"], scope["grown"]
+    assert scope["new"].unique().tolist() == [graph.num_nodes] == [500]
+    assert grown.num_edges == graph.num_edges + 2
+    assert grown.target_edges[1, -2:].tolist() == [305, 308]
+    assert scope["inputs"].table().size() == (500, 16)
+    assert scope["found"]["recall@20"] > 0.0
+    first, second = scope["items"].tolist()
+    assert not {5, 8} & {*first} and not {2, -1} & {*second}
+
+
 def test_code_of_the_export_page_runs(tmp_path, monkeypatch):
     for package in ("onnx", "onnxruntime"):
         pytest.importorskip(package)
     to_huggingface(write_run(tmp_path / "run", cls=LTGNN), tmp_path / "exported")
     monkeypatch.chdir(tmp_path)
-    scope: dict = {}
-    text = (DOCS / "export.md").read_text()
-    for snippet in re.findall(r"```python\n(.*?)```", text, re.S):
-        exec(snippet, scope)
+    scope = run_code("export.md")
     assert scope["items"].shape == (2, 20) and not {3, 5} & set(scope["items"][0])
     assert scope["model"].num_items == 37

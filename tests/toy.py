@@ -33,7 +33,7 @@ class ThreeLayers(Recommender):
     def encode(self, graph):
         z = self.inputs.table()
         for layer in self.layers:
-            z = z + layer(graph.operator @ z).tanh()
+            z = z + layer((graph.operator @ z).to(z.dtype)).tanh()
         return z
 
 

@@ -67,13 +67,9 @@ print(report)
 # least to beat.
 
 # %%
-known = report.interactions
-part = {
-    "edge_label_index": split.test.edge_label_index,
-    "exclude_edge_index": known.edge_label_index,
-}
-found = evaluate(report.vectors, **part)
-popular = evaluate(Popularity(known), **part)
+known = split.known  # Training and validation part together.
+found = evaluate(report.scorer, split.test, exclude=known)
+popular = evaluate(Popularity(known), split.test, exclude=known)
 print("LTGNN     ", found)
 print("popularity", popular)
 
@@ -120,5 +116,5 @@ print(file.name, file.stat().st_size, "bytes")
 # %%
 model.save_pretrained(work / "model")
 again = LTGNN.from_pretrained(work / "model")
-edge_index = known.to_data().edge_index
-assert torch.equal(again.vectors(edge_index).item, model.vectors(edge_index).item)
+vectors = again.scorer(report.graph).vectors
+assert torch.equal(vectors.item, report.vectors.item)

@@ -17,16 +17,17 @@ import torch
 import torch.nn.functional as F
 from torch_geometric.nn import LGConv
 
-from ltgnn_pyg import LTConv, PairLoader, Vectors
+from ltgnn_pyg import Graph, LTConv, PairLoader, Vectors
 from ltgnn_pyg.datasets import split_ratio, synthetic_interactions
 from ltgnn_pyg.evaluation import evaluate
-from ltgnn_pyg.inputs.row_adam import RowAdam
+from ltgnn_pyg.inputs import RowAdam
 from ltgnn_pyg.nn import solve
 
 torch.manual_seed(0)
 split = split_ratio(synthetic_interactions(1500, 1000, 30_000))
-data = split.train.to_data()
-print(data)
+graph = Graph.from_interactions(split.train)
+data = graph.to_data()  # PyG's own, as anybody's code has it.
+print(graph, data)
 
 # %% [markdown]
 # ## The layer
@@ -51,8 +52,7 @@ print("cosine of the two:", float(F.cosine_similarity(z, z_lightgcn).mean()))
 # any precision, with a gradient that does not remember the steps.
 
 # %%
-adj_t = PairLoader(data).adj_t
-fixed, how = solve(x, adj_t, alpha=0.2)
+fixed, how = solve(x, graph.matrix, alpha=0.2)
 print(how)
 errors = []
 for K in (1, 3, 10, 30):
@@ -75,12 +75,12 @@ class Model(torch.nn.Module):
     def __init__(self, num_nodes: int, dim: int = 32):
         super().__init__()
         self.embedding = torch.nn.Embedding(num_nodes, dim)
-        torch.nn.init.normal_(self.inputs.weight, std=0.1)
-        self.conv = LTConv(alpha=0.2, K=3, normalize=False)  # The graph is normalised.
+        torch.nn.init.normal_(self.embedding.weight, std=0.1)
+        self.conv = LTConv(alpha=0.2, K=3)  # An operator is taken as it is.
 
-    def forward(self, adj_t: torch.Tensor) -> torch.Tensor:
+    def forward(self, graph: Graph) -> torch.Tensor:
         """Returns the rows of all nodes."""
-        return self.conv(self.inputs.weight, adj_t)
+        return self.conv(self.embedding.weight, graph.operator)
 
 
 def bpr(z, batch):
@@ -104,20 +104,20 @@ def train(model, loader, epochs):
     return (time.perf_counter() - start) / epochs
 
 
-def loaders(data):
+def loaders(graph):
     """The batches of LightGCN, of 256 pairs, and 40 rounds."""
-    num_pairs, draw = data.edge_index.size(1) // 2, {"neg_sampling": "triplet"}
-    batches = PairLoader(data, num_rounds=num_pairs // 256, leave_out=False, **draw)
-    return {"batches": batches, "rounds": PairLoader(data, num_rounds=40, **draw)}
+    num_rounds, draw = graph.num_edges // 256, {"neg_sampling": "triplet"}
+    batches = PairLoader(graph, num_rounds=num_rounds, leave_out=False, **draw)
+    return {"batches": batches, "rounds": PairLoader(graph, num_rounds=40, **draw)}
 
 
-for name, loader in loaders(data).items():
-    model = Model(data.num_nodes)
+for name, loader in loaders(graph).items():
+    model = Model(graph.num_nodes)
     train(model, loader, epochs=3)
     with torch.no_grad():
-        vectors = Vectors.from_embedding(model(adj_t), data.num_users)
-    result = evaluate(vectors, split.val, exclude=split.train,
-    )
+        z = model(graph)
+    vectors = Vectors(z[graph.nodes("user")], z[graph.nodes("item")])
+    result = evaluate(vectors, split.val, exclude=split.train)
     print(f"{name}: validation recall@20 {result['recall@20']:.4f}")
 
 # %% [markdown]
@@ -129,7 +129,7 @@ for name, loader in loaders(data).items():
 # %%
 for num_interactions in (20_000, 80_000):
     size = num_interactions // 20, num_interactions // 30
-    large = synthetic_interactions(*size, num_interactions).to_data()
+    large = Graph.from_interactions(synthetic_interactions(*size, num_interactions))
     seconds = {
         name: train(Model(large.num_nodes), loader, epochs=1)
         for name, loader in loaders(large).items()

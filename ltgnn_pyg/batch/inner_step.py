@@ -40,4 +40,4 @@ class InnerStep(PairBatch):
             )
         if len(c) == 1:  # No other row has a say.
             return c[0] * model.inputs.rows(self.seeds)
-        return self.steps.step(model.inputs.table(), self.seeds, c, self.is_last)
+        return self.steps.step(model.inputs, self.seeds, c, self.is_last)

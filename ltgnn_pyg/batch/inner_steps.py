@@ -9,10 +9,11 @@ from torch.autograd.function import once_differentiable
 
 from ltgnn_pyg.graph.graph import Graph
 from ltgnn_pyg.graph.polynomial import horner
+from ltgnn_pyg.inputs.inputs import Inputs
 
 
 class Tables(NamedTuple):
-    """What a round calculates in, N x dim numbers each."""
+    """The tables that a round calculates in, N x dim numbers each."""
 
     rest: Tensor
     gradient: Tensor
@@ -20,7 +21,7 @@ class Tables(NamedTuple):
 
 
 class InnerSteps:
-    r"""The *inner steps* of a round: what they share.
+    r"""The state that the *inner steps* of a round share.
 
     With :math:`Z = \sum_k c_k \hat{A}^k X`, and :math:`R = \sum_{k \ge 1} c_k
     \hat{A}^k X` at the start of the round, each micro-batch takes a step with the rows
@@ -50,7 +51,7 @@ class InnerSteps:
 
     def step(
         self,
-        weight: Tensor,
+        inputs: Inputs,
         index: Tensor,
         coefficients: Sequence[float],
         is_last: bool,
@@ -58,17 +59,19 @@ class InnerSteps:
         """Returns rows of :math:`Z`, as a micro-batch sees them.
 
         Args:
-            weight (torch.Tensor): The table :math:`X`.
+            inputs (Inputs): :math:`X`.
             index (torch.Tensor): Which rows.
             coefficients (list of float): :math:`c_0, \\ldots, c_K`.
             is_last (bool): Whether the micro-batch is the last of the round.
         """
         if self.tables is None:
-            self.tables = self._take(weight)
+            table = inputs.table().detach()
+            self.tables = self._take(table)
             rest, _, spare = self.tables
             lacking = [0.0, *coefficients[1:]]
-            horner(weight, self.graph.operator, lacking, rest, spare)
-        return _Step.apply(weight, self, index, coefficients, is_last)
+            horner(table, self.graph.operator, lacking, rest, spare)
+        x = inputs.table() if is_last else inputs.rows(index)
+        return _Step.apply(x, self, index, coefficients, is_last)
 
     def deliver(self, coefficients: Sequence[float]) -> Tensor:
         """Returns what the gradients of all micro-batches lack, and ends the round."""
@@ -81,43 +84,45 @@ class InnerSteps:
         self.tables = None
         return out
 
-    def _take(self, weight: Tensor) -> Tables:
+    def _take(self, table: Tensor) -> Tables:
         """Takes tables from the pool that fit, or makes them."""
-        weight, wide = weight.detach(), torch.promote_types(weight.dtype, torch.float32)
+        wide = torch.promote_types(table.dtype, torch.float32)
         while self.pool:
             tables = self.pool.pop()
-            fits = tables.rest.size() == weight.size() and (
-                (tables.rest.dtype, tables.rest.device) == (wide, weight.device)
+            fits = tables.rest.size() == table.size() and (
+                (tables.rest.dtype, tables.rest.device) == (wide, table.device)
             )
             if fits:
                 tables.gradient.zero_()
                 return tables
-        rest, spare = (torch.empty_like(weight, dtype=wide) for _ in range(2))
+        rest, spare = (torch.empty_like(table, dtype=wide) for _ in range(2))
         return Tables(rest, torch.zeros_like(rest), spare)
 
 
 class _Step(torch.autograd.Function):
-    """The rows of a micro-batch, whose gradients are kept on the way back."""
+    """The rows of a micro-batch, whose gradients are kept on the way back; of its rows
+    of the inputs, or for the last one of their table.
+    """
 
     @staticmethod
     def forward(
         ctx: Any,
-        weight: Tensor,
+        x: Tensor,
         state: InnerSteps,
         index: Tensor,
         coefficients: Sequence[float],
         is_last: bool,
     ) -> Tensor:
         assert state.tables is not None
-        ctx.args = (state, index, coefficients, is_last, weight.size())
+        ctx.args = (state, index, coefficients, is_last)
         rows = state.tables.rest.index_select(0, index)
-        rows.add_(weight.index_select(0, index), alpha=coefficients[0])
-        return rows.to(weight.dtype)
+        x = x.index_select(0, index) if is_last else x
+        return rows.add_(x, alpha=coefficients[0]).to(x.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        state, index, coefficients, is_last, size = ctx.args
+        state, index, coefficients, is_last = ctx.args
         wide = grad.to(state.tables.gradient.dtype)
         state.tables.gradient.index_add_(0, index, wide)
         if is_last:
@@ -125,8 +130,5 @@ class _Step(torch.autograd.Function):
             out.index_add_(0, index, wide, alpha=coefficients[0])
             out = out.to(grad.dtype)
         else:
-            own = coefficients[0] * grad
-            out = torch.sparse_coo_tensor(
-                index.unsqueeze(0), own, size, check_invariants=False
-            )
+            out = coefficients[0] * grad
         return out, None, None, None, None

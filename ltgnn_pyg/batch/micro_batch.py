@@ -7,12 +7,9 @@ class MicroBatch(PairBatch):
     """A part of a round, as an objective sees it; all of its nodes are seeds."""
 
     def rows(self, model: Trainable) -> Tensor:
-        """Refuses: the round has the graph.
+        """Returns the rows of its seeds, if it has a graph.
 
         Raises:
-            ValueError: Always.
+            ValueError: If it has none, as the round has it.
         """
-        raise ValueError(
-            "Expected a batch with the graph of its round (got a micro-batch of one); "
-            "train on the batches of a 'PairLoader'"
-        )
+        return model.rows(self.graph, self.seeds)

@@ -53,6 +53,22 @@ class PairBatch(Data):
     """
 
     @property
+    def graph(self) -> Graph:
+        """The graph of its round.
+
+        Raises:
+            ValueError: If it has none.
+        """
+        graph: Graph | None = self.get("graph")
+        if graph is None:
+            raise ValueError(
+                f"Expected a batch with the graph of its round (got a "
+                f"{type(self).__name__} without one); train on the batches of a "
+                "'PairLoader'"
+            )
+        return graph
+
+    @property
     def seeds(self) -> Tensor:
         """The numbers of the seeds :obj:`[num_seeds]`."""
         return self.n_id[: self.num_seeds]

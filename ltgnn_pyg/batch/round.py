@@ -11,7 +11,6 @@ from torch.nn import Parameter
 
 from ltgnn_pyg.batch.micro_batch import MicroBatch
 from ltgnn_pyg.batch.pair_batch import Compare, PairBatch, Trainable
-from ltgnn_pyg.graph.graph import Graph
 
 
 class Round(PairBatch):
@@ -31,8 +30,6 @@ class Round(PairBatch):
             :obj:`num_micro_batches + 1` numbers.
         seed_ptr (list): Where its seeds do, likewise.
     """
-
-    graph: Graph
 
     def rows(self, model: Trainable) -> Tensor:
         """Returns the rows of all micro-batches' seeds, over the graph of the
@@ -76,6 +73,7 @@ class Round(PairBatch):
     def micro_batches(self) -> Iterator[MicroBatch]:
         """The micro-batches, each a batch of its own but for the graph."""
         num, neg, log_q = self.num_micro_batches, self.negatives, self.get("log_q")
+        weight = self.get("weight")
         shared = neg is not None and neg.size(0) == num
         for i in range(num):
             pairs = slice(*self.pair_ptr[i : i + 2])
@@ -93,6 +91,8 @@ class Round(PairBatch):
                 part.dst_neg_index = neg[of_part] - first
             if log_q is not None:
                 part.log_q = log_q[first:end]
+            if weight is not None:
+                part.weight = weight[pairs]
             yield part
 
 

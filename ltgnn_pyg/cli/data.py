@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,10 @@ def add_data_flags(parser: argparse.ArgumentParser, parts: bool = True) -> None:
         "--root", metavar="PATH", default=argparse.SUPPRESS,
         help="where a published set lies, or is downloaded to (default: data)",
     )  # fmt: skip
+    group.add_argument(
+        "--dislike-below", type=float, metavar="X", default=argparse.SUPPRESS,
+        help="interactions rated lower are dislikes: no list shows them",
+    )  # fmt: skip
     for name, setting in READER.items():
         setting.add_to(group, text=FORMATS if name == "format" else None)
     if parts:
@@ -83,6 +87,9 @@ def open_data(flags: Mapping[str, Any]) -> Source:
         ValueError: If it is damaged, or a flag does not fit it.
     """
     data, seed = flags["data"], flags["seed"]
+    is_file = data not in NAMED or data == "-"
+    if "dislike_below" in flags and (not is_file or Path(data, "train.txt").is_file()):
+        raise ValueError(f"Expected no --dislike-below with '{data}' (got it)")
     reader, cut = given(flags, READER), {**given(flags, SPLIT), "seed": seed}
     path = Path(data)
     if data == "synthetic":
@@ -112,7 +119,15 @@ def open_data(flags: Mapping[str, Any]) -> Source:
         read, folder = read_interactions(path, **reader), path.is_dir()
         files = sorted(filter(Path.is_file, path.iterdir())) if folder else [path]
         name = data if data == "-" else path.resolve().name
-        return Source(name, _sha256(files), read, lambda: split_ratio(read, **cut))
+        below = flags.get("dislike_below")
+
+        def split() -> Split:
+            if below is None:
+                return split_ratio(read, **cut)
+            liked, disliked = read.split_by_rating(below)
+            return replace(split_ratio(liked, **cut), disliked=disliked)
+
+        return Source(name, _sha256(files), read, split)
 
 
 def _refuse(data: str, unfit: dict[str, Any]) -> None:

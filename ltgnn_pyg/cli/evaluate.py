@@ -41,9 +41,9 @@ def run(args: argparse.Namespace) -> None:
     device = machine.set_machine(vars(args))
     folder = RunFolder.open(args.folder)
     split = folder.split
-    held, known = split.test, split.known
+    held, known = split.test, split.seen
     if args.part == "val":
-        held, known = split.val, split.train
+        held, known = split.val, split.train_seen
     if len(held) == 0:
         raise ValueError(
             f"Expected a {args.part} part in '{args.folder}' (got none); train with a "

@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> None:
         folder = RunFolder.open(path)
         split = folder.split
         parts = [getattr(split, part) for part in PARTS]
+        parts = [split.train[:0] if part is None else part for part in parts]
         sizes = {part: len(p) for part, p in zip(PARTS, parts, strict=True)}
         result = describe(Interactions.cat(*parts)) | {"parts": sizes} | folder.config
         result["scorer"] = type(folder.scorer).__name__

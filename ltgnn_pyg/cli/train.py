@@ -43,8 +43,8 @@ from ltgnn_pyg.nn.models.pretrained import CONFIG
 from ltgnn_pyg.runs import RunFolder
 from ltgnn_pyg.scorers import Scorer
 from ltgnn_pyg.train import Report
-from ltgnn_pyg.train.fit import CHECKPOINT
 from ltgnn_pyg.train.fit_beside import STAGES
+from ltgnn_pyg.train.run import CHECKPOINT
 from ltgnn_pyg.version import __version__
 
 START = "train.json"  #: What a run was started with, until it is finished.
@@ -182,7 +182,7 @@ def _test(report: Report, split: Split) -> dict[str, float]:
     if len(split.test) == 0:
         return {}
     assert isinstance(report.scorer, Scorer)
-    return evaluate(report.scorer, split.test, exclude=report.interactions)
+    return evaluate(report.scorer, split.test, exclude=split.seen)
 
 
 def _config(

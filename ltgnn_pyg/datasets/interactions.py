@@ -10,6 +10,7 @@ from torch_geometric.utils.sparse import index2ptr
 
 from ltgnn_pyg.datasets.check_fields import check_fields
 from ltgnn_pyg.datasets.repeats import mark_repeated, sum_repeated
+from ltgnn_pyg.graph.graph import Graph
 
 _VALUES = ("rating", "time", "weight", "behavior")  # One a pair, if any.
 
@@ -148,6 +149,31 @@ class Interactions:
             if isinstance(value, Tensor)
         }
         return replace(self, **moved)
+
+    @classmethod
+    def from_graph(cls, graph: Graph) -> Interactions:
+        r"""The edges of a graph that are recommended, with their weights and times.
+
+        .. code-block:: python
+
+            graph = Graph.from_hetero(data, item="movie")
+            split = split_ratio(Interactions.from_graph(graph))
+            report = fit(LTGNN.of(graph), split, graph=graph)
+
+        Args:
+            graph (Graph): The graph.
+
+        *Cost:* :math:`O(E)`.
+        """
+        edges = graph.edges.of_type(0)
+        return cls(
+            graph.index("user", edges.index[0]),
+            graph.index("item", edges.index[1]),
+            graph.num_users,
+            graph.num_items,
+            time=edges.time,
+            weight=edges.weight,
+        )
 
     @classmethod
     def cat(cls, *parts: Interactions) -> Interactions:

@@ -27,6 +27,9 @@ class Split:
         order (str, optional): The way held-out interactions were chosen: the last of
             each user by :obj:`"time"` or by :obj:`"lines"`, or :obj:`"random"` ones.
             (default: :obj:`"random"`)
+        disliked (Interactions, optional): Explicit negatives, such as of
+            :meth:`Interactions.split_by_rating`: they are in no part, and no list shows
+            them. (default: :obj:`None`)
 
     Raises:
         ValueError: If the parts differ in their users or items, or :obj:`order` is
@@ -37,9 +40,12 @@ class Split:
     val: Interactions
     test: Interactions
     order: str = "random"
+    disliked: Interactions | None = None
 
     def __post_init__(self) -> None:
-        parts = (self.train, self.val, self.test)
+        parts = [self.train, self.val, self.test]
+        if self.disliked is not None:
+            parts.append(self.disliked)
         sizes = [(part.num_users, part.num_items) for part in parts]
         if len(set(sizes)) > 1:
             raise ValueError(
@@ -58,6 +64,29 @@ class Split:
         *Cost:* :math:`O(E + U + I)`.
         """
         return Interactions.cat(self.train, self.val)
+
+    @property
+    def train_seen(self) -> Interactions:
+        r"""The pairs that no list of the validation part shows: those of training, and
+        those disliked.
+
+        *Cost:* :math:`O(E + U + I)`.
+        """
+        return self._with_disliked(self.train)
+
+    @property
+    def seen(self) -> Interactions:
+        r"""The pairs that no list shows in the end: those :attr:`known`, and those
+        disliked.
+
+        *Cost:* :math:`O(E + U + I)`.
+        """
+        return self._with_disliked(self.known)
+
+    def _with_disliked(self, part: Interactions) -> Interactions:
+        if self.disliked is None:
+            return part
+        return Interactions.cat(part, self.disliked)
 
 
 def split_ratio(

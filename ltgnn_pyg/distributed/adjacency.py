@@ -170,7 +170,7 @@ class _Passing:
             self.works = dist.batch_isend_irecv(ops)
 
     def wait(self) -> Tensor:
-        """What has come, once both have arrived."""
+        """The block that has come, once both have arrived."""
         with answered():
             for work in self.works:
                 work.wait()

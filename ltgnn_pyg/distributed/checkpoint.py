@@ -177,7 +177,7 @@ def load_sharded(
 
 
 class _Tables:
-    """Where tables stand in what is saved."""
+    """The places of tables in what is saved."""
 
     def __init__(self, model: ShardedRecommender, optimizer: Optimizer | None) -> None:
         self.partition, table = model.partition, model.inputs.table()

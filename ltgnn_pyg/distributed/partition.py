@@ -108,7 +108,7 @@ class Partition:
         return torch.cat(ranges)
 
     def owner(self, n_id: Tensor) -> tuple[Tensor, Tensor]:
-        """Who holds some nodes, and in which rows."""
+        """The processes that hold some nodes, and the rows there."""
         item_ptr = [self.num_users + bound for bound in self.item_ptr[1:]]
         first = torch.tensor(self.user_ptr + item_ptr, device=n_id.device)
         place = torch.searchsorted(first, n_id, right=True) - 1

@@ -59,12 +59,12 @@ def use_loopback() -> None:
 
 
 def is_distributed() -> bool:
-    """Whether this process is one of a group."""
+    """True if this process is one of a group."""
     return dist.is_available() and dist.is_initialized()
 
 
 def is_first() -> bool:
-    """Whether this process is alone or the first of its group, which speaks for it."""
+    """True if this process is alone, or the first of its group, which speaks for it."""
     return not is_distributed() or dist.get_rank() == 0
 
 

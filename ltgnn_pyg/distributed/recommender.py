@@ -241,6 +241,8 @@ def take_share(batch: Round, rank: int, world_size: int) -> Round:
         shared = neg.size(0) == batch.num_micro_batches
         rows = neg[rank::world_size] if shared else neg[pair]
         out.dst_neg_index = place[rows]
+    if batch.get("weight") is not None:
+        out.weight = batch.weight[pair]
     if batch.get("log_q") is not None:
         out.log_q = batch.log_q[seed]
     return out

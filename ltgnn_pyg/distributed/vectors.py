@@ -10,7 +10,7 @@ from ltgnn_pyg.scorers import Vectors, top_k
 
 @dataclass(frozen=True, eq=False)
 class ShardedVectors:
-    r"""What is scored, of which each process holds its own users and items.
+    r"""Vectors that score, of which each process holds its own users and items.
 
     Args:
         partition (Partition): Which users and items each process holds.

@@ -9,6 +9,8 @@ from ltgnn_pyg.datasets import Interactions
 from ltgnn_pyg.evaluation.evaluate import evaluate
 from ltgnn_pyg.scorers import Blend, Scorer
 
+WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
+
 
 def choose_blend(
     first: Scorer,
@@ -18,7 +20,19 @@ def choose_blend(
     exclude: Interactions | None = None,
     k: int = 20,
     metric: str = "recall",
-    weights: Sequence[float] = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0),
+    weights: Sequence[float] = (
+        0.0,
+        0.05,
+        0.1,
+        0.2,
+        0.3,
+        0.5,
+        0.7,
+        0.8,
+        0.9,
+        0.95,
+        1.0,
+    ),
     user: Tensor | None = None,
     chunk_bytes: int = 2**28,
 ) -> Blend:
@@ -49,7 +63,7 @@ def choose_blend(
             (default: :obj:`"recall"`)
         weights (Sequence[float], optional): The weights to try; 0 is :obj:`first`
             alone. (default:
-            :obj:`(0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)`)
+            :obj:`(0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0)`)
         user (torch.Tensor, optional): The users to evaluate, *e.g.*, a sample. If
             :obj:`None`, all. (default: :obj:`None`)
         chunk_bytes (int, optional): See :func:`evaluate`. (default: :obj:`2**28`)

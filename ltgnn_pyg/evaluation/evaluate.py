@@ -30,7 +30,7 @@ from ltgnn_pyg.evaluation.metrics import (
 from ltgnn_pyg.retrieval.rerank import Candidates
 from ltgnn_pyg.scorers import Scorer, top_k
 
-#: What needs the lists and the held-out pairs.
+#: Metrics of the lists and the held-out pairs.
 METRICS = {
     "recall": LinkPredRecall,
     "ndcg": LinkPredNDCG,
@@ -40,7 +40,7 @@ METRICS = {
     "map": LinkPredMAP,
     "coverage": LinkPredCoverage,
 }
-#: What needs the popularity of items.
+#: Metrics that need the popularity of items.
 OF_POPULARITY = ("novelty", "serendipity", "average_popularity")
 BEYOND_ACCURACY = ("gini", "personalization", "ild", *OF_POPULARITY)
 
@@ -98,7 +98,7 @@ def evaluate(
             and :class:`~ltgnn_pyg.evaluation.metrics.Personalization`), and
             :obj:`"ild"` (:class:`~ltgnn_pyg.evaluation.metrics.ILD`), which needs
             :obj:`item_vector`; and of lists and what is known, the pairs of
-            :obj:`exclude_edge_index`, :obj:`"average_popularity"` (the mean number of
+            :obj:`exclude`, :obj:`"average_popularity"` (the mean number of
             users that have taken an item), :obj:`"novelty"` (the mean of
             :math:`-\log_2` of their share among all users, as if one had taken what
             nobody has) and :obj:`"serendipity"`

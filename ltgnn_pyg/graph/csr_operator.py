@@ -1,53 +1,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from functools import cached_property
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 from torch_geometric.utils import index_sort
 
 from ltgnn_pyg.graph.operator import Operator
-from ltgnn_pyg.graph.product import BLOCK, kernel_for
-
-
-class Pattern:
-    """Where the entries of a sparse matrix stand: what matrices of the same graph that
-    differ in their values share.
-
-    Args:
-        rowptr (torch.Tensor): Where each row starts and ends, :obj:`[num_rows + 1]`.
-        col (torch.Tensor): The column of each entry :obj:`[num_entries]`.
-        num_cols (int): The number of columns.
-    """
-
-    def __init__(self, rowptr: Tensor, col: Tensor, num_cols: int) -> None:
-        self.rowptr, self.col, self.num_cols = rowptr, col, num_cols
-
-    @cached_property
-    def reverse(self) -> Tensor:
-        """The place of the other direction of each entry of a symmetric matrix.
-
-        *Cost:* O(E log E) time once; 8 bytes an entry.
-        """
-        return self.col.argsort(stable=True)
-
-    @cached_property
-    def row(self) -> Tensor:
-        """The row of each entry, of the type of the columns."""
-        row = torch.arange(
-            self.rowptr.numel() - 1, dtype=self.col.dtype, device=self.col.device
-        )
-        return row.repeat_interleave(self.rowptr.diff(), output_size=self.col.numel())
-
-    def to(self, device: torch.device | str) -> Pattern:
-        """The same on another device, with what is known of it."""
-        out = Pattern(self.rowptr.to(device), self.col.to(device), self.num_cols)
-        if "reverse" in vars(self):
-            out.reverse = self.reverse.to(device)
-        return out
+from ltgnn_pyg.graph.pattern import Pattern, is_symmetric
+from ltgnn_pyg.graph.product import kernel_for
 
 
 class CSROperator(Operator):
@@ -187,9 +148,13 @@ class CSROperator(Operator):
         it.
         """
         out = self.with_value(self.value.to(device_or_dtype), self._is_symmetric)
-        if self._degree is not None:
-            out._degree = self._degree.to(device_or_dtype)
-        if not isinstance(device_or_dtype, torch.dtype):
+        degree = self._degree
+        if isinstance(device_or_dtype, torch.dtype):
+            if degree is not None:  # In float32 at least, or those of hubs overflow.
+                wide = torch.promote_types(device_or_dtype, torch.float32)
+                out._degree = degree.to(wide)
+        else:
+            out._degree = None if degree is None else degree.to(device_or_dtype)
             out.pattern = self.pattern.to(device_or_dtype)
         if self._transpose is not None:
             out._transpose = self._transpose.to(device_or_dtype)
@@ -241,18 +206,15 @@ class CSROperator(Operator):
 
     @property
     def is_symmetric(self) -> bool:
-        r"""True if the matrix equals its transpose, in pattern and values.
-
-        Compares :math:`\sum_e f(r_e) \, g(c_e) \, h(v_e)` with the same sum of the
-        transpose, for random functions :math:`f, g` into the integers modulo
-        :math:`2^{64}` (the fingerprint of `"Probabilistic Machines Can Use Less
-        Running Time" <https://mathscinet.ams.org/mathscinet-getitem?mr=483667>`_): no
-        sort, no copy, and no rounding.
+        """True if the matrix equals its transpose, in pattern and values, see
+        :func:`~ltgnn_pyg.graph.pattern.is_symmetric`.
 
         *Cost:* O(E) time once a matrix; O(N) memory.
         """
         if self._is_symmetric is None:
-            self._is_symmetric = self.num_rows == self.num_cols and _is_symmetric(self)
+            self._is_symmetric = self.num_rows == self.num_cols and is_symmetric(
+                self.pattern, self.value
+            )
         return self._is_symmetric
 
     @is_symmetric.setter
@@ -352,32 +314,3 @@ class CSROperator(Operator):
 def inv_sqrt(degree: Tensor) -> Tensor:
     r""":math:`d^{-1/2}`, zero for a degree of zero."""
     return degree.pow(-0.5).masked_fill(degree == 0, 0.0)
-
-
-def row_blocks(rowptr: Tensor, size: int = BLOCK) -> Iterator[tuple[slice, slice]]:
-    """Blocks of rows with about :obj:`size` entries, and the places of those."""
-    num_rows, num_entries = rowptr.numel() - 1, int(rowptr[-1])
-    start = torch.arange(0, max(num_entries, 1), size, device=rowptr.device)
-    row = torch.searchsorted(rowptr[:num_rows], start).unique()
-    blocks = zip(row.tolist(), rowptr[row].tolist(), strict=True)
-    for (low, first), (high, last) in pairwise([*blocks, (num_rows, num_entries)]):
-        yield slice(low, high), slice(first, last)
-
-
-def _is_symmetric(matrix: CSROperator) -> bool:
-    rowptr, col, value = matrix.rowptr, matrix.col, matrix.value
-    num_nodes, device = matrix.num_rows, col.device
-    generator = torch.Generator(device).manual_seed(num_nodes)
-    bounds = -(2**63), 2**63 - 1
-    f, g = torch.randint(*bounds, (2, num_nodes), generator=generator, device=device)
-    total = torch.zeros((), dtype=torch.long, device=device)
-    for rows, entry in row_blocks(rowptr):
-        row = torch.arange(rows.start, rows.stop, device=device)
-        row = row.repeat_interleave(
-            rowptr[rows.start : rows.stop + 1].diff(),
-            output_size=entry.stop - entry.start,
-        )
-        c = col[entry].long()
-        v = value[entry].double().view(torch.long) | 1
-        total += (v * (f[row] * g[c] - f[c] * g[row])).sum()
-    return bool(total == 0)

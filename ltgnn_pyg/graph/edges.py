@@ -68,6 +68,11 @@ class Edges:
         }
         return Edges(self.index[:, mask], **rest)
 
+    @property
+    def codes(self) -> Tensor:
+        """The type of each edge, also where :obj:`type` is :obj:`None`."""
+        return torch.zeros_like(self.index[0]) if self.type is None else self.type
+
     def cat(self, other: Edges) -> Edges:
         """These edges, then others; where only some have types, weights or times, the
         rest are of the first type, of weight 1 and always known.

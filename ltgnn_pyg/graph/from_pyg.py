@@ -14,7 +14,7 @@ from ltgnn_pyg.graph.normalize import normalized_adj, to_coo
 from ltgnn_pyg.graph.numbering import Numbering
 
 USER, ITEM = "user", "item"
-INTERACTS: EdgeType = (USER, "interacts", ITEM)  #: What is recommended.
+INTERACTS: EdgeType = (USER, "interacts", ITEM)  #: The type that is recommended.
 LINKS = ((USER, "links", USER), (ITEM, "links", ITEM))
 
 
@@ -33,10 +33,7 @@ def read_data(
             f"Expected 'data.num_users' between 0 and 'data.num_nodes' (got "
             f"{num_users} of {num_nodes}); set both"
         )
-    name = "adj_t" if data.get("edge_index") is None else "edge_index"
-    if data.get(name) is None:
-        raise ValueError("Expected 'data.edge_index' or 'data.adj_t' (got neither)")
-    edge_index, weight = to_coo(data[name], data.get("edge_weight"))
+    edge_index, weight = coo_of(data)
     operator = normalized_adj(edge_index, weight, num_nodes)
     if not operator.is_symmetric:
         raise ValueError(
@@ -57,6 +54,18 @@ def read_data(
     types = (INTERACTS,) if is_plain else (INTERACTS, *LINKS)
     num = {USER: int(num_users), ITEM: int(num_nodes - num_users)}
     return Numbering.of(num), edges, types, operator
+
+
+def coo_of(data: Data) -> tuple[Tensor, Tensor | None]:
+    """The edges of homogeneous data and their weights, in the order they stand there.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    name = "adj_t" if data.get("edge_index") is None else "edge_index"
+    if data.get(name) is None:
+        raise ValueError("Expected 'data.edge_index' or 'data.adj_t' (got neither)")
+    return to_coo(data[name], data.get("edge_weight"))
 
 
 def read_hetero(

@@ -8,7 +8,7 @@ from ltgnn_pyg.graph.csr_operator import CSROperator, inv_sqrt
 from ltgnn_pyg.graph.product import propagate
 
 MAX_SWEEPS = 50
-GROWTH = 1e6  #: How far apart float32 may hold the columns of a table.
+GROWTH = 1e6  #: The ratio of columns of a table that float32 still holds.
 
 
 class Gram:

@@ -13,9 +13,11 @@ from torch_geometric.typing import EdgeType
 from ltgnn_pyg.graph.csr_operator import CSROperator
 from ltgnn_pyg.graph.edges import Edges
 from ltgnn_pyg.graph.from_pyg import INTERACTS, ITEM, USER, read_data, read_hetero
+from ltgnn_pyg.graph.interaction_edges import interaction_edges
 from ltgnn_pyg.graph.normalize import normalized_adj
 from ltgnn_pyg.graph.numbering import Numbering
 from ltgnn_pyg.graph.operator import Operator
+from ltgnn_pyg.graph.to_pyg import to_data, to_hetero
 
 if TYPE_CHECKING:
     from ltgnn_pyg.datasets.interactions import Interactions
@@ -70,7 +72,7 @@ class Graph:
     def __post_init__(self) -> None:
         self._operator: Operator | None = None
         self._rows: CSROperator | None = None
-        #: What :func:`~ltgnn_pyg.graph.item_graph` found, by the number of neighbours.
+        #: The results of :func:`~ltgnn_pyg.graph.item_graph`, by neighbours.
         self.item_graphs: dict[int, tuple[Tensor, Tensor]] = {}
         for kind, weight in self.type_weight.items():
             if kind not in self.edge_types or not 0.0 <= weight < torch.inf:
@@ -98,19 +100,22 @@ class Graph:
         cls,
         interactions: Interactions,
         *,
+        target: str | None = None,
         type_weight: Mapping[EdgeType, float] | None = None,
     ) -> Graph:
         """The graph of interactions: users are numbered first, then items. Weights and
         times become those of the edges, behaviours their types,
-        :obj:`("user", BEHAVIOR, "item")`, of which the first one is recommended.
+        :obj:`("user", BEHAVIOR, "item")`.
 
         Args:
             interactions (Interactions): The interactions.
+            target (str, optional): The behaviour that is recommended. If :obj:`None`,
+                the first one. (default: :obj:`None`)
             type_weight (dict, optional): See the constructor. (default: :obj:`None`)
         """
         num = {USER: interactions.num_users, ITEM: interactions.num_items}
         numbering = Numbering.of(num)
-        edges, edge_types = _edges_of(interactions, numbering)
+        edges, edge_types = interaction_edges(interactions, numbering, target)
         return cls(numbering, edges, edge_types, type_weight or {})
 
     @classmethod
@@ -176,21 +181,7 @@ class Graph:
 
     def to_hetero(self) -> HeteroData:
         """PyG's heterogeneous data of the graph, by the names that it was read with."""
-        data = HeteroData()
-        for name in self.numbering.node_types:
-            data[self.names.get(name, name)].num_nodes = self.numbering.count(name)
-        for code, (source, name, target) in enumerate(self.edge_types):
-            edges = self.edges.of_type(code)
-            ends = zip((source, target), edges.index, strict=True)
-            store = data[
-                self.names.get(source, source), name, self.names.get(target, target)
-            ]
-            store.edge_index = torch.stack([self.index(*each) for each in ends])
-            if edges.weight is not None:
-                store.edge_weight = edges.weight
-            if edges.time is not None:
-                store.time = edges.time
-        return data
+        return to_hetero(self)
 
     def to_data(self) -> Data:
         """PyG's homogeneous data of the graph, both directions of each edge, with
@@ -199,18 +190,7 @@ class Graph:
         Raises:
             ValueError: If there are other nodes than users, then items.
         """
-        if self.numbering.runs != ((USER, self.num_users), (ITEM, self.num_items)):
-            raise ValueError(
-                f"Expected users, then items, and no other nodes (got runs of "
-                f"{[name for name, _ in self.numbering.runs]}); see 'to_hetero'"
-            )
-        index, weight = self.edges.index, self.edges.weight
-        both = torch.cat([index, index.flip(0)], dim=1)
-        data = Data(edge_index=both, num_nodes=self.num_nodes)
-        data.num_users, data.num_items = self.num_users, self.num_items
-        if weight is not None:
-            data.edge_weight = weight.repeat(2)
-        return data
+        return to_data(self)
 
     @property
     def num_nodes(self) -> int:
@@ -239,15 +219,15 @@ class Graph:
 
     def nodes(self, node_type: str) -> slice | Tensor:
         """The numbers of all nodes of a type, see :meth:`Numbering.nodes`."""
-        return self.numbering.nodes(node_type, self.device)
+        return self.numbering.nodes(self._type(node_type), self.device)
 
     def number(self, node_type: str, index: Tensor) -> Tensor:
         """The numbers of some nodes of a type, see :meth:`Numbering.number`."""
-        return self.numbering.number(node_type, index)
+        return self.numbering.number(self._type(node_type), index)
 
     def index(self, node_type: str, n_id: Tensor) -> Tensor:
         """The indices of some nodes within their type, see :meth:`Numbering.index`."""
-        return self.numbering.index(node_type, n_id)
+        return self.numbering.index(self._type(node_type), n_id)
 
     def pairs(self, interactions: Interactions) -> Tensor:
         """The nodes of interactions, users first :obj:`[2, num_pairs]`."""
@@ -261,6 +241,17 @@ class Graph:
         """
         return self.edges.of_type(0).index
 
+    def coo(self) -> tuple[Tensor, Tensor | None]:
+        """Both directions of each edge, a loop once :obj:`[2, num_edges]`, and the
+        weights of them and of their types; edges of weight 0 are left out.
+        """
+        index, weight = self.edges.index, self._weight(self.edges)
+        if weight is not None:
+            index, weight = index[:, weight > 0], weight[weight > 0]
+        back = index[0] != index[1]
+        both = torch.cat([index, index[:, back].flip(0)], dim=1)
+        return both, None if weight is None else torch.cat([weight, weight[back]])
+
     @property
     def operator(self) -> Operator:
         r""":math:`\hat{A}`, made once.
@@ -268,11 +259,7 @@ class Graph:
         *Cost:* O(E log E) time the first time.
         """
         if self._operator is None:
-            index, weight = self.edges.index, self._weight(self.edges)
-            if weight is not None:
-                index, weight = index[:, weight > 0], weight[weight > 0].repeat(2)
-            both = torch.cat([index, index.flip(0)], dim=1)
-            operator = normalized_adj(both, weight, self.num_nodes)
+            operator = normalized_adj(*self.coo(), self.num_nodes)
             operator.is_symmetric = True
             self._operator = operator
         return self._operator
@@ -413,15 +400,17 @@ class Graph:
                 f"Expected interactions of {self.num_users} users and {self.num_items} "
                 f"items (got {size[0]} and {size[1]}); append the nodes first"
             )
-        new, kinds = _edges_of(interactions, self.numbering)
-        if kinds == (INTERACTS,):
+        own = self.edge_types[0][1]
+        target = own if own in interactions.behaviors else None
+        new, kinds = interaction_edges(interactions, self.numbering, target)
+        if not interactions.behaviors:
             kinds = self.edge_types[:1]
         out = copy.copy(self)
         others = tuple(kind for kind in self.edge_types if kind not in kinds)
         out.edge_types = (*kinds, *others)
-        if others:
+        if others and self.edges.type is not None:
             place = torch.tensor([out.edge_types.index(k) for k in self.edge_types])
-            code = place.to(self.device)[self.edges.type]
+            code = place.to(self.device)[self.edges.codes]
             old = Edges(self.edges.index, code, self.edges.weight, self.edges.time)
             new = new.cat(old[code >= len(kinds)])
         return out._with_edges(new)
@@ -438,6 +427,10 @@ class Graph:
         }
         return out
 
+    def _type(self, name: str) -> str:
+        """The type of nodes of a name, by what PyG's data called it, too."""
+        return next((own for own, given in self.names.items() if given == name), name)
+
     def _with_edges(self, edges: Edges) -> Graph:
         """A graph of other edges, and nothing that was made of these."""
         return Graph(
@@ -449,29 +442,10 @@ class Graph:
         if not self.type_weight:
             return edges.weight
         factors = [self.type_weight.get(kind, 1.0) for kind in self.edge_types]
-        code = torch.zeros_like(edges.index[0]) if edges.type is None else edges.type
-        factor = torch.tensor(factors, device=code.device)[code]
+        factor = torch.tensor(factors, device=self.device)[edges.codes]
         return factor if edges.weight is None else factor * edges.weight
 
     def __repr__(self) -> str:
         types = self.numbering.node_types
         nodes = ", ".join(f"{name}={self.numbering.count(name)}" for name in types)
         return f"{self.__class__.__name__}({nodes}, num_edges={self.num_edges})"
-
-
-def _edges_of(
-    interactions: Interactions, numbering: Numbering
-) -> tuple[Edges, tuple[EdgeType, ...]]:
-    """The edges of interactions, and their types."""
-    user = numbering.number(USER, interactions.user)
-    item = numbering.number(ITEM, interactions.item)
-    types: tuple[EdgeType, ...] = (INTERACTS,)
-    if interactions.behaviors:
-        types = tuple((USER, name, ITEM) for name in interactions.behaviors)
-    edges = Edges(
-        torch.stack([user, item]),
-        interactions.behavior,
-        interactions.weight,
-        interactions.time,
-    )
-    return edges, types

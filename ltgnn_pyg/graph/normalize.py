@@ -117,7 +117,7 @@ def normalized_adj(
 
 
 def _is_sorted_csr(adj_t: Adj) -> bool:
-    """Whether a graph is a CSR matrix of torch whose rows are in order."""
+    """True if a graph is a CSR matrix of torch whose rows are in order."""
     if not isinstance(adj_t, Tensor) or adj_t.layout != torch.sparse_csr:
         return False
     rowptr, col = adj_t.crow_indices(), adj_t.col_indices()
@@ -151,7 +151,7 @@ def _normalized(
 
 
 def is_sparse(edge_index: Adj) -> bool:
-    """Whether a graph is given as a sparse matrix, of torch or torch-sparse."""
+    """True if a graph is given as a sparse matrix, of torch or torch-sparse."""
     return isinstance(edge_index, SparseTensor) or is_torch_sparse_tensor(edge_index)
 
 

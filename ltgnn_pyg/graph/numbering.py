@@ -72,7 +72,7 @@ class Numbering:
 
     def count(self, node_type: str) -> int:
         """The number of nodes of a type."""
-        return sum(high - low for low, high in self._bounds(node_type))
+        return sum(high - low for low, high in self.spans(node_type))
 
     def nodes(
         self, node_type: str, device: torch.device | None = None
@@ -86,7 +86,7 @@ class Numbering:
 
         *Cost:* O(1), or the size of the result.
         """
-        bounds = [each for each in self._bounds(node_type) if each[0] < each[1]]
+        bounds = [each for each in self.spans(node_type) if each[0] < each[1]]
         if len(bounds) < 2:
             return slice(*bounds[0]) if bounds else slice(0, 0)
         return torch.cat([torch.arange(*each, device=device) for each in bounds])
@@ -98,11 +98,11 @@ class Numbering:
             node_type (str): The type.
             index (torch.Tensor): Which nodes, counted from 0 within the type.
         """
-        bounds = self._bounds(node_type)
+        bounds = self.spans(node_type)
         if len(bounds) == 1:
             return index + bounds[0][0] if bounds[0][0] else index
-        first, ptr = self._tables(node_type, index.device)
-        run = torch.searchsorted(ptr, index, right=True) - 1
+        first, ptr = self._tables(node_type, index)
+        run = torch.searchsorted(ptr, index.contiguous(), right=True) - 1
         return index + (first - ptr)[run]
 
     def index(self, node_type: str, n_id: Tensor) -> Tensor:
@@ -112,11 +112,11 @@ class Numbering:
             node_type (str): The type, which all of them have.
             n_id (torch.Tensor): Their numbers.
         """
-        bounds = self._bounds(node_type)
+        bounds = self.spans(node_type)
         if len(bounds) == 1:
             return n_id - bounds[0][0] if bounds[0][0] else n_id
-        first, ptr = self._tables(node_type, n_id.device)
-        run = torch.searchsorted(first, n_id, right=True) - 1
+        first, ptr = self._tables(node_type, n_id)
+        run = torch.searchsorted(first, n_id.contiguous(), right=True) - 1
         return n_id - (first - ptr)[run]
 
     def is_of(self, node_type: str, n_id: Tensor) -> Tensor:
@@ -127,16 +127,20 @@ class Numbering:
             n_id (torch.Tensor): Numbers of nodes; others than those are of none.
         """
         out = torch.zeros_like(n_id, dtype=torch.bool)
-        for low, high in self._bounds(node_type):
+        for low, high in self.spans(node_type):
             out |= (n_id >= low) & (n_id < high)
         return out
 
-    def _bounds(self, node_type: str) -> list[tuple[int, int]]:
-        """The first number of each run of a type, and the one after its last."""
-        found, start = [], 0
+    def spans(self, node_type: str) -> list[tuple[int, int]]:
+        """The first number of each run of a type, and the one after its last; runs
+        side by side are one.
+        """
+        found: list[tuple[int, int]] = []
+        start = 0
         for name, count in self.runs:
             if name == node_type:
-                found.append((start, start + count))
+                first = found.pop()[0] if found and found[-1][1] == start else start
+                found.append((first, start + count))
             start += count
         if not found:
             raise ValueError(
@@ -145,9 +149,9 @@ class Numbering:
             )
         return found
 
-    def _tables(self, node_type: str, device: torch.device) -> tuple[Tensor, Tensor]:
+    def _tables(self, node_type: str, like: Tensor) -> tuple[Tensor, Tensor]:
         """The first number and the first index of each run of a type."""
-        bounds = [each for each in self._bounds(node_type) if each[0] < each[1]]
-        first = torch.tensor([low for low, _ in bounds], device=device)
-        size = torch.tensor([high - low for low, high in bounds], device=device)
-        return first, size.cumsum(0) - size
+        bounds = [each for each in self.spans(node_type) if each[0] < each[1]]
+        first = like.new_tensor([low for low, _ in bounds])
+        size = like.new_tensor([high - low for low, high in bounds])
+        return first, size.cumsum(0, dtype=like.dtype) - size

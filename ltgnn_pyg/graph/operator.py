@@ -32,7 +32,7 @@ class Operator(ABC):
     @property
     @abstractmethod
     def device(self) -> torch.device:
-        """Where it is, or this process's part of it."""
+        """The device of the matrix, or of this process's part."""
 
     @property
     @abstractmethod

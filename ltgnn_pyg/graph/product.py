@@ -13,11 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ltgnn_pyg.graph.kernels import kernels
+from ltgnn_pyg.graph.row_blocks import row_blocks
 
 if TYPE_CHECKING:
     from ltgnn_pyg.graph.operator import Operator
-
-BLOCK = 2**19  #: Entries of a matrix that a product takes at once.
 
 
 def aggregate(table: Tensor, index: Tensor, weight: Tensor, ptr: Tensor) -> Tensor:
@@ -111,8 +110,6 @@ Kernel = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], None]
 def _by_bags(
     rowptr: Tensor, col: Tensor, value: Tensor, x: Tensor, out: Tensor
 ) -> None:
-    from ltgnn_pyg.graph.csr_operator import row_blocks
-
     for rows, entry in row_blocks(rowptr):  # No table of few bits is widened whole.
         ptr = rowptr[rows.start : rows.stop + 1] - entry.start
         out[rows] = aggregate(x, col[entry], value[entry], ptr)

@@ -72,9 +72,9 @@ class Embeddings(Inputs):
         if self._is_whole:
             return F.embedding(n_id, self.weight, sparse=True)
         row = n_id - self.first
-        has_row = (row >= 0) & (row < self.weight.size(0))
-        rows = F.embedding(row.where(has_row, 0), self.weight, sparse=True)
-        return has_row.unsqueeze(1) * rows
+        place = ((row >= 0) & (row < self.weight.size(0))).nonzero().view(-1)
+        rows = F.embedding(row[place], self.weight, sparse=True)  # No other has a step.
+        return rows.new_zeros(row.numel(), rows.size(1)).index_copy(0, place, rows)
 
     def table(self) -> Tensor:
         """Returns the rows of all nodes, zeros for those without one."""
@@ -105,7 +105,12 @@ class Embeddings(Inputs):
                 "come; give each new node a number first"
             )
         new = self.weight.new_zeros(num_nodes, self.embedding_dim)
-        self.weight.data = torch.cat([self.weight, new])
+        table, self.weight.grad = torch.cat([self.weight, new]), None
+        # By way of another type: torch then forgets what gathers the gradient, which a
+        # loss of before that is still there would keep at the old size.
+        other = torch.float32 if table.dtype != torch.float32 else torch.float64
+        self.weight.data = table.new_empty(0, dtype=other)
+        self.weight.data = table
         self.num_nodes += num_nodes
         self.num_rows += num_nodes
 

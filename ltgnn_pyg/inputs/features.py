@@ -37,7 +37,7 @@ class Features(Inputs):
     ) -> None:
         super().__init__(num_nodes, embedding_dim)
         known = c.layout in (torch.strided, torch.sparse_coo) and c.is_floating_point()
-        if not known or c.dim() != 2 or not 0 <= first <= num_nodes - c.size(0):
+        if not known or c.dim() != 2 or not 0 <= first < first + len(c) <= num_nodes:
             raise ValueError(
                 f"Expected features as numbers [num_rows, num_features] of some of the "
                 f"{num_nodes} nodes (got {c.dtype}, {c.layout}, of shape "

@@ -93,7 +93,7 @@ class History(torch.nn.Module):
 
     @property
     def is_empty(self) -> bool:
-        """Whether there are no tables yet."""
+        """True if there are no tables yet."""
         return self.reference is None
 
     def output(self) -> Tensor:

@@ -17,6 +17,7 @@ from ltgnn_pyg.loader.pairs import (
     check_workers,
     items_only,
     log_q,
+    pair_weights,
     training_pairs,
 )
 
@@ -37,6 +38,9 @@ class PairLoader(DataLoader):
         edge_label_index (torch.Tensor, optional): The training pairs
             :obj:`[2, num_pairs]`, users first. If :obj:`None`, the edges that are
             recommended. (default: :obj:`None`)
+        edge_label_weight (torch.Tensor, optional): The weights of the pairs in the
+            objective :obj:`[num_pairs]`. If :obj:`None`, those of the graph's edges,
+            or ones for pairs that are given. (default: :obj:`None`)
         batch_size (int, optional): Pairs in a micro-batch. (default: :obj:`1024`)
         num_rounds (int, optional): Rounds in an epoch, of a micro-batch at least.
             (default: :obj:`80`)
@@ -76,6 +80,7 @@ class PairLoader(DataLoader):
         data: Data | Graph,
         edge_label_index: Tensor | None = None,
         *,
+        edge_label_weight: Tensor | None = None,
         batch_size: int = 1024,
         num_rounds: int = 80,
         leave_out: bool = True,
@@ -88,6 +93,8 @@ class PairLoader(DataLoader):
     ) -> None:
         check_workers(kwargs)
         self.graph = as_graph(data)
+        weight = pair_weights(edge_label_index, edge_label_weight, self.graph)
+        self.edge_label_weight = weight
         self.edge_label_index = training_pairs(edge_label_index, self.graph)
         self.leave_out = leave_out
         self.inner_steps = inner_steps
@@ -150,13 +157,17 @@ class PairLoader(DataLoader):
             batch.dst_neg_index = out[2].view_as(neg)
         if self._log_q is not None:
             batch.log_q = self._log_q[batch.n_id]
+        if self.edge_label_weight is not None:
+            batch.weight = self.edge_label_weight[input_id]
         return batch
 
     def add_graph(self, batch: Round) -> Round:
         """Puts the graph of its round on a batch, in the main process."""
-        batch.graph = self.graph
+        batch["graph"] = self.graph
         if self.leave_out:
-            batch.graph = self.graph.without(self.edge_label_index[:, batch.input_id])
+            batch["graph"] = self.graph.without(
+                self.edge_label_index[:, batch.input_id]
+            )
         return batch
 
     def __len__(self) -> int:

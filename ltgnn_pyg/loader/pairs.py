@@ -8,7 +8,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.sampler import NegativeSampling
 
-from ltgnn_pyg.graph import Graph
+from ltgnn_pyg.graph import CSROperator, Graph
 from ltgnn_pyg.sampler import ItemNegativeSampling
 
 
@@ -41,6 +41,32 @@ def training_pairs(edge_label_index: Tensor | None, graph: Graph) -> Tensor:
             f"{int(item.max())}); see 'Graph.pairs'"
         )
     return edge_label_index
+
+
+def pair_weights(
+    edge_label_index: Tensor | None, weight: Tensor | None, graph: Graph
+) -> Tensor | None:
+    """The weights of the training pairs, of mean 1; :obj:`None` for ones.
+
+    Args:
+        edge_label_index (torch.Tensor, optional): The pairs that were given.
+        weight (torch.Tensor, optional): Their weights.
+        graph (Graph): The graph; its weights are those of its own edges.
+
+    Raises:
+        ValueError: If there are not as many.
+    """
+    if edge_label_index is None and weight is None:
+        weight = graph.edges.of_type(0).weight
+    if weight is None:
+        return None
+    num = (graph.target_edges if edge_label_index is None else edge_label_index).size(1)
+    if list(weight.size()) != [num]:
+        raise ValueError(
+            f"Expected 'edge_label_weight' of shape [{num}] (got "
+            f"{list(weight.size())}); give one weight a pair"
+        )
+    return weight / weight.mean()
 
 
 def items_only(
@@ -85,6 +111,24 @@ def log_q(negatives: ItemNegativeSampling | None, graph: Graph) -> Tensor | None
     q = negatives.q.new_ones(graph.num_nodes)
     q[graph.nodes("item")] = negatives.q
     return q.float().clamp(min=torch.finfo(torch.float32).tiny).log()
+
+
+def check_matrix(operator: CSROperator, graph: Graph) -> None:
+    """Refuses a sampler over another matrix than that of the graph.
+
+    *Cost:* O(1) for :obj:`graph.matrix` itself; otherwise O(E).
+    """
+    own = graph.matrix
+    same = operator is own or (
+        torch.equal(operator.rowptr, own.rowptr)
+        and torch.equal(operator.col, own.col)
+        and torch.equal(operator.value, own.value)
+    )
+    if not same:
+        raise ValueError(
+            "Expected a 'sampler' over the matrix of the graph, both directions of "
+            "each edge (got one over another); pass 'graph.matrix' to it"
+        )
 
 
 def check_workers(kwargs: dict[str, Any]) -> None:

@@ -13,20 +13,23 @@ from torch_geometric.typing import WITH_PYG_LIB
 from ltgnn_pyg.batch import HistoryRows
 from ltgnn_pyg.graph import Graph
 from ltgnn_pyg.graph.csr_operator import inv_sqrt
+from ltgnn_pyg.graph.from_pyg import coo_of
 from ltgnn_pyg.inputs import History
 from ltgnn_pyg.loader.pair_batch_sampler import PairBatchSampler
 from ltgnn_pyg.loader.pairs import (
     as_graph,
+    check_matrix,
     check_workers,
     items_only,
     log_q,
+    pair_weights,
     training_pairs,
 )
 from ltgnn_pyg.sampler import LinkSampler, StratifiedNeighborSampler
 
 
 class HasHistory(Protocol):
-    """What the loader asks of a model."""
+    """The part of a model that the loader asks for."""
 
     history: History
 
@@ -132,9 +135,13 @@ class VRNeighborLoader(LinkLoader):
                 f"Expected a history of the graph's {graph.num_nodes} nodes (got "
                 f"{model.history.num_nodes}); append others by 'model.append(graph)'"
             )
+        self._pair_weight = pair_weights(edge_label_index, None, graph)
         edge_label_index = training_pairs(edge_label_index, graph)
         if sampler is None:
             sampler = StratifiedNeighborSampler(graph.matrix, num_neighbors, generator)
+        elif isinstance(sampler, StratifiedNeighborSampler):
+            check_matrix(sampler.operator, graph)
+        given = data
         data = Data() if isinstance(data, Graph) else copy.copy(data)
         data.num_nodes = graph.num_nodes
         for name in ("adj_t", "edge_index", "edge_weight"):  # The graph holds them.
@@ -147,10 +154,11 @@ class VRNeighborLoader(LinkLoader):
                     "pass 'replace=True' to the sampler or install pyg-lib",
                     stacklevel=2,
                 )
-            index = graph.edges.index
-            data.edge_index = torch.cat([index, index.flip(0)], dim=1)
-            if graph.edges.weight is not None:
-                data.edge_weight = graph.edges.weight.repeat(2)
+            # In the order that it samples from.
+            coo = given.coo() if isinstance(given, Graph) else coo_of(given)
+            data.edge_index, weight = coo
+            if weight is not None:
+                data.edge_weight = weight
             self._inv_sqrt = inv_sqrt(graph.matrix.degree)
             sampler = LinkSampler(sampler, graph.num_nodes)
         self.model = model
@@ -196,6 +204,8 @@ class VRNeighborLoader(LinkLoader):
         batch.edge_weight = weight
         if self._log_q is not None:
             batch.log_q = self._log_q[seed]
+        if self._pair_weight is not None:
+            batch.weight = self._pair_weight[batch.input_id]
         pull = self.model.history.pull
         batch.aggregate = pull("aggregate", seed)
         batch.aggregate += pull("difference", neighbor, weight, ptr)

@@ -1,4 +1,4 @@
-"""Where training starts from: initialisation of a table of embeddings."""
+"""The start of training: initialisation of a table of embeddings."""
 
 import torch
 from torch import Tensor

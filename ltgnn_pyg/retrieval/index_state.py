@@ -14,7 +14,7 @@ DEEP = 0.01  #: The share of items beyond which exact search finds them sooner.
 
 @dataclass(frozen=True)
 class IndexState:
-    """What a search of an :class:`~ltgnn_pyg.retrieval.Index` looks at. It never
+    """The state that a search of an :class:`~ltgnn_pyg.retrieval.Index` sees. It never
     changes, so that searches need no lock: a change of the index makes another state.
 
     Args:

@@ -138,7 +138,7 @@ class InvertedLists:
 
     @classmethod
     def from_bytes(cls, data: Tensor) -> "InvertedLists":
-        """What :meth:`to_bytes` made."""
+        """The lists that :meth:`to_bytes` was called on."""
         return cls(import_faiss().deserialize_index(data.numpy()))
 
 

@@ -41,7 +41,7 @@ class ItemBlock:
 
     @cached_property
     def live(self) -> Tensor:
-        """Which rows count."""
+        """A mask of the rows that count."""
         return self.bias > -torch.inf
 
     @cached_property

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ltgnn_pyg.graph.csr_operator import CSROperator, Pattern
+from ltgnn_pyg.graph.csr_operator import CSROperator
 from ltgnn_pyg.graph.gram import Gram
+from ltgnn_pyg.graph.pattern import Pattern
 from ltgnn_pyg.scorers import Blend, FoldIn, Vectors
 from ltgnn_pyg.scorers.filters import (
     BSPM,

@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
-from torch_geometric.utils.sparse import index2ptr
 
 from ltgnn_pyg.datasets import Interactions, Split
 from ltgnn_pyg.datasets.replace_file import replace_file, replace_text
@@ -31,7 +30,7 @@ from ltgnn_pyg.scorers import Scorer, Vectors
 FORMAT = 2  #: Of what is written here.
 IDS, INTERACTIONS = "ids.parquet", "interactions.parquet"
 INDEX = "index"  #: Of :class:`~ltgnn_pyg.retrieval.Index`, if one was built.
-PARTS = ("train", "val", "test")
+PARTS = ("train", "val", "test", "disliked")
 COUNTS = {"num_users", "num_items", "order"}  #: Of the interactions.
 
 
@@ -47,8 +46,8 @@ class RunFolder:
     :obj:`ids.parquet`           column :obj:`id`: raw ids as strings, in the order of
                                  the nodes, users first
     :obj:`interactions.parquet`  :obj:`user`, :obj:`item` (indices from 0), :obj:`part`
-                                 (0 training, 1 validation, 2 test), and :obj:`time` and
-                                 :obj:`rating` where there are
+                                 (0 training, 1 validation, 2 test, 3 disliked), and
+                                 :obj:`time` and :obj:`rating` where there are
     ============================ ==================================================
 
     beside :obj:`metrics.jsonl` and the checkpoint of :func:`~ltgnn_pyg.fit`. Tables
@@ -237,17 +236,16 @@ class RunFolder:
         )
         columns |= {"num_users": size["num_users"], "num_items": size["num_items"]}
         whole = Interactions(**columns)
-        train, val, test = (whole[part == number] for number in range(len(PARTS)))
-        return Split(train, val, test, order=size["order"])
+        train, val, test, disliked = (whole[part == n] for n in range(len(PARTS)))
+        kept = disliked if len(disliked) else None
+        return Split(train, val, test, size["order"], kept)
 
     @cached_property
     def seen(self) -> tuple[Tensor, Tensor]:
-        """The items each user has taken, :obj:`(rowptr, col)` over users and items: the
-        :obj:`exclude` of :func:`~ltgnn_pyg.scorers.top_k`.
+        """The items that no list of a user shows, taken or disliked,
+        :obj:`(rowptr, col)`: the :obj:`exclude` of :func:`~ltgnn_pyg.scorers.top_k`.
         """
-        known = self.split.known
-        user, perm = known.user.sort(stable=True)
-        return index2ptr(user, known.num_users), known.item[perm]
+        return self.split.seen.rows()
 
 
 def _raw(part: Interactions, name: str) -> list[str]:
@@ -259,6 +257,7 @@ def _raw(part: Interactions, name: str) -> list[str]:
 
 def _interactions_table(split: Split) -> pa.Table:
     parts = [getattr(split, name) for name in PARTS]
+    parts = [split.train[:0] if part is None else part for part in parts]
     whole = Interactions.cat(*parts)
     number = np.repeat(np.arange(len(PARTS), dtype=np.int8), [len(p) for p in parts])
     columns = {"user": whole.user.int().numpy(), "item": whole.item.int().numpy()}

@@ -35,7 +35,7 @@ class ItemNegativeSampling(NegativeSampling):
     popularity counts, is ever drawn.
 
     Args:
-        num_users (int): The number of users; they are the nodes before the items.
+        num_users (int): The number of users.
         num_items (int): The number of items.
         amount (int, optional): Negatives for each positive, or for the whole batch
             with :obj:`shared`. (default: :obj:`1`)
@@ -48,8 +48,15 @@ class ItemNegativeSampling(NegativeSampling):
             (default: :obj:`0.0`)
         shared (bool, optional): Draws one set of negatives for all pairs of a
             batch. (default: :obj:`False`)
+        disliked (torch.Tensor, optional): Pairs of users and items that these disliked,
+            explicit negatives :obj:`[2, num_pairs]`. (default: :obj:`None`)
+        disliked_share (float, optional): The probability that a negative of a user who
+            disliked something is one of those. (default: :obj:`0.5`)
         generator (torch.Generator, optional): Draws the negatives. If :obj:`None`,
             torch's global generator does. (default: :obj:`None`)
+        numbering (Numbering, optional): Which nodes they are, :obj:`graph.numbering` of
+            a graph that grew. If :obj:`None`, users, then items.
+            (default: :obj:`None`)
 
     Raises:
         ValueError: If arguments contradict each other, an index is no user or
@@ -70,7 +77,10 @@ class ItemNegativeSampling(NegativeSampling):
         reject_seen: bool = False,
         power: float = 0.0,
         shared: bool = False,
+        disliked: Tensor | None = None,
+        disliked_share: float = 0.5,
         generator: torch.Generator | None = None,
+        numbering: Numbering | None = None,
     ) -> None:
         super().__init__("triplet", amount)
         if shared and reject_seen:
@@ -83,32 +93,59 @@ class ItemNegativeSampling(NegativeSampling):
                 "Expected 'edge_index' with the pairs seen, for 'reject_seen' or "
                 "'power' (got None); pass the training pairs"
             )
+        if numbering is None:
+            numbering = Numbering.of({"user": num_users, "item": num_items})
+        if (numbering.count("user"), numbering.count("item")) != (num_users, num_items):
+            raise ValueError(
+                f"Expected a numbering of {num_users} users and {num_items} items (got "
+                f"{numbering.count('user')} and {numbering.count('item')})"
+            )
         self.num_users = num_users
-        self.numbering = Numbering.of({"user": num_users, "item": num_items})
+        self.numbering = numbering
         self.num_items = num_items
         self.reject_seen = reject_seen
         self.shared = shared
+        self.disliked_share = disliked_share
         self.generator = generator
+        self._disliked: Tensor | None = None  # The items that users disliked, by user.
+        if disliked is not None:
+            self._index_disliked(disliked)
         self._cdf: Tensor | None = None  # The mass up to each item, of it and before.
         if edge_index is None:
             return
-        user, item = edge_index[0], self.numbering.index("item", edge_index[1])
-        if user.numel() and (
-            int(user.min()) < 0
-            or int(user.max()) >= num_users
-            or int(item.min()) < 0
-            or int(item.max()) >= num_items
-        ):
-            raise ValueError(
-                f"Expected 'edge_index' to lead from users [0, {num_users}) to items "
-                f"[{num_users}, {num_users + num_items}) (got users in "
-                f"[{int(user.min())}, {int(user.max())}], items in "
-                f"[{int(edge_index[1].min())}, {int(edge_index[1].max())}])"
-            )
+        user, item = self._indices("edge_index", edge_index)
         if power != 0.0:
             self._cdf = _mass(item, num_items, power).cumsum(0)
         if reject_seen:
             self._index_seen(user, item)
+
+    def _indices(self, name: str, pairs: Tensor) -> tuple[Tensor, Tensor]:
+        """The users and items of pairs of nodes, checked."""
+        user, item = pairs
+        is_of, index = self.numbering.is_of, self.numbering.index
+        if not bool(is_of("user", user).all() & is_of("item", item).all()):
+            raise ValueError(
+                f"Expected '{name}' to lead from users to items, of {self.num_users} "
+                f"and {self.num_items} (got nodes {int(user.min())} to "
+                f"{int(user.max())} and {int(item.min())} to {int(item.max())}); see "
+                "'Graph.pairs'"
+            )
+        return index("user", user), index("item", item)
+
+    def _index_disliked(self, disliked: Tensor) -> None:
+        """Sorts the disliked items of each user."""
+        if self.shared or not 0.0 <= self.disliked_share <= 1.0:
+            raise ValueError(
+                "Expected 'disliked_share' in [0, 1], and negatives that are not "
+                f"shared, beside 'disliked' (got {self.disliked_share} and "
+                f"shared={self.shared})"
+            )
+        user, item = self._indices("disliked", disliked)
+        user, perm = user.sort(stable=True)
+        self._disliked = item[perm]
+        self._disliked_ptr = torch._convert_indices_from_coo_to_csr(
+            user, self.num_users
+        )
 
     def _index_seen(self, user: Tensor, item: Tensor) -> None:
         """Sorts the seen items of each user and sums the unseen mass before them."""
@@ -140,7 +177,7 @@ class ItemNegativeSampling(NegativeSampling):
 
     @property
     def q(self) -> Tensor | None:
-        """How likely each item is drawn :obj:`[num_items]`, before seen ones are
+        """The probability of each item :obj:`[num_items]`, before seen ones are
         rejected; :obj:`None` if all are alike.
         """
         if self._cdf is None:
@@ -163,7 +200,8 @@ class ItemNegativeSampling(NegativeSampling):
                 "sampler in 'ltgnn_pyg.sampler.LinkSampler'"
             )
         if endpoint == "src":
-            return self._uniform(num_samples, torch.device("cpu"), self.num_users)
+            user = self._uniform(num_samples, torch.device("cpu"), self.num_users)
+            return self.numbering.number("user", user)
         return self._number(self._draw(num_samples, torch.device("cpu")))
 
     def sample_for(self, src: Tensor) -> Tensor:
@@ -185,6 +223,8 @@ class ItemNegativeSampling(NegativeSampling):
             item = self._draw_unseen(user)
         else:
             item = self._draw(user.numel(), src.device)
+        if self._disliked is not None:
+            item = self._draw_disliked(user, item)
         item = self._number(item)
         return item if amount == 1 else item.view(num_pairs, amount)
 
@@ -226,6 +266,19 @@ class ItemNegativeSampling(NegativeSampling):
         mass = self._cdf[self._item[behind].long()] - self._below[behind]
         target += mass.masked_fill_(low == start, 0)
         return torch.searchsorted(self._cdf, target, right=True)
+
+    def _draw_disliked(self, user: Tensor, item: Tensor) -> Tensor:
+        """Draws some of the negatives among what their users disliked."""
+        disliked = self._disliked
+        assert disliked is not None
+        start = self._disliked_ptr[user]
+        count = self._disliked_ptr[user + 1] - start
+        generator = generator_here(self.generator, user.device)
+        size, kind = (2, user.numel()), torch.double
+        u = torch.rand(size, dtype=kind, device=user.device, generator=generator)
+        place = start + (u[1] * count).long()
+        own = disliked[place.clamp(max=max(disliked.numel() - 1, 0))]
+        return own.where((u[0] < self.disliked_share) & (count > 0), item)
 
     def to(self, device: Any) -> "ItemNegativeSampling":
         """Moves the tables to the device that is sampled on."""

@@ -71,7 +71,7 @@ class Blend(Scorer):
 
     @property
     def device(self) -> torch.device:
-        """Where scores are calculated."""
+        """The device of the scores."""
         return self.first.device
 
     @property

@@ -112,6 +112,10 @@ class FoldIn(Scorer):
         """Scores all items for some queries, see
         :meth:`Scorer.score <ltgnn_pyg.scorers.Scorer.score>`.
 
+        Raises:
+            ValueError: If an item is out of range, or users have taken items since and
+                :obj:`seen` is not known.
+
         *Cost:* O(B I D).
         """
         return self.vectors.score_rows(self.vectors_of(query), out)
@@ -205,6 +209,6 @@ class FoldIn(Scorer):
 
 
 def _is_unit(rows: Tensor) -> bool:
-    """Whether rows have the length 1, or 0 where there is nothing to scale."""
+    """True if rows have the length 1, or 0 where there is nothing to scale."""
     norm = rows.to(torch.promote_types(rows.dtype, torch.float32)).norm(dim=1)
     return bool((((norm - 1.0).abs() < 1e-2) | (norm == 0.0)).all())

@@ -157,7 +157,7 @@ def _users(scorer: Scorer, user: Tensor | None) -> Tensor:
 def _to_csr(
     exclude: Interactions | Rows, scorer: Scorer, place: Tensor, num_rows: int
 ) -> Rows:
-    """What is never returned, sorted by rows; those of others may be left out."""
+    """The pairs never to return, by rows; those of others may be left out."""
     if isinstance(exclude, Interactions):
         given = scorer.check(exclude, "exclude")
         row, col = given.user, given.item

@@ -10,7 +10,7 @@ from ltgnn_pyg.scorers.scorer import Scorer
 
 @dataclass(frozen=True, eq=False)
 class Vectors(Scorer):
-    r"""What is scored: a vector for each user and item, and a bias for each item
+    r"""A vector for each user and item, and a bias for each item
 
     .. math::
         s_{ui} = \mathbf{z}_u^{\top} \mathbf{z}_i + b_i
@@ -90,7 +90,7 @@ class Vectors(Scorer):
 
     @property
     def device(self) -> torch.device:
-        """Where the vectors are."""
+        """The device of the vectors."""
         return self.user.device
 
     @property

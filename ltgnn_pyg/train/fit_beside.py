@@ -87,7 +87,7 @@ def fit_beside(
     )
     assert isinstance(alone.scorer, Scorer)
     name, _, k = metric.partition("@")
-    parts: dict[str, Any] = {"exclude": split.train, "k": int(k)}
+    parts: dict[str, Any] = {"exclude": split.train_seen, "k": int(k)}
     with kernels.run(alone.kernels):
         device = alone.scorer.device
         other = make_other(split.train.to(device))
@@ -98,7 +98,7 @@ def fit_beside(
         report = alone
         if refit:
             del model, alone.scorer, other, blend  # There are tables to hold.
-            both = Split(split.known, split.val[:0], split.test, split.order)
+            both = replace(split, train=split.known, val=split.val[:0])
             kept |= {"max_epochs": alone.epochs, "max_seconds": None}
             model = make_model()
             report = fit(model, both, folder=folders[1], **kept)

@@ -38,7 +38,7 @@ def fit_filter(
         names = sorted({"recall", "ndcg", name})
         scorer = make(split.train)
         found = evaluate(
-            scorer, split.val, exclude=split.train, k=int(k), metrics=names
+            scorer, split.val, exclude=split.train_seen, k=int(k), metrics=names
         )
         del scorer  # There are tables to hold.
     begun = time.perf_counter()

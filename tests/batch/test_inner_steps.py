@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from ltgnn_pyg import LTGNN, ItemNegativeSampling, PairLoader
-from ltgnn_pyg.batch.inner_steps import micro_batches
-from ltgnn_pyg.inputs.row_adam import RowAdam
+from ltgnn_pyg.graph import Graph
+from ltgnn_pyg.inputs import Embeddings, Features, RowAdam, SumInputs
 from ltgnn_pyg.nn import BPRLoss, LightGCN, MatrixFactorization
 from tests.dense import dense_adj
 from tests.toy import ThreeLayers, blocks
 
-DATA = blocks().train.to_data()
+GRAPH = Graph.from_interactions(blocks().train)
+DATA = GRAPH.to_data()
 linear = pytest.mark.parametrize("cls", [LTGNN, LightGCN, MatrixFactorization])
 
 
@@ -24,7 +25,7 @@ def build(cls, **kwargs):
 
 def load(**kwargs):
     kwargs = {"batch_size": 32, "num_rounds": 3, "inner_steps": True, **kwargs}
-    return PairLoader(DATA, generator=torch.Generator().manual_seed(1), **kwargs)
+    return PairLoader(GRAPH, generator=torch.Generator().manual_seed(1), **kwargs)
 
 
 def propagation(model, adj):
@@ -56,7 +57,7 @@ def test_against_a_dense_oracle(cls, leave_out):
             adj[pair[0], pair[1]] = adj[pair[1], pair[0]] = 0.0
         f, c, start = propagation(model, adj), model.coefficients[0], x.clone()
         rest, total = f @ start - c * start, torch.zeros_like(x)
-        parts = list(micro_batches(batch))
+        parts = list(batch.micro_batches())
         for part in parts:
             leaf = x.clone().requires_grad_()
             z = (rest[part.n_id] + c * leaf[part.n_id]).detach().requires_grad_()
@@ -94,6 +95,48 @@ def test_a_round_of_one_step_is_exact(cls):
     torch.testing.assert_close(grad, expected)
 
 
+def some_inputs(kind):
+    """Inputs whose table is no parameter."""
+    num, c = DATA.num_nodes, torch.rand(20, 5).double()
+    return {
+        "a range": lambda: Embeddings(num, 8, first=30, std=0.5),
+        "features": lambda: Features(c, num, 8, first=50),
+        "both": lambda: SumInputs(
+            [Embeddings(num, 8, std=0.5), Features(c.to_sparse(), num, 8, first=70)]
+        ),
+    }[kind]()
+
+
+@linear
+@pytest.mark.parametrize("kind", ["a range", "features", "both"])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.3])
+def test_all_kinds_of_inputs(cls, kind, weight_decay):
+    """Without a step between them, the gradients of a round's inner steps add up to
+    that of the sum of their losses.
+    """
+    kwargs = {"inputs": some_inputs(kind), "weight_decay": weight_decay}
+    model = build(cls, **kwargs)
+    params = list(model.inputs.parameters())
+    rounds = load(inner_steps=False)
+    steps = iter(load())
+    for batch in rounds:
+        model.zero_grad()
+        z, x = model.encode(batch.graph), model.inputs.table()
+        total = 0.0
+        for part in batch.micro_batches():
+            loss = model.loss_fn(z[part.n_id], part)
+            if weight_decay:
+                loss = loss + model.decay(x[part.n_id], part)
+            total = total + loss
+            actual = model.loss(next(steps))
+            torch.testing.assert_close(actual, loss)
+            actual.backward()
+        expected = torch.autograd.grad(total, params)
+        for param, grad in zip(params, expected, strict=True):
+            torch.testing.assert_close(param.grad.to_dense(), grad)
+    assert next(steps, None) is None
+
+
 @pytest.mark.parametrize("negatives", [None, {}, {"amount": 3, "shared": True}])
 def test_as_many_steps_as_the_loader_says(negatives):
     if negatives is not None:
@@ -104,7 +147,7 @@ def test_as_many_steps_as_the_loader_says(negatives):
     batches = list(loader)
     assert len(loader) == len(batches) == 12
     assert sum(batch.is_last for batch in batches) == 3
-    assert len({id(batch.round) for batch in batches}) == 3
+    assert len({id(batch.steps) for batch in batches}) == 3
     seen = torch.cat([batch.input_id for batch in batches])
     assert seen.unique().numel() == seen.numel() == loader.edge_label_index.size(1)
     for batch in batches:
@@ -118,9 +161,7 @@ def test_what_is_scaled_stays_so():
     for one, two in zip(load(), load(), strict=True):
         (8.0 * model.loss(one)).backward()
         other.loss(two).backward()
-    torch.testing.assert_close(
-        model.inputs.weight.grad / 8.0, other.inputs.weight.grad
-    )
+    torch.testing.assert_close(model.inputs.weight.grad / 8.0, other.inputs.weight.grad)
 
 
 def test_a_look_changes_nothing():
@@ -154,8 +195,8 @@ def test_tables_are_handed_on_but_never_shared():
     for batch in load():
         model.loss(batch).backward()
         if batch.is_last:
-            assert batch.round.tables is None
-            pointers.append([t.data_ptr() for t in batch.round.pool[0]])
+            assert batch.steps.tables is None
+            pointers.append([t.data_ptr() for t in batch.steps.pool[0]])
     assert len(pointers) == 3 and pointers[0] == pointers[1] == pointers[2]
     expected, model.inputs.weight.grad = model.inputs.weight.grad, None
     batches = list(load())

@@ -1,9 +1,11 @@
 """Several processes equal one: products, starts, trainings, lists and resumed runs."""
 
+import ast
 import json
 import signal
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 
 import pytest
 import torch
@@ -92,6 +94,22 @@ def test_a_run_goes_on_in_another_number_of_processes(tmp_path):
         assert len(rows) == len(expected["curve"])
     names = sorted(path.name for path in (tmp_path / "run.3").iterdir())
     assert len([name for name in names if name.startswith("run.ckpt")]) == 2
+
+
+def test_imports_of_the_room_have_no_circle():
+    """Those inside of functions count, too."""
+    files = (ROOT / "ltgnn_pyg/distributed").glob("[a-z]*.py")
+    imports = {
+        f"ltgnn_pyg.distributed.{path.stem}": {
+            node.module
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ImportFrom)
+        }
+        for path in files
+    }
+    order = list(TopologicalSorter(imports).static_order())  # Raises on a circle.
+    names = [f"ltgnn_pyg.distributed.{name}" for name in ("partition", "adjacency")]
+    assert sorted(names, key=order.index) == names
 
 
 def test_partition_balances_edges_and_knows_owners():

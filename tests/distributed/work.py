@@ -8,19 +8,24 @@ import torch
 import torch.distributed as dist
 from torch.nn import Linear, Parameter
 
-from ltgnn_pyg import ItemNegativeSampling, PairLoader, fit
+from ltgnn_pyg import Graph, ItemNegativeSampling, PairLoader, fit
 from ltgnn_pyg.datasets import split_ratio, synthetic_interactions
-from ltgnn_pyg.distributed import Partition, ShardedVectors, is_distributed
+from ltgnn_pyg.distributed import (
+    Partition,
+    ShardedAdjacency,
+    ShardedVectors,
+    is_distributed,
+)
 from ltgnn_pyg.distributed import evaluate as evaluate_sharded
 from ltgnn_pyg.distributed.init import sharded_spectral_
 from ltgnn_pyg.evaluation import BEYOND_ACCURACY, evaluate
-from ltgnn_pyg.graph.adjacency import normalized_adj, propagate, without
+from ltgnn_pyg.graph import propagate
 from ltgnn_pyg.nn import LTGNN, BPRLoss, LightGCN, Recommender
 from ltgnn_pyg.nn.init import spectral_
 from ltgnn_pyg.retrieval import top_k
 
 DIM = 8
-training = import_module("ltgnn_pyg.train.fit")
+place = import_module("ltgnn_pyg.train.place")
 
 
 def split():
@@ -36,9 +41,9 @@ class WithLayers(Recommender):
         super().__init__(num_users, num_items, embedding_dim, **kwargs)
         self.layer = Linear(embedding_dim, embedding_dim)
 
-    def encode(self, adj_t):
-        x = self.inputs.weight
-        return x + self.layer(propagate(adj_t, x)).tanh()
+    def encode(self, graph):
+        x = self.inputs.table()
+        return x + self.layer(graph.operator @ x).tanh()
 
 
 class Scaled(BPRLoss):
@@ -50,29 +55,29 @@ class Scaled(BPRLoss):
         return super().scores(z * self.scale, batch, neg_index)
 
 
-def few_rounds(data, model):
-    return PairLoader(data, batch_size=64, num_rounds=3)
+def few_rounds(graph, model):
+    return PairLoader(graph, batch_size=64, num_rounds=3)
 
 
-def drawn(data, model, **settings):
+def drawn(graph, model, **settings):
     """Rounds with negatives of each pair, or shared by a micro-batch."""
-    sizes = data.num_users, data.num_nodes - data.num_users
-    pairs = split().train.edge_label_index
+    sizes = graph.num_users, graph.num_items
+    pairs = graph.pairs(split().train)
     negatives = ItemNegativeSampling(*sizes, 3, edge_index=pairs, **settings)
-    return PairLoader(data, batch_size=64, num_rounds=3, neg_sampling=negatives)
+    return PairLoader(graph, batch_size=64, num_rounds=3, neg_sampling=negatives)
 
 
-def by_user(data, model):
-    return drawn(data, model, reject_seen=True)
+def by_user(graph, model):
+    return drawn(graph, model, reject_seen=True)
 
 
-def shared(data, model):
-    return drawn(data, model, shared=True, power=0.75)
+def shared(graph, model):
+    return drawn(graph, model, shared=True, power=0.75)
 
 
-def one_round(data, model):
+def one_round(graph, model):
     """Fewer micro-batches than processes."""
-    return PairLoader(data, batch_size=600, num_rounds=1, leave_out=False)
+    return PairLoader(graph, batch_size=600, num_rounds=1, leave_out=False)
 
 
 def weights(interactions):
@@ -106,24 +111,23 @@ def train(name, **kwargs):
 
 def figures(report):
     """What a training has found, whole in each process."""
-    vectors, test = report.vectors, split().test.edge_label_index
-    known = report.interactions.edge_label_index
-    sharded = isinstance(vectors, ShardedVectors)
+    scorer, known = report.scorer, report.interactions
+    sharded = isinstance(scorer, ShardedVectors)
     result = (evaluate_sharded if sharded else evaluate)(
-        vectors,
-        test,
-        exclude_edge_index=known,
+        scorer,
+        split().test,
+        exclude=known,
         k=[5, 10],
         metrics=["recall", "ndcg", "coverage", *BEYOND_ACCURACY],
         item_vector=torch.eye(70)[:, :5] + torch.arange(70.0).view(-1, 1),
     )
-    whole = vectors.gather() if sharded else vectors
+    whole = scorer.gather() if sharded else report.vectors
     curve = [{k: v for k, v in row.items() if k != "seconds"} for row in report.curve]
     if sharded:
-        _, score, item = vectors.top_k(5, exclude=known)
-        first = vectors.partition.users.start
+        _, score, item = scorer.top_k(5, exclude=known)
+        first = scorer.partition.users.start
     else:
-        score, item = top_k(vectors, 5, exclude=known)
+        score, item = top_k(scorer, 5, exclude=known)
         first = 0
     return {
         "user": whole.user, "item": whole.item, "bias": whole.item_bias,
@@ -135,28 +139,28 @@ def figures(report):
 def products(seed=3):
     """The product, its gradient, edges left out, and the spectral start."""
     data, generator = split().train, torch.Generator().manual_seed(seed)
-    pairs, num = data.edge_label_index, data.num_users + data.num_items
+    graph = Graph.from_interactions(data)
+    pairs, num = graph.target_edges, graph.num_nodes
     x, grad = torch.randn(2, num, DIM, generator=generator, dtype=torch.double)
     if is_distributed():
         p = Partition(
             torch.bincount(data.user, minlength=data.num_users), data.num_items
         )
-        adj_t, take, gather = p.normalize(pairs, None, num), p.take, p.gather
+        graph = graph.with_operator(ShardedAdjacency.build(p, graph))
+        take, gather = p.take, p.gather
     else:
-        edge_index = torch.cat([pairs, pairs.flip(0)], 1)
-        adj_t = normalized_adj(edge_index, num_nodes=num)
         take = gather = lambda table: table
     x = take(x).requires_grad_()
-    out = propagate(without(adj_t, pairs[:, ::3]), x)
+    out = propagate(graph.without(pairs[:, ::3]).operator, x)
     (found,) = torch.autograd.grad(out, x, take(grad))
     starts = []
     for dtype in (torch.float, torch.double):
         start = take(torch.empty(num, DIM, dtype=dtype))
         torch.manual_seed(5)
         if is_distributed():
-            sharded_spectral_(start, adj_t)
+            sharded_spectral_(start, graph.operator)
         else:
-            spectral_(start, adj_t, data.num_users)
+            spectral_(start, graph)
         starts.append(gather(start))
     return {"out": gather(out.detach()), "grad": gather(found), "starts": starts}
 
@@ -172,7 +176,7 @@ class OwnLoss(LightGCN):
     """A model that does not leave its loss to its rows."""
 
     def loss(self, batch):
-        return super().loss(batch) + self.inputs.weight.sum()
+        return super().loss(batch) + self.inputs.table().sum()
 
 
 def errors():
@@ -206,13 +210,13 @@ def errors():
     return out
 
 
-def inner_steps(data, model):
+def inner_steps(graph, model):
     """More steps than rounds."""
-    return PairLoader(data, inner_steps=True)
+    return PairLoader(graph, inner_steps=True)
 
 
-def no_rounds(data, model):
-    return [data]
+def no_rounds(graph, model):
+    return [graph]
 
 
 #: A run that is cut and goes on.
@@ -225,14 +229,14 @@ class Cut(Exception):
 
 def train_until(last, folder):
     """A run that ends after some epochs, in all processes."""
-    saved = training.save_sharded
+    saved = place.save_sharded
 
     def save(*args, **kwargs):
         saved(*args, **kwargs)
         if len(kwargs["progress"]["curve"]) == last:
             raise Cut
 
-    training.save_sharded = save
+    place.save_sharded = save
     try:
         train("layers", folder=folder, **RUN)
     except Cut:

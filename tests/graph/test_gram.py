@@ -3,8 +3,8 @@ import torch
 from numpy.polynomial import Chebyshev, Polynomial
 
 from ltgnn_pyg.datasets import synthetic_interactions
-from ltgnn_pyg.graph.gram import Gram
-from ltgnn_pyg.scorers.filters.rows import rows_of
+from ltgnn_pyg.graph import Gram
+from ltgnn_pyg.scorers.rows import rows_of
 from tests import dense
 
 

@@ -1,11 +1,14 @@
+import sys
+
 import pytest
 import torch
 from torch_geometric.transforms import AddSelfLoops
 
-from ltgnn_pyg import normalized_adj
-from ltgnn_pyg.graph import item_graph as module
-from ltgnn_pyg.graph.adjacency import without
-from ltgnn_pyg.graph.item_graph import item_graph
+from ltgnn_pyg.graph import Edges, Graph, Numbering, item_graph
+
+
+def graph_of(pairs, num_users, num_items):
+    return Graph(Numbering.of({"user": num_users, "item": num_items}), Edges(pairs))
 
 
 def dense(pairs, num_users, num_items):
@@ -28,10 +31,10 @@ def random_pairs(num_users, num_items):
 @pytest.mark.parametrize("block", [1, 50, 2**22])
 @pytest.mark.parametrize("num", [1, 4, 30])
 def test_equals_the_dense_form(monkeypatch, block, num):
+    module = sys.modules["ltgnn_pyg.graph.item_graph"]
     monkeypatch.setattr(module, "BLOCK", block)
     pairs = random_pairs(20, 12)
-    adj_t = normalized_adj(torch.cat([pairs, pairs.flip(0)], 1), num_nodes=32)
-    neighbor, omega = item_graph(adj_t, 20, num)
+    neighbor, omega = item_graph(graph_of(pairs, 20, 12), num)
     assert neighbor.shape == omega.shape == (12, num)
     expected = dense(pairs, 20, 12)
     top = torch.zeros(12, num, dtype=torch.double)
@@ -49,17 +52,22 @@ def test_equals_the_dense_form(monkeypatch, block, num):
 def test_kept_with_the_graph():
     """Also with those that pairs were left out of: it is that of all."""
     pairs = random_pairs(20, 12)
-    adj_t = normalized_adj(torch.cat([pairs, pairs.flip(0)], 1), num_nodes=32)
-    first = item_graph(without(adj_t, pairs[:, :9]), 20, 3)
-    again = item_graph(adj_t, 20, 3)
+    graph = graph_of(pairs, 20, 12)
+    first = item_graph(graph.without(pairs[:, :9]), 3)
+    again = item_graph(graph, 3)
     assert first[0] is again[0] and first[1] is again[1]
-    assert item_graph(adj_t, 20, 4)[0].size(1) == 4
+    assert item_graph(graph, 4)[0].size(1) == 4
     torch.testing.assert_close(
         again[1].double(), dense(pairs, 20, 12).topk(3, dim=1).values
     )
 
 
-def test_refuses_self_loops(graph):
+def test_self_loops_have_no_say(graph):
+    """They are edges of another type than what is recommended."""
     loops = AddSelfLoops(attr=None)(graph)
-    with pytest.raises(ValueError, match="self-loops"):
-        item_graph(normalized_adj(loops.edge_index), 7)
+    for one, two in zip(
+        item_graph(Graph.from_data(loops), 3),
+        item_graph(Graph.from_data(graph), 3),
+        strict=True,
+    ):
+        assert torch.equal(one, two)

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
-from ltgnn_pyg.graph.polynomial import horner, polynomial
+from ltgnn_pyg.graph import CSROperator, polynomial
+from ltgnn_pyg.graph.polynomial import horner
 
 POLYNOMIALS = [[2.0], [0.0], [0.5, 0.25], [0.1, 0.2, 0.7], [0.0, 0.0, 1.0, 0.5]]
 POLYNOMIALS += [[1.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.3, -1.2, 0.0, 2.0, 0.0]]
@@ -12,7 +13,7 @@ POLYNOMIALS += [[1.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.3, -1.2, 0.0, 2.0, 0.0]]
 def adj_t():
     """A matrix that is not symmetric, so that transposing by mistake shows."""
     dense = torch.rand(5, 5, dtype=torch.double) * (torch.rand(5, 5) < 0.5)
-    return dense.to_sparse_csr()
+    return CSROperator.from_tensor(dense.to_sparse_csr())
 
 
 @pytest.mark.parametrize("coefficients", POLYNOMIALS)

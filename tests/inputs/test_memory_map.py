@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from ltgnn_pyg import History, normalized_adj
-from ltgnn_pyg.inputs.memory_map import memory_map, memory_map_
-from ltgnn_pyg.inputs.row_adam import RowAdam
+from ltgnn_pyg import Graph, History, normalized_adj
+from ltgnn_pyg.inputs import RowAdam, memory_map_
+from ltgnn_pyg.inputs.memory_map import memory_map
 
 
 def on_disk(path, size, dtype=torch.float32):
@@ -27,7 +27,7 @@ def test_small(tmp_path, size):
 
 
 def test_matrix(tmp_path, graph):
-    adj_t = normalized_adj(graph.edge_index, None, graph.num_nodes)
+    adj_t = normalized_adj(graph.edge_index, None, graph.num_nodes).tensor()
     mapped = memory_map(adj_t, tmp_path / "adj")
     assert torch.equal(mapped.to_dense(), adj_t.to_dense())
     assert sorted(p.name for p in tmp_path.iterdir()) == [
@@ -49,7 +49,7 @@ def test_a_tensor_mapped_to_the_file_keeps_its_numbers(tmp_path, graph):
         zeros = memory_map(torch.empty(2), path)
     assert zeros.tolist() == [0, 0] and second.tolist() == [6, 1]
 
-    adj_t = normalized_adj(graph.edge_index, None, graph.num_nodes)
+    adj_t = normalized_adj(graph.edge_index, None, graph.num_nodes).tensor()
     mapped = memory_map(adj_t, tmp_path / "adj")
     again = memory_map(mapped, tmp_path / "adj")
     for matrix in (mapped, again):
@@ -73,7 +73,7 @@ class Model(torch.nn.Module):
         super().__init__()
         self.embedding = torch.nn.Embedding(num_nodes, 4, sparse=True)
         self.tied = torch.nn.Embedding(num_nodes, 4, sparse=True)
-        self.tied.weight = self.inputs.weight
+        self.tied.weight = self.embedding.weight
         self.history = History(num_nodes, 4)
         if filled:
             self.history.allocate()
@@ -87,7 +87,7 @@ class Model(torch.nn.Module):
 def test_trains_alike(tmp_path, graph, filled):
     """A run on mapped tables equals one in memory to the bit."""
     results, folder, n = [], tmp_path / "run", graph.num_nodes
-    adj_t = normalized_adj(graph.edge_index, None, n)
+    graph = Graph.from_data(graph)
     for mapped in (False, True):
         with torch.device("meta" if mapped else "cpu"):
             model = Model(n, filled)
@@ -99,14 +99,14 @@ def test_trains_alike(tmp_path, graph, filled):
         if mapped:
             memory_map_(optimizer, folder)
         for _ in range(3):
-            model.history.refresh(adj_t, model.inputs.weight.detach())
+            model.history.refresh(graph, model.embedding.weight.detach())
             index = torch.randperm(n)[:5].sort().values
             optimizer.zero_grad()
             rows = model.tied(index) + model.history.pull("aggregate", index)
             rows.square().sum().backward()
             optimizer.step()
         results.append((model.state_dict(), optimizer.state_dict()["state"][0]))
-        assert model.tied.weight is model.inputs.weight
+        assert model.tied.weight is model.embedding.weight
     for first, second in zip(*results, strict=True):
         for name, value in first.items():
             if isinstance(value, torch.Tensor):

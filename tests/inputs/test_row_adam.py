@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import Embedding, Linear, Parameter
 
-from ltgnn_pyg.inputs.row_adam import RowAdam
+from ltgnn_pyg.inputs import RowAdam
 
 SETTINGS = {"lr": 0.03, "betas": (0.8, 0.99), "eps": 1e-6}
 

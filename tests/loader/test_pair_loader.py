@@ -52,9 +52,9 @@ def test_the_graph_of_a_round_lacks_its_pairs(graph, pairs):
         expected = dense.clone()
         u, i = pairs[:, batch.input_id]
         expected[u, i] = expected[i, u] = 0.0
-        torch.testing.assert_close(batch.graph.to_dense(), expected)
+        torch.testing.assert_close(batch.graph.matrix.to_dense(), expected)
     loader = PairLoader(graph, pairs, leave_out=False)
-    assert next(iter(loader)).adj_t is loader.graph
+    assert next(iter(loader)).graph is loader.graph
 
 
 @pytest.mark.parametrize("form", ["weighted", "loops", "adj_t"])
@@ -72,7 +72,7 @@ def test_graph_forms(graph, pairs, form):
     else:
         graph.edge_weight = weight
     loader = PairLoader(graph)
-    torch.testing.assert_close(loader.graph.to_dense(), dense)
+    torch.testing.assert_close(loader.graph.matrix.to_dense(), dense)
     order = [tuple(pair) for pair in loader.edge_label_index.t().tolist()]
     assert sorted(order) == sorted(tuple(pair) for pair in pairs.t().tolist())
 
@@ -180,7 +180,7 @@ def test_asymmetric_graphs_are_refused(graph, pairs, how):
 
 
 def test_bad_arguments(graph, pairs):
-    with pytest.raises(ValueError, match="add the number of users"):
+    with pytest.raises(ValueError, match=r"see 'Graph\.pairs'"):
         PairLoader(graph, pairs - torch.tensor([[0], [7]]))
     with pytest.raises(ValueError, match=r"shape \[2, num_pairs\]"):
         PairLoader(graph, pairs.t())

@@ -6,12 +6,13 @@ import torch
 from torch_geometric.loader import LinkNeighborLoader
 from torch_geometric.nn import LGConv
 from torch_geometric.nn import LightGCN as PyGLightGCN
-from torch_geometric.sampler import NeighborSampler
+from torch_geometric.sampler import BaseSampler, NeighborSampler, SamplerOutput
 from torch_geometric.transforms import AddSelfLoops
 from torch_geometric.typing import WITH_TORCH_SPARSE
 
 from ltgnn_pyg import (
     LTGNN,
+    Graph,
     ItemNegativeSampling,
     StratifiedNeighborSampler,
     VRNeighborLoader,
@@ -25,11 +26,10 @@ from tests.loader.test_pair_loader import asymmetric
 def filled(graph, **kwargs):
     """A model whose history holds random rows."""
     model = LTGNN(graph.num_users, graph.num_items, 4, alpha=0.3, **kwargs)
-    adj_t = normalized_adj(graph.edge_index, None, graph.num_nodes)
-    model.history.refresh(adj_t, torch.randn(graph.num_nodes, 4))
+    model.history.refresh(Graph.from_data(graph), torch.randn(graph.num_nodes, 4))
     everything = torch.arange(graph.num_nodes)
     model.history.push(everything, torch.randn(graph.num_nodes, 4))
-    model.refresh = lambda adj_t: None  # And keeps them.
+    model.refresh = lambda graph: None  # And keeps them.
     return model
 
 
@@ -86,7 +86,7 @@ def test_never_serves_stale_rows(graph, num_workers):
 def test_renews_the_snapshot_when_an_epoch_starts(graph, pairs):
     """The loop needs no call of its own: the first epoch fills the history."""
     model = LTGNN(graph.num_users, graph.num_items, 4, alpha=0.3)
-    names = {"embedding.weight", "history._extra_state", "loss_fn.tau"}
+    names = {"inputs.weight", "history._extra_state", "loss_fn.tau"}
     assert set(model.state_dict()) == names
     loader = VRNeighborLoader(graph, model, 2, pairs, 4)
     dense = dense_adj(graph.edge_index, graph.num_nodes).float()
@@ -140,7 +140,7 @@ def test_generator_decides(graph, num_workers):
 def test_in_batch_and_shared_negatives(graph):
     model = filled(graph)
     for batch in VRNeighborLoader(graph, model, 2, batch_size=4):
-        assert "dst_neg_index" not in batch and "log_q" not in batch
+        assert batch.negatives is None and batch.get("log_q") is None
     shared = ItemNegativeSampling(graph.num_users, graph.num_items, 3, shared=True)
     for batch in VRNeighborLoader(graph, model, 2, batch_size=4, neg_sampling=shared):
         assert batch.dst_neg_index.shape == (1, 3)
@@ -179,7 +179,7 @@ def test_pyg_lightgcn_training_step(graph, pairs):
         optimizer.step()
         assert loss.isfinite()
     # Sampled: with all neighbours, a convolution over the batch is the full one.
-    x, conv = model.inputs.weight.detach(), LGConv(normalize=False)
+    x, conv = model.embedding.weight.detach(), LGConv(normalize=False)
     adj = normalized_adj(graph.edge_index, None, graph.num_nodes)
     for batch in VRNeighborLoader(graph, filled(graph), -1, pairs, 4, "triplet"):
         out = conv(x[batch.n_id], batch.edge_index, batch.edge_weight)
@@ -216,14 +216,14 @@ def test_graph_forms(graph, pairs, form):
         adj_t = torch.sparse_coo_tensor(graph.edge_index.flip(0), weight, size)
         graph.adj_t = adj_t.coalesce().to_sparse_csr()
         del graph.edge_index
-    elif form == "own sampler":
-        adj_t = normalized_adj(graph.edge_index, weight, graph.num_nodes)
-        sampler = StratifiedNeighborSampler(adj_t, -1)
-        del graph.edge_index
     else:
         graph.edge_weight = weight
+    if form == "own sampler":
+        graph = Graph.from_data(graph)
+        adj_t = normalized_adj(*graph.coo(), graph.num_nodes)  # The same, made again.
+        sampler = StratifiedNeighborSampler(adj_t, -1)
     loader = VRNeighborLoader(graph, model, -1, pairs, 5, sampler=sampler)
-    torch.testing.assert_close(loader.graph.to_dense(), dense)
+    torch.testing.assert_close(loader.graph.matrix.to_dense(), dense)
     for batch in loader:
         seed = batch.n_id[: batch.num_seeds]
         torch.testing.assert_close(batch.aggregate, expected[seed])
@@ -250,6 +250,64 @@ def test_unbiased_by_enumeration(graph, pairs, own, monkeypatch):
         assert torch.equal(batch.n_id[:2], seed)
         total, num = total + batch.aggregate, num + 1
     torch.testing.assert_close(total / num, expected[seed])
+
+
+class AllNeighbors(BaseSampler):
+    """What a user writes: all edges to the seeds, by their place in the data."""
+
+    def __init__(self, edge_index):
+        self.edge_index = edge_index
+
+    def sample_from_nodes(self, index, **kwargs):
+        seed = index.node.tolist()
+        edges = [
+            (e, s, seed.index(t))
+            for e, (s, t) in enumerate(self.edge_index.t().tolist())
+            if t in seed
+        ]
+        edge, source, col = torch.tensor(edges).view(-1, 3).t()
+        others = sorted(set(source.tolist()) - set(seed))
+        node = seed + others
+        row = torch.tensor([node.index(s) for s in source.tolist()]).long()
+        num = [len(seed), len(others)]
+        return SamplerOutput(torch.tensor(node), row, col, edge, num_sampled_nodes=num)
+
+    def sample_from_edges(self, index, **kwargs):
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("form", ["plain", "weighted", "loops", "adj_t", "Graph"])
+def test_a_sampler_of_your_own(graph, pairs, form):
+    """Exact with all neighbours, in whichever order the edges stand."""
+    num, weight = graph.num_edges, None
+    order = torch.randperm(num)
+    if form in ("weighted", "adj_t", "Graph"):
+        weight = (torch.rand(num // 2) + 0.1).repeat(2)[order]
+        graph.edge_weight = weight
+    graph.edge_index = graph.edge_index[:, order]
+    if form == "loops":
+        graph = AddSelfLoops(attr=None)(graph)
+    dense = dense_adj(graph.edge_index, graph.num_nodes, weight).float()
+    model = filled(graph)
+    history = model.history
+    expected = dense @ history.difference + history.aggregate
+    if form == "adj_t":
+        size = (graph.num_nodes, graph.num_nodes)
+        adj_t = torch.sparse_coo_tensor(graph.edge_index.flip(0), weight, size)
+        graph.adj_t = adj_t.coalesce().to_sparse_csr()
+        del graph.edge_index, graph.edge_weight
+        row, col = graph.adj_t.to_sparse_coo().indices()
+        sampler = AllNeighbors(torch.stack([col, row]))
+    elif form == "Graph":
+        graph = Graph.from_data(graph)
+        sampler = AllNeighbors(graph.coo()[0])
+    else:
+        sampler = AllNeighbors(graph.edge_index)
+    loader = VRNeighborLoader(
+        graph, model, edge_label_index=pairs, batch_size=4, sampler=sampler
+    )
+    for batch in loader:
+        torch.testing.assert_close(batch.aggregate, expected[batch.seeds])
 
 
 @pytest.mark.skipif(not WITH_TORCH_SPARSE, reason="torch-sparse missing")
@@ -333,11 +391,24 @@ def test_asymmetric_graphs_are_refused(graph, pairs, how):
         VRNeighborLoader(graph, model, edge_label_index=pairs, sampler=sampler)
 
 
+def test_samplers_over_another_matrix_are_refused(graph, pairs):
+    """The exact aggregates are of the graph, so what is sampled must be too."""
+    whole = Graph.from_data(graph)
+    model = LTGNN(graph.num_users, graph.num_items, 4)
+    VRNeighborLoader(whole, model, sampler=StratifiedNeighborSampler(whole.matrix))
+    for other in (
+        whole.without(pairs[:, :2]).matrix,
+        normalized_adj(pairs, None, graph.num_nodes),
+    ):
+        with pytest.raises(ValueError, match="over the matrix of the graph"):
+            VRNeighborLoader(whole, model, sampler=StratifiedNeighborSampler(other))
+
+
 def test_bad_arguments(graph, pairs):
     model = LTGNN(graph.num_users, graph.num_items, 4)
     with pytest.raises(ValueError, match="history of the graph's 12 nodes"):
         VRNeighborLoader(graph, LTGNN(2, 3, 4))
-    with pytest.raises(ValueError, match="add the number of users"):
+    with pytest.raises(ValueError, match=r"see 'Graph\.pairs'"):
         VRNeighborLoader(graph, model, 2, pairs - torch.tensor([[0], [7]]))
     with pytest.raises(ValueError, match="persistent_workers"):
         VRNeighborLoader(graph, model, num_workers=1, persistent_workers=True)
@@ -359,4 +430,4 @@ def test_log_q(graph, pairs):
         item = seed >= U
         torch.testing.assert_close(batch.log_q[item], powered[seed[item]].log())
     for batch in VRNeighborLoader(graph, model, 2, pairs, 5, "triplet"):
-        assert "log_q" not in batch  # All alike.
+        assert batch.get("log_q") is None  # All alike.

@@ -1,9 +1,20 @@
 import pytest
 import torch
+from torch_geometric.data import Data
 
-from ltgnn_pyg.graph.adjacency import normalized_adj
+from ltgnn_pyg import Graph, normalized_adj
+from ltgnn_pyg.graph import Edges, Numbering
 from ltgnn_pyg.nn.init import _singular_vectors, spectral_
 from tests.dense import dense_adj
+
+
+def graph_of(data, num_nodes=None, loops=False):
+    """The graph of data, with more items or self-loops on all nodes."""
+    num_nodes = data.num_nodes if num_nodes is None else num_nodes
+    num = {"user": data.num_users, "item": num_nodes - data.num_users}
+    once = data.edge_index[:, data.edge_index[0] < data.num_users]
+    adj_t = normalized_adj(data.edge_index, None, num_nodes, loops)
+    return Graph(Numbering.of(num), Edges(once)).with_operator(adj_t)
 
 
 def check_leading(table, graph, loops, num):
@@ -21,16 +32,14 @@ def check_leading(table, graph, loops, num):
 
 @pytest.mark.parametrize("loops", [False, True])
 def test_spectral_spans_the_leading_singular_vectors(graph, loops):
-    adj_t = normalized_adj(graph.edge_index, None, graph.num_nodes, loops)
     table = torch.empty(graph.num_nodes, 3)
-    assert spectral_(table, adj_t, graph.num_users, std=0.5) is table
+    assert spectral_(table, graph_of(graph, loops=loops), std=0.5) is table
     torch.testing.assert_close(table.square().mean().sqrt(), torch.tensor(0.5))
     check_leading(table, graph, loops, 3)
 
 
 def test_spectral_of_more_columns_than_the_graph_has(graph):
-    adj_t = normalized_adj(graph.edge_index, None, graph.num_nodes)
-    table = spectral_(torch.empty(graph.num_nodes, 200), adj_t, graph.num_users, 0.5)
+    table = spectral_(torch.empty(graph.num_nodes, 200), graph_of(graph), 0.5)
     num = min(graph.num_users, graph.num_items)
     check_leading(table, graph, False, num)
     for columns, std in ((table[:, :num], 0.5), (table[:, num:], 0.05)):
@@ -41,17 +50,15 @@ def test_spectral_of_more_columns_than_the_graph_has(graph):
 @pytest.mark.parametrize("loops", [False, True])
 @pytest.mark.parametrize("dim", [3, 20])
 def test_spectral_of_nodes_without_an_edge(graph, loops, dim):
-    adj_t = normalized_adj(graph.edge_index, None, graph.num_nodes + 2, loops)
     table = torch.empty(graph.num_nodes + 2, dim)
-    spectral_(table, adj_t, graph.num_users, std=0.5)
+    spectral_(table, graph_of(graph, graph.num_nodes + 2, loops), std=0.5)
     assert (table[-2:].abs() > 1e-4).all() and table[-2:].std() > 0.2
 
 
 @pytest.mark.parametrize("loops", [False, True])
 def test_spectral_of_a_graph_without_edges(loops):
-    edge_index = torch.empty(2, 0, dtype=torch.long)
-    adj_t = normalized_adj(edge_index, None, 500, loops)
-    table = spectral_(torch.empty(500, 20), adj_t, 200, std=0.5)
+    data = Data(edge_index=torch.empty(2, 0, dtype=torch.long), num_users=200)
+    table = spectral_(torch.empty(500, 20), graph_of(data, 500, loops), std=0.5)
     rms = table.square().mean(1).sqrt()
     assert table.isfinite().all() and (rms > 0.1).all()
     torch.testing.assert_close(table.std(), torch.tensor(0.5), rtol=0.05, atol=0.0)
@@ -59,12 +66,13 @@ def test_spectral_of_a_graph_without_edges(loops):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 def test_spectral_is_of_the_seed_and_any_type(graph, dtype):
-    adj_t = normalized_adj(graph.edge_index, None, graph.num_nodes + 1)
+    whole = graph_of(graph, graph.num_nodes + 1)
+    whole = whole.with_operator(whole.matrix.to(dtype))
     tables = []
     for _ in range(2):
         torch.manual_seed(5)
         table = torch.empty(graph.num_nodes + 1, 8, dtype=dtype)
-        tables.append(spectral_(table, adj_t.to(dtype), graph.num_users))
+        tables.append(spectral_(table, whole))
     assert torch.equal(*tables) and tables[0].dtype == dtype
 
 
@@ -85,9 +93,5 @@ def test_singular_vectors_of_torch_to_the_bit(size):
 
 
 def test_spectral_refuses_what_does_not_fit(graph):
-    adj_t = normalized_adj(graph.edge_index, None, graph.num_nodes)
-    with pytest.raises(ValueError, match="sparse CSR matrix of size"):
-        spectral_(torch.empty(3, 2), adj_t, 2)
-    for num_users in (0, graph.num_nodes):
-        with pytest.raises(ValueError, match="'num_users'"):
-            spectral_(torch.empty(graph.num_nodes, 2), adj_t, num_users)
+    with pytest.raises(ValueError, match="a row for each of 12 nodes"):
+        spectral_(torch.empty(3, 2), graph_of(graph))

@@ -8,7 +8,7 @@ from torch_geometric.utils.sparse import index2ptr
 from ltgnn_pyg.retrieval import Index, top_k
 from ltgnn_pyg.retrieval import index as module
 from ltgnn_pyg.retrieval.index_state import IndexState
-from ltgnn_pyg.scorers import Vectors
+from ltgnn_pyg.scorers import Query, Vectors
 
 KINDS = ("exact", "ivf", "sq8")
 ALL = 10_000  #: Lists: more than there are.
@@ -97,7 +97,7 @@ def test_lists_are_looked_into(small, kind, monkeypatch):
     # What is found is scored exactly, and of a single list too little is:
     score, item = index.search(vectors.user, 7, nprobe=1)
     assert sum(asked) > 1 and (item >= 0).all()
-    exactly = vectors.score(torch.arange(20)).gather(1, item)
+    exactly = vectors.score(Query(torch.arange(20))).gather(1, item)
     torch.testing.assert_close(score, exactly, rtol=1e-5, atol=1e-5)
 
 

@@ -3,6 +3,7 @@ import torch
 from torch_geometric.sampler import NegativeSampling
 
 from ltgnn_pyg import ItemNegativeSampling
+from ltgnn_pyg.graph import Numbering
 
 U, I = 4, 6
 
@@ -185,3 +186,45 @@ def test_bad_arguments(seen):
         ItemNegativeSampling(U, I, edge_index=edge_index, reject_seen=True).sample(
             3, "dst"
         )
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"power": 0.75}])
+def test_other_numbers_the_same_draws(seen, kwargs):
+    """Of a graph that grew, whose last user and items come behind all others."""
+    edge_index, _ = seen
+    numbering = Numbering.of({"user": U - 1, "item": I - 2})
+    numbering = numbering.append({"item": 1, "user": 1}).append({"item": 1})
+    number = numbering.number
+    moved = torch.stack(
+        [number("user", edge_index[0]), number("item", edge_index[1] - U)]
+    )
+    user = torch.arange(U).repeat_interleave(50)
+    drawn = []
+    for numbers, edges in ((None, edge_index), (numbering, moved)):
+        generator = torch.Generator().manual_seed(1)
+        sampling = ItemNegativeSampling(
+            U,
+            I,
+            2,
+            edge_index=edges,
+            reject_seen=True,
+            disliked=edges.flip(1)[:, :4],
+            generator=generator,
+            numbering=numbers,
+            **kwargs,
+        )
+        src = user if numbers is None else number("user", user)
+        drawn.append(sampling.sample_for(src))
+    assert torch.equal(drawn[1], number("item", drawn[0] - U))
+    plain = ItemNegativeSampling(U, I, numbering=numbering)
+    for end, name in (("dst", "item"), ("src", "user")):
+        found = plain.sample(500, end, U + I).unique()
+        assert torch.equal(found, torch.arange(U + I)[numbering.nodes(name)])
+    with pytest.raises(ValueError, match="from users"):
+        ItemNegativeSampling(
+            U, I, edge_index=edge_index, power=1.0, numbering=numbering
+        )
+    with pytest.raises(ValueError, match="'disliked' to lead from users"):
+        ItemNegativeSampling(U, I, disliked=edge_index.flip(0))
+    with pytest.raises(ValueError, match="a numbering of 3 users and 6 items"):
+        ItemNegativeSampling(3, I, numbering=numbering)

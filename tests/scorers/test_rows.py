@@ -1,5 +1,6 @@
 import torch
-from ltgnn_pyg.scorers.filters.rows import coordinates, rows_of, take, write_columns
+
+from ltgnn_pyg.scorers.rows import coordinates, rows_of, take, write_columns
 
 
 def test_rows(interactions, rows):

@@ -1,9 +1,10 @@
 import pytest
 import torch
 
+from ltgnn_pyg.datasets import Interactions
 from ltgnn_pyg.evaluation import evaluate
 from ltgnn_pyg.retrieval import top_k
-from ltgnn_pyg.scorers import Scorer, Vectors
+from ltgnn_pyg.scorers import Query, Scorer, Vectors
 
 
 class Table(Scorer):
@@ -17,8 +18,9 @@ class Table(Scorer):
     device = property(lambda self: self.table.device)
     dtype = property(lambda self: self.table.dtype)
 
-    def score(self, user, out=None):
-        return self.table[user] if out is None else out.copy_(self.table[user])
+    def score(self, query, out=None):
+        score = self.table[query.user]
+        return score if out is None else out.copy_(score)
 
 
 def vectors(dtype=torch.float, bias=True):
@@ -36,27 +38,28 @@ def test_vectors_score(dtype, bias):
     if bias:
         expected = expected + given.item_bias.to(wide)
     assert given.dtype == wide and given.device == given.user.device
-    torch.testing.assert_close(given.score(user), expected)
+    torch.testing.assert_close(given.score(Query(user)), expected)
     room = torch.full((3, 40), torch.nan, dtype=wide)
-    out = given.score(user, out=room[:, :37])
+    out = given.score(Query(user), out=room[:, :37])
     assert out.data_ptr() == room.data_ptr() and room[:, 37:].isnan().all()
     torch.testing.assert_close(out, expected)
 
 
 def test_any_scorer_is_ranked_and_measured():
     given = vectors()
-    table = Table(given.score(torch.arange(11)))
-    assert table.num_nodes == given.num_nodes == 48
-    pairs = torch.stack([torch.arange(11), 11 + torch.arange(11) * 3])
-    seen = torch.stack([torch.arange(11), 12 + torch.arange(11) * 3])
+    table = Table(given.score(Query(torch.arange(11))))
+    assert table.as_vectors is None
+    user = torch.arange(11)
+    pairs = Interactions(user, 3 * user, 11, 37)
+    seen = Interactions(user, 3 * user + 1, 11, 37)
     for chunk_bytes in (1, 2**28):
         args = {"exclude": seen, "chunk_bytes": chunk_bytes}
         score, item = top_k(table, 5, **args)
         expected = top_k(given, 5, **args)
         torch.testing.assert_close(score, expected[0])
         assert item.equal(expected[1])
-    found = evaluate(table, pairs, exclude_edge_index=seen)
-    assert found == evaluate(given, pairs, exclude_edge_index=seen)
+    found = evaluate(table, pairs, exclude=seen)
+    assert found == evaluate(given, pairs, exclude=seen)
 
 
 def test_scores_are_checked():

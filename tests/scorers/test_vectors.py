@@ -4,18 +4,15 @@ import pytest
 import torch
 
 from ltgnn_pyg.retrieval import top_k
-from ltgnn_pyg.scorers import Vectors
+from ltgnn_pyg.scorers import Query, Vectors
 
 
 def test_sizes_and_parts():
     z, bias = torch.randn(7, 3), torch.randn(5)
-    vectors = Vectors.from_embedding(z, 2, bias)
-    assert (vectors.num_users, vectors.num_items) == (2, 5)
-    assert (vectors.num_nodes, vectors.dim) == (7, 3)
-    assert vectors.user.equal(z[:2]) and vectors.item.equal(z[2:])
+    vectors = Vectors(z[:2], z[2:], bias)
+    assert (vectors.num_users, vectors.num_items, vectors.dim) == (2, 5, 3)
     assert vectors.item.data_ptr() == z[2:].data_ptr()  # No copy.
-    assert vectors.item_bias is bias
-    assert Vectors.from_embedding(z, 2).item_bias is None
+    assert vectors.item_bias is bias and vectors.as_vectors is vectors
     with pytest.raises(dataclasses.FrozenInstanceError):
         vectors.user = z
 
@@ -75,6 +72,7 @@ def test_errors():
     ]:
         with pytest.raises(ValueError, match=match):
             Vectors(*args)
-    for embedding, num_users in [(user[0], 1), (user, 3), (user, -1)]:
-        with pytest.raises(ValueError, match=r"'embedding' \[N, D\]"):
-            Vectors.from_embedding(embedding, num_users)
+    vectors, items = Vectors(user, item), (torch.tensor([0, 1]), torch.tensor([2]))
+    for query in (Query(items=items), Query(torch.tensor([0]), items)):
+        with pytest.raises(ValueError, match="users alone"):
+            vectors.score(query)

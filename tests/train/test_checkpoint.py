@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import ExponentialLR, StepLR
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
-from ltgnn_pyg import History, normalized_adj
+from ltgnn_pyg import Graph, History
 from ltgnn_pyg.sampler import ItemNegativeSampling
 from ltgnn_pyg.train.checkpoint import load_checkpoint, save_checkpoint
 
@@ -125,8 +125,8 @@ def test_filled_history_into_an_empty_one(tmp_path, graph):
         return torch.nn.ModuleDict({"history": History(graph.num_nodes, 3)})
 
     filled, empty = history(), history()
-    adj_t = normalized_adj(graph.edge_index, None, graph.num_nodes)
-    filled["history"].refresh(adj_t, torch.randn(graph.num_nodes, 3))
+    output = torch.randn(graph.num_nodes, 3)
+    filled["history"].refresh(Graph.from_data(graph), output)
     save_checkpoint(tmp_path / "empty.ckpt", model=empty)
     save_checkpoint(tmp_path / "filled.ckpt", model=filled)
     load_checkpoint(tmp_path / "filled.ckpt", model=empty)

@@ -1,21 +1,22 @@
 import copy
 import json
 import math
-import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 
-from ltgnn_pyg import LTGNN, PairLoader, VRNeighborLoader, fit
-from ltgnn_pyg.datasets import Interactions
+from ltgnn_pyg import LTGNN, Graph, PairLoader, VRNeighborLoader, fit
 from ltgnn_pyg.evaluation import evaluate
 from ltgnn_pyg.graph.kernels import kernels
 from ltgnn_pyg.inputs.row_adam import RowAdam
-from ltgnn_pyg.train.fit import default_loader, moving_average
+from ltgnn_pyg.train.average import moving_average
+from ltgnn_pyg.train.training import default_loader
 from tests.toy import MODELS, blocks
 
 
@@ -71,22 +72,21 @@ def test_without_refit_the_best_epoch_is_kept():
         patience=6,
         refit=False,
     )
-    data = blocks().train.to_data()
+    data = Graph.from_interactions(blocks().train)
     result = evaluate(
-        model.scorer(Graph.from_data(data)).vectors,
-        blocks().val.edge_label_index,
-        exclude_edge_index=blocks().train.edge_label_index,
+        model.scorer(data).vectors,
+        blocks().val,
+        exclude=blocks().train,
         k=3,
     )
     assert result["ndcg@3"] == report.validation["ndcg@3"]
-    assert torch.equal(report.vectors.user,
-    model.scorer(Graph.from_data(data)).vectors.user)
+    assert torch.equal(report.vectors.user, model.scorer(data).vectors.user)
 
 
 def test_refit_starts_from_where_the_model_started():
     """The second training equals one that had no first, but for what is drawn."""
     split, both = blocks(), blocks()
-    both.train, both.val = Interactions.cat(split.train, split.val), split.val[:0]
+    both.train, both.val = split.known, split.val[:0]
 
     def in_order(data, model):
         return PairLoader(data, batch_size=64, num_rounds=3, shuffle=False)
@@ -127,8 +127,8 @@ def test_a_resumed_run_takes_the_kernels_it_began_with(tmp_path, one):
         {product: "matmul", scores: "bfloat16"},
     ]
 
-    def large(data, model):
-        return PairLoader(data, batch_size=600, num_rounds=2)
+    def large(graph, model):
+        return PairLoader(graph, batch_size=600, num_rounds=2)
 
     def run(folder, chosen, resume=False, max_epochs=3):
         torch.manual_seed(4 + resume)
@@ -228,7 +228,7 @@ def test_a_run_that_is_killed_hard_resumes(tmp_path):
             [sys.executable, "-c", SCRIPT, str(folder), str(out)],
             stdout=subprocess.PIPE,
             text=True,
-            cwd=os.path.dirname(os.path.dirname(__file__)),
+            cwd=Path(__file__).parents[2],
         )
 
     whole = start(tmp_path / "whole", tmp_path / "expected")
@@ -300,8 +300,8 @@ def test_scores_over_the_weighted_graph():
         edge_weight=lambda interactions: 0.1 + interactions.item,
     )
     weight = 0.1 + report.interactions.item
-    data = report.interactions.to_data()
-    expected = model.vectors(data.edge_index, torch.cat([weight, weight]))
+    known = replace(report.interactions, weight=weight)
+    expected = model.scorer(Graph.from_interactions(known)).vectors
     assert torch.equal(report.vectors.item_bias, expected.item_bias)
     assert torch.equal(report.vectors.user, expected.user)
 
@@ -317,7 +317,7 @@ def test_validates_on_a_sample():
 
 def test_default_loader():
     """Inner steps for what is linear in its table, a step a round for others."""
-    data, size = blocks().train.to_data(), (64, 32, 8)
+    data, size = Graph.from_interactions(blocks().train), (64, 32, 8)
     for cls in MODELS:
         model = cls(*size)
         loader = default_loader(data, model)
@@ -350,7 +350,9 @@ def test_leaves_the_model_ready():
     assert not model.training
     assert not torch.equal(model.inputs.weight, before.inputs.weight)
     model.train()
-    model.loss(next(iter(PairLoader(blocks().train.to_data())))).backward()
+    model.loss(
+        next(iter(PairLoader(Graph.from_interactions(blocks().train))))
+    ).backward()
 
 
 def test_bad_arguments():

@@ -28,9 +28,9 @@ def gini(count: Tensor) -> Tensor:
 
 
 class Gini(ItemCount):
-    r"""How unevenly lists recommend the items, those in no list among them: the Gini
-    index of the number of lists that each is in. 0 if all are in as many, towards 1 if
-    few are in all.
+    r"""The unevenness of what lists recommend: the Gini index of the number of lists
+    that each item is in, those in none among them. 0 if all are in as many, towards 1
+    if few are in all.
 
     Args:
         k (int): The length of the lists.

@@ -4,7 +4,7 @@ from ltgnn_pyg.evaluation.metrics.item_count import ItemCount
 
 
 class Personalization(ItemCount):
-    r"""How unlike the lists of two users are, one less the mean share of items that
+    r"""The unlikeness of the lists of two users, one less the mean share of items that
     they have in common,
 
     .. math::

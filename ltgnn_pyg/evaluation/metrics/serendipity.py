@@ -6,7 +6,7 @@ from ltgnn_pyg.evaluation.metrics.list_metric import ListMetric
 
 
 class Serendipity(ListMetric):
-    r"""How often a list is right where popularity would not have been, as `RecTools
+    r"""The share of a list that is right where popularity is not, as `RecTools
     <https://github.com/MobileTeleSystems/RecTools>`_ defines it,
 
     .. math::

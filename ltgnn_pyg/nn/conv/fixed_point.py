@@ -11,7 +11,7 @@ from ltgnn_pyg.graph import CSROperator, propagate
 
 
 class SolveReport(NamedTuple):
-    r"""How a fixed-point solve went.
+    r"""The course of a fixed-point solve.
 
     Attributes:
         iterations (int): The number of steps taken.

@@ -1,7 +1,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss, mean_of_negatives
+from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss, mean_of_negatives, mean_of_pairs
 
 
 class BCELoss(RankingLoss):
@@ -46,10 +46,17 @@ class BCELoss(RankingLoss):
             )
         self.negative_weight = negative_weight
 
-    def compare(self, pos: Tensor, neg: Tensor, src_index: Tensor) -> Tensor:
+    def compare(
+        self,
+        pos: Tensor,
+        neg: Tensor,
+        src_index: Tensor,
+        weight: Tensor | None = None,
+    ) -> Tensor:
         """Returns the mean loss, a scalar."""
-        rest = mean_of_negatives(F.softplus(neg), neg)
-        return F.softplus(-pos).mean() + self.negative_weight * rest
+        rest = mean_of_negatives(F.softplus(neg), neg, weight)
+        own = mean_of_pairs(F.softplus(-pos), weight)
+        return own + self.negative_weight * rest
 
     def extra_repr(self) -> str:
         """The settings."""

@@ -43,6 +43,8 @@ class BilateralSoftmaxLoss(RankingLoss):
 
     corrects_pos: ClassVar[bool] = False  # They are compared with each other only.
 
+    takes_weights: ClassVar[bool] = False
+
     def __init__(
         self,
         temperature: float = 0.1,
@@ -57,7 +59,13 @@ class BilateralSoftmaxLoss(RankingLoss):
             )
         self.pos_temperature = pos_temperature
 
-    def compare(self, pos: Tensor, neg: Tensor, src_index: Tensor) -> Tensor:
+    def compare(
+        self,
+        pos: Tensor,
+        neg: Tensor,
+        src_index: Tensor,
+        weight: Tensor | None = None,
+    ) -> Tensor:
         """Returns the mean loss, a scalar."""
         ratio = self.tau / self.pos_temperature
         pos = _log_mean_exp(pos.mul(ratio).unsqueeze(1), src_index)

@@ -1,7 +1,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss
+from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss, mean_of_pairs
 
 
 class BPRLoss(RankingLoss):
@@ -54,13 +54,19 @@ class BPRLoss(RankingLoss):
             )
         self.hardness = hardness
 
-    def compare(self, pos: Tensor, neg: Tensor, src_index: Tensor) -> Tensor:
+    def compare(
+        self,
+        pos: Tensor,
+        neg: Tensor,
+        src_index: Tensor,
+        weight: Tensor | None = None,
+    ) -> Tensor:
         """Returns the mean loss, a scalar."""
         term = F.softplus(neg - pos.unsqueeze(1))
         absent = neg == float("-inf")  # All of a pair's may be.
-        weight = neg.detach().mul(self.hardness).masked_fill(absent, float("-inf"))
-        weight = weight.softmax(1).masked_fill(absent, 0.0)
-        return (weight * term).sum(1).mean()
+        share = neg.detach().mul(self.hardness).masked_fill(absent, float("-inf"))
+        share = share.softmax(1).masked_fill(absent, 0.0)
+        return mean_of_pairs((share * term).sum(1), weight)
 
     def item_bias(self, degree: Tensor) -> Tensor | None:
         r"""As for softmax, which tells the negatives apart at the temperature

@@ -4,7 +4,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor
 
-from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss, mean_of_negatives
+from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss, mean_of_negatives, mean_of_pairs
 
 
 class CosineContrastiveLoss(RankingLoss):
@@ -50,10 +50,17 @@ class CosineContrastiveLoss(RankingLoss):
         self.margin = margin
         self.negative_weight = negative_weight
 
-    def compare(self, pos: Tensor, neg: Tensor, src_index: Tensor) -> Tensor:
+    def compare(
+        self,
+        pos: Tensor,
+        neg: Tensor,
+        src_index: Tensor,
+        weight: Tensor | None = None,
+    ) -> Tensor:
         """Returns the mean loss, a scalar."""
-        rest = mean_of_negatives(F.relu(neg - self.margin), neg)
-        return (1 - pos).mean() + self.negative_weight * rest
+        rest = mean_of_negatives(F.relu(neg - self.margin), neg, weight)
+        own = mean_of_pairs(1 - pos, weight)
+        return own + self.negative_weight * rest
 
     def extra_repr(self) -> str:
         """The settings."""

@@ -54,7 +54,7 @@ class DirectAULoss(Objective):
 
 
 def _uniformity(rows: Tensor) -> Tensor:
-    """How close the unit rows lie: the logarithm of their mean Gaussian kernel."""
+    """The closeness of unit rows: the logarithm of their mean Gaussian kernel."""
     num = rows.size(0)
     if num < 2:
         return rows.sum() * 0.0

@@ -84,7 +84,7 @@ class DistillationLoss(SoftmaxAtKLoss):
         return f"teacher_weight={self.teacher_weight}, {super().extra_repr()}"
 
     def _teacher(self, z: Tensor, batch: PairBatch) -> tuple[Teacher, float]:
-        """What the teacher's rows expect."""
+        """The teacher, from its rows, and its weight."""
         n_id = batch.n_id[: batch.num_seeds].to(self.teacher.device)
         try:
             rows = in_full(F.embedding(n_id, self.teacher).to(z.device))

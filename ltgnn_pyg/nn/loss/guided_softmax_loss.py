@@ -114,7 +114,7 @@ class GuidedSoftmaxLoss(SoftmaxAtKLoss):
         )
 
     def _teacher(self, z: Tensor, batch: PairBatch) -> tuple[Teacher, float]:
-        """What the filter expects."""
+        """The filter as a teacher, and its weight."""
         if self._guide is None:
             raise ValueError(
                 "Expected an objective that knows the graph (got none); call "

@@ -61,6 +61,7 @@ class HardNegatives(Objective):
         self.loss_fn = loss_fn
         self.num_hard = num_hard
         self.cosine = loss_fn.cosine
+        self.takes_weights = loss_fn.takes_weights  # type: ignore[misc]
 
     def forward(self, z: Tensor, batch: PairBatch) -> Tensor:
         """Returns the mean loss of the batch, a scalar."""
@@ -70,7 +71,7 @@ class HardNegatives(Objective):
         with torch.no_grad():
             neg_index = self._hardest(z, batch, given)
         pos, neg = self.loss_fn.scores(z, batch, neg_index)
-        return self.loss_fn.compare(pos, neg, batch.src_index)
+        return self.loss_fn.compare(pos, neg, batch.src_index, batch.get("weight"))
 
     def item_bias(self, degree: Tensor) -> Tensor | None:
         """Returns that of the objective."""

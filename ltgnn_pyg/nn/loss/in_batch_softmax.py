@@ -12,8 +12,8 @@ from ltgnn_pyg.nn.loss.objective import in_full
 CHUNK = 1024  #: Pairs whose scores are held at once.
 FEW = 128  #: With a surrogate, of many steps: a cache should hold what they need.
 LARGEST = 40.0  #: Scores whose exponentials add up in `float32`.
-Teacher = Callable[[slice], Tensor]  #: What the users of pairs expect of their items.
-SMALLEST = 1e-30  #: What a teacher expects of all items together, at least.
+Teacher = Callable[[slice], Tensor]  #: Of users of pairs, for their items.
+SMALLEST = 1e-30  #: The least that a teacher expects of all items together.
 
 
 @torch.compiler.disable
@@ -26,6 +26,7 @@ def in_batch_softmax(
     teacher_weight: float = 0.0,
     surrogate: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None,
     weigh: Callable[[Tensor, Tensor], Tensor] | None = None,
+    weight: Tensor | None = None,
 ) -> Tensor:
     r"""The cross-entropy of pairs against the items of their batch.
 
@@ -58,13 +59,16 @@ def in_batch_softmax(
             get no gradient, given their own scores :obj:`[num]` and those of all items
             :obj:`[num, num_pairs]`, :obj:`-inf` where they are the pair's own. If
             :obj:`None`, :math:`w_b = 1`. (default: :obj:`None`)
+        weight (torch.Tensor, optional): A factor of :math:`w_b` for each pair
+            :obj:`[num_pairs]`, without gradient. If :obj:`None`, ones.
+            (default: :obj:`None`)
 
     Returns:
         A scalar, :obj:`float32` at least.
 
     *Cost:* O(num_pairs^2 x dim) time, O(num_pairs x (dim + CHUNK)) memory.
     """
-    options = bound, teacher, teacher_weight, surrogate, weigh
+    options = bound, teacher, teacher_weight, surrogate, weigh, weight
     with torch.autocast(src.device.type, enabled=False):
         return _InBatchSoftmax.apply(src, dst, item, *options)
 
@@ -83,8 +87,10 @@ class _InBatchSoftmax(torch.autograd.Function):
         teacher_weight: float,
         surrogate: Callable[[Tensor], tuple[Tensor, Tensor]] | None,
         weigh: Callable[[Tensor, Tensor], Tensor] | None,
+        weight: Tensor | None,
     ) -> Tensor:
         types = src.dtype, dst.dtype
+        factor = None if weight is None else weight.to(in_full(src).dtype)
         src, dst = in_full(src), in_full(dst)
         # What is bounded needs no maximum, and keeps its differences when rounded.
         bounded = bound is not None and bound <= LARGEST
@@ -119,6 +125,9 @@ class _InBatchSoftmax(torch.autograd.Function):
                 rows = torch.arange(block.start, block.stop, device=src.device)
                 score.view(-1)[_own_columns(rows, *groups)] = float("-inf")
             pair_weight = None if weigh is None else weigh(own, score)
+            if factor is not None:
+                given = factor[block]
+                pair_weight = given if pair_weight is None else pair_weight * given
             top = torch.zeros_like(own)
             if not bounded:
                 top = torch.maximum(score.amax(1), own)
@@ -155,7 +164,7 @@ class _InBatchSoftmax(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         grad_src, grad_dst = ctx.saved_tensors
-        return grad_src * grad, grad_dst * grad, *(None,) * 6
+        return grad_src * grad, grad_dst * grad, *(None,) * 7
 
 
 def _groups(item: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -165,7 +174,7 @@ def _groups(item: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _own_columns(rows: Tensor, order: Tensor, ptr: Tensor, group: Tensor) -> Tensor:
-    """Where the columns of a pair's own item are in the scores of some pairs."""
+    """The places of the pairs' own items in the scores of some pairs."""
     start, count = ptr[group[rows]], ptr.diff()[group[rows]]
     row = torch.arange(rows.numel(), device=count.device).repeat_interleave(count)
     place = torch.arange(row.numel(), device=count.device)

@@ -48,10 +48,16 @@ class MarginLoss(RankingLoss):
             raise ValueError(f"Expected a number for 'margin' (got {margin})")
         self.margin = margin
 
-    def compare(self, pos: Tensor, neg: Tensor, src_index: Tensor) -> Tensor:
+    def compare(
+        self,
+        pos: Tensor,
+        neg: Tensor,
+        src_index: Tensor,
+        weight: Tensor | None = None,
+    ) -> Tensor:
         """Returns the mean loss, a scalar."""
         term = F.relu(neg - pos.unsqueeze(1) + self.margin)
-        return mean_of_negatives(term, neg)
+        return mean_of_negatives(term, neg, weight)
 
     def extra_repr(self) -> str:
         """The settings."""

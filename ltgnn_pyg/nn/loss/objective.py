@@ -1,4 +1,5 @@
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -10,15 +11,16 @@ from ltgnn_pyg.graph import Graph
 
 
 class Objective(Module, ABC):
-    r"""What a model is trained on: a scalar of the embeddings of a batch, and how
-    they are scored afterwards.
+    r"""The objective of a model: a scalar of the embeddings of a batch, and the way
+    that they are scored afterwards.
 
     An item scores :math:`\mathbf{z}_u^{\top} \mathbf{z}_i + b_i`, or with
     :attr:`cosine` :math:`\cos(\mathbf{z}_u, \mathbf{z}_i) + b_i`, where :math:`b` is
     :meth:`item_bias`.
     """
 
-    cosine: bool = False  #: Whether items are scored by cosine.
+    cosine: bool = False  #: True if items are scored by cosine.
+    takes_weights: ClassVar[bool] = False  #: True if pairs may have weights.
 
     @abstractmethod
     def forward(self, z: Tensor, batch: PairBatch) -> Tensor:

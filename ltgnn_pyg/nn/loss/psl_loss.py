@@ -7,7 +7,7 @@ from torch import Tensor
 from ltgnn_pyg.batch import PairBatch
 from ltgnn_pyg.nn.loss.in_batch_softmax import in_batch_softmax
 from ltgnn_pyg.nn.loss.objective import gather, log_degree
-from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss, cross_entropy
+from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss, cross_entropy, mean_of_pairs
 
 
 def tanh_surrogate(d: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,7 +93,12 @@ class PSLLoss(RankingLoss):
         if self.cosine:  # Then d is 1 at most.
             bound = float(self._over_temperature(torch.ones(()))[0])
         return in_batch_softmax(
-            src / 2, dst, batch.dst_pos_index, bound, surrogate=self._over_temperature
+            src / 2,
+            dst,
+            batch.dst_pos_index,
+            bound,
+            surrogate=self._over_temperature,
+            weight=batch.get("weight"),
         )
 
     def logits(self, pos: Tensor, neg: Tensor) -> tuple[Tensor, Tensor]:
@@ -101,9 +106,15 @@ class PSLLoss(RankingLoss):
         difference = (neg - pos.unsqueeze(1)) * (self.tau / 2)
         return torch.zeros_like(pos), self._over_temperature(difference)[0]
 
-    def compare(self, pos: Tensor, neg: Tensor, src_index: Tensor) -> Tensor:
+    def compare(
+        self,
+        pos: Tensor,
+        neg: Tensor,
+        src_index: Tensor,
+        weight: Tensor | None = None,
+    ) -> Tensor:
         """Returns the mean loss, a scalar."""
-        return cross_entropy(pos, neg).mean()
+        return mean_of_pairs(cross_entropy(pos, neg), weight)
 
     def item_bias(self, degree: Tensor) -> Tensor | None:
         r"""Returns :math:`2 \tau \ln d_i` in the batch, :obj:`None` elsewhere."""

@@ -10,7 +10,7 @@ from ltgnn_pyg.batch import PairBatch
 from ltgnn_pyg.graph import Graph
 from ltgnn_pyg.nn.loss.objective import Objective, gather, in_full, log_degree
 
-LEAST_TEMPERATURE = 0.12  #: What is best on sets as sparse as Gowalla, and sparser.
+LEAST_TEMPERATURE = 0.12  #: The best on sets as sparse as Gowalla.
 AT_DENSITY = 0.79  #: The temperature times the logarithm of one over the density.
 
 
@@ -61,9 +61,10 @@ class RankingLoss(Objective):
             it.
     """
 
-    density_ratio: ClassVar[bool] = True  #: Whether it estimates a density ratio.
-    corrects_pos: ClassVar[bool] = True  #: Whether log_q is taken from positives too.
-    by_density: ClassVar[bool] = False  #: Whether it can do without a temperature.
+    takes_weights: ClassVar[bool] = True
+    density_ratio: ClassVar[bool] = True  #: True if it estimates a density ratio.
+    corrects_pos: ClassVar[bool] = True  #: True if log_q is of positives too.
+    by_density: ClassVar[bool] = False  #: True if it needs no temperature.
 
     def __init__(
         self, cosine: bool, temperature: float | None = 1.0, in_batch: bool = False
@@ -80,7 +81,7 @@ class RankingLoss(Objective):
     def forward(self, z: Tensor, batch: PairBatch) -> Tensor:
         """Returns the mean loss of the batch, a scalar."""
         pos, neg = self.scores(z, batch, self.negatives(batch))
-        return self.compare(pos, neg, batch.src_index)
+        return self.compare(pos, neg, batch.src_index, batch.get("weight"))
 
     @property
     def tau(self) -> float:
@@ -157,17 +158,18 @@ class RankingLoss(Objective):
             neg_score = src @ neg.t()
         pos_score = (src * pos).sum(-1) / self.tau
         pos_score, neg_score = self.logits(pos_score, neg_score / self.tau)
+        log_q = batch.get("log_q")
         if neg_index is None:  # What becomes -inf gets a gradient of zero.
             same = pos_index.unsqueeze(1) == pos_index
             neg_score = neg_score.masked_fill(same, float("-inf"))
-        elif self.density_ratio and (log_q := batch.get("log_q")) is not None:
+        elif self.density_ratio and not self.in_batch and log_q is not None:
             neg_score = neg_score - log_q[index]
             if self.corrects_pos:
                 pos_score = pos_score - log_q[pos_index]
         return pos_score, neg_score
 
     def logits(self, pos: Tensor, neg: Tensor) -> tuple[Tensor, Tensor]:
-        """What stands for the scores, before they are corrected: themselves.
+        """The numbers in place of scores, before they are corrected: themselves.
 
         Args:
             pos (torch.Tensor): Scores of the positives :obj:`[num_pairs]`.
@@ -176,7 +178,13 @@ class RankingLoss(Objective):
         return pos, neg
 
     @abstractmethod
-    def compare(self, pos: Tensor, neg: Tensor, src_index: Tensor) -> Tensor:
+    def compare(
+        self,
+        pos: Tensor,
+        neg: Tensor,
+        src_index: Tensor,
+        weight: Tensor | None = None,
+    ) -> Tensor:
         r"""Returns the mean loss, a scalar.
 
         Args:
@@ -184,6 +192,9 @@ class RankingLoss(Objective):
             neg (torch.Tensor): Scores of their negatives
                 :obj:`[num_pairs, amount]`, :obj:`-inf` where there is none.
             src_index (torch.Tensor): The users :obj:`[num_pairs]`.
+            weight (torch.Tensor, optional): The weights of the pairs
+                :obj:`[num_pairs]`, of mean 1 over all that are trained on. If
+                :obj:`None`, ones. (default: :obj:`None`)
         """
 
     def extra_repr(self) -> str:
@@ -194,8 +205,15 @@ class RankingLoss(Objective):
         )
 
 
-def mean_of_negatives(term: Tensor, neg: Tensor) -> Tensor:
-    """The mean of a term over the negatives that are there."""
+def mean_of_pairs(term: Tensor, weight: Tensor | None) -> Tensor:
+    """The weighted mean of a term over the pairs."""
+    return term.mean() if weight is None else (weight.to(term) * term).mean()
+
+
+def mean_of_negatives(term: Tensor, neg: Tensor, weight: Tensor | None) -> Tensor:
+    """The weighted mean of a term over the negatives that are there."""
+    if weight is not None:
+        term = weight.to(term).unsqueeze(1) * term
     return term.sum() / (neg > float("-inf")).sum().clamp(min=1)
 
 

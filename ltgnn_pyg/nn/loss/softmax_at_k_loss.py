@@ -8,9 +8,9 @@ from torch import Tensor
 from ltgnn_pyg.batch import PairBatch
 from ltgnn_pyg.nn.loss.in_batch_softmax import Teacher, in_batch_softmax
 from ltgnn_pyg.nn.loss.objective import gather
-from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss, cross_entropy
+from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss, cross_entropy, mean_of_pairs
 
-LOWEST = -1e30  #: What is below all scores.
+LOWEST = -1e30  #: A number below all scores.
 
 
 class SoftmaxAtKLoss(RankingLoss):
@@ -112,12 +112,19 @@ class SoftmaxAtKLoss(RankingLoss):
             bound,
             *self._teacher(z, batch),
             weigh=lambda pos, score: self._weights(pos, score, score.size(1) - 1),
+            weight=batch.get("weight"),
         )
 
-    def compare(self, pos: Tensor, neg: Tensor, src_index: Tensor) -> Tensor:
+    def compare(
+        self,
+        pos: Tensor,
+        neg: Tensor,
+        src_index: Tensor,
+        weight: Tensor | None = None,
+    ) -> Tensor:
         """Returns the mean loss, a scalar."""
-        weight = self._weights(pos, neg, neg.size(1))
-        return (weight * cross_entropy(pos, neg)).mean()
+        share = self._weights(pos, neg, neg.size(1))
+        return mean_of_pairs(share * cross_entropy(pos, neg), weight)
 
     def extra_repr(self) -> str:
         """The settings."""
@@ -127,7 +134,7 @@ class SoftmaxAtKLoss(RankingLoss):
         )
 
     def _teacher(self, z: Tensor, batch: PairBatch) -> tuple[Teacher | None, float]:
-        """Who teaches, and how much, see :func:`in_batch_softmax`: nobody."""
+        """The teacher and its weight, see :func:`in_batch_softmax`: none."""
         return None, 0.0
 
     @torch.no_grad()

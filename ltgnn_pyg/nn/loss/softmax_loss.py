@@ -6,7 +6,7 @@ from torch import Tensor
 from ltgnn_pyg.batch import PairBatch
 from ltgnn_pyg.nn.loss.in_batch_softmax import in_batch_softmax
 from ltgnn_pyg.nn.loss.objective import gather
-from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss, cross_entropy
+from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss, cross_entropy, mean_of_pairs
 
 
 class SoftmaxLoss(RankingLoss):
@@ -56,8 +56,17 @@ class SoftmaxLoss(RankingLoss):
         z = F.normalize(z, dim=-1) if self.cosine else z
         src, dst = gather(z, batch.src_index, batch.dst_pos_index)
         bound = 1.0 / self.tau if self.cosine else None
-        return in_batch_softmax(src / self.tau, dst, batch.dst_pos_index, bound)
+        weight = batch.get("weight")
+        return in_batch_softmax(
+            src / self.tau, dst, batch.dst_pos_index, bound, weight=weight
+        )
 
-    def compare(self, pos: Tensor, neg: Tensor, src_index: Tensor) -> Tensor:
+    def compare(
+        self,
+        pos: Tensor,
+        neg: Tensor,
+        src_index: Tensor,
+        weight: Tensor | None = None,
+    ) -> Tensor:
         """Returns the mean loss, a scalar."""
-        return cross_entropy(pos, neg).mean()
+        return mean_of_pairs(cross_entropy(pos, neg), weight)

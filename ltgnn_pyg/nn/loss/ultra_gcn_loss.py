@@ -43,6 +43,8 @@ class UltraGCNLoss(RankingLoss):
 
     density_ratio: ClassVar[bool] = False
 
+    takes_weights: ClassVar[bool] = False
+
     def __init__(
         self,
         w1: float = 1e-6,
@@ -81,7 +83,13 @@ class UltraGCNLoss(RankingLoss):
         rest = (of_neg * F.softplus(neg)).mean()
         return (of_pos * F.softplus(-pos)).mean() + self.negative_weight * rest
 
-    def compare(self, pos: Tensor, neg: Tensor, src_index: Tensor) -> Tensor:
+    def compare(
+        self,
+        pos: Tensor,
+        neg: Tensor,
+        src_index: Tensor,
+        weight: Tensor | None = None,
+    ) -> Tensor:
         """Not to be asked: the loss needs more than scores."""
         raise NotImplementedError("Expected a call of the loss itself")
 

@@ -187,7 +187,7 @@ def _row_sums(value: Tensor, operator: CSROperator) -> Tensor:
 
 
 def distance_correlation(x: Tensor, y: Tensor) -> Tensor:
-    """How far the distances of rows in one table say those in another, a scalar; see
+    """The correlation of the distances of rows in two tables, a scalar; see
     `"Measuring and Testing Dependence by Correlation of Distances"
     <https://arxiv.org/abs/0803.4101>`_.
     """

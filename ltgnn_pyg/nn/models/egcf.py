@@ -76,7 +76,7 @@ class EGCF(Recommender):
     def encode(self, graph: Graph) -> Tensor:
         """Returns the sum of the layers, :math:`X` not among them."""
         operator, user, item = graph.operator, graph.nodes("user"), graph.nodes("item")
-        x = self.inputs.table()  # Zeros for users.
+        x = _only(self.inputs.table(), item)  # Zeros for users, new ones too.
         if self.alternating:
             layers = []
             for _ in range(self.num_layers):

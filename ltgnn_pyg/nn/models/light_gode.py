@@ -8,7 +8,7 @@ from ltgnn_pyg.nn.loss import DirectAULoss, Objective
 from ltgnn_pyg.nn.models.recommender import Recommender
 
 LARGEST_T = 10.0  #: The exact solution grows as the exponential of T.
-REMAINDER = 1e-7  #: Where the series of the exact solution is cut.
+REMAINDER = 1e-7  #: Of the series of the exact solution, not summed.
 
 
 class LightGODE(Recommender):

@@ -167,8 +167,9 @@ class LTGNN(Recommender):
         """Adds inputs and rows of the history for the nodes that were appended to a
         graph.
         """
-        self.history.append(graph.num_nodes - self.num_nodes)
+        num = graph.num_nodes - self.num_nodes
         super().append(graph)
+        self.history.append(num)
 
     @property
     def teleport(self) -> float:

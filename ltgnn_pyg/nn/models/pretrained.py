@@ -203,7 +203,7 @@ def _read(value: Any) -> Any:
 
 
 def _public(name: str) -> Any:
-    """The part of :mod:`ltgnn_pyg.nn.loss` of a name, if it is public."""
+    """The public object of :mod:`ltgnn_pyg.nn.loss` of a name, if there is one."""
     return getattr(loss, name) if name in loss.__all__ else None
 
 

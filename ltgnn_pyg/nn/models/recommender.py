@@ -108,6 +108,21 @@ class Recommender(Module):
             )
         self.inputs = inputs
 
+    @classmethod
+    def of(cls, graph: Graph, embedding_dim: int = 64, **kwargs: Any) -> Self:
+        """A model of the nodes of a graph, of all of its types.
+
+        Args:
+            graph (Graph): The graph.
+            embedding_dim (int, optional): The size of an embedding.
+                (default: :obj:`64`)
+            **kwargs (optional): Further arguments of the constructor.
+        """
+        num_users, num_items = graph.num_users, graph.num_items
+        if graph.num_nodes > num_users + num_items and "inputs" not in kwargs:
+            kwargs["inputs"] = Embeddings(graph.num_nodes, embedding_dim)
+        return cls(num_users, num_items, embedding_dim, **kwargs)
+
     def make_inputs(self) -> Inputs:
         """Makes the inputs, where none are given: a row of a table for each user and
         item.
@@ -260,8 +275,22 @@ class Recommender(Module):
 
         *Cost:* That of the objective, O(num_seeds x dim) memory beside.
         """
+        self.check_weights(batch)
         params = [p for p in self.loss_fn.parameters() if p.requires_grad]
         return batch.mean(z, self.compare, params)
+
+    def check_weights(self, batch: PairBatch) -> None:
+        """Refuses weights of pairs that the objective knows nothing of.
+
+        Raises:
+            ValueError: If a batch has such.
+        """
+        if batch.get("weight") is not None and not self.loss_fn.takes_weights:
+            raise ValueError(
+                f"Expected pairs without weights for '{type(self.loss_fn).__name__}' "
+                "(got some); take 'SoftmaxLoss' or another that takes them, or leave "
+                "the weights of the interactions out"
+            )
 
     def decay(self, x: Tensor, batch: PairBatch) -> Tensor:
         """The :math:`L_2` term of a batch, from its seeds' rows of :math:`X`."""
@@ -320,9 +349,9 @@ class Recommender(Module):
         return Vectors(z[graph.nodes("user")], z[graph.nodes("item")], bias)
 
     def settings(self) -> dict[str, Any]:
-        """What the model was built with, as JSON has it: :obj:`name`, that of its
-        class, and :obj:`settings`, the arguments of its constructor, the objective's
-        likewise.
+        """The settings that the model was built with, as JSON has them: :obj:`name`,
+        that of its class, and :obj:`settings`, the arguments of its constructor, the
+        objective's likewise.
 
         .. code-block:: python
 

@@ -88,7 +88,7 @@ class SimGCL(Contrastive):
     def _noise(
         self, first: Tensor, operator: Operator, n_id: Tensor, rows: Tensor
     ) -> Tensor:
-        """What a view has more than :math:`Z`."""
+        """The difference of a view and :math:`Z`."""
         layers = noisy_layers(first, operator, self.num_layers, self.eps)
         view = reduce(torch.add, layers) / self.num_layers
         return view.index_select(0, n_id) - rows

@@ -112,6 +112,7 @@ class UltraGCN(Recommender):
         Raises:
             ValueError: If the batch has no graph.
         """
+        self.check_weights(batch)
         loss = torch.zeros((), device=batch.n_id.device)
         for part in batch.micro_batches():
             loss = loss + batch.share(part) * self._loss_of(part, batch.graph)
@@ -149,7 +150,7 @@ class UltraGCN(Recommender):
         return loss
 
     def _draws(self, batch: PairBatch) -> bool:
-        """Whether the objective asks for negatives that the loader did not draw."""
+        """True if the objective asks for negatives that the loader did not draw."""
         drawn = isinstance(self.loss_fn, RankingLoss) and not self.loss_fn.in_batch
         return drawn and batch.negatives is None
 

@@ -107,7 +107,7 @@ def calibrated(
 
 
 def _taken(user: Tensor, rowptr: Tensor, col: Tensor) -> tuple[Tensor, Tensor]:
-    """What users have taken: places in :obj:`user`, and items."""
+    """The items that users have taken: places in :obj:`user`, and items."""
     count = rowptr[user + 1] - rowptr[user]
     row = torch.arange(user.numel(), device=user.device).repeat_interleave(count)
     offset = (rowptr[user] - count.cumsum(0) + count)[row]

@@ -75,7 +75,7 @@ class BSPM(Filter):
         sharpen, blur = Polynomial(step) ** num_steps, Polynomial([0.0, 1.0])
         share = 0.5 if averaged else 1.0
         both = share * blur * sharpen + (1.0 - share) * blur
-        #: What becomes of a row but for the low-pass filter, a polynomial of P.
+        #: The polynomial of P that a row is filtered by, beside the low-pass filter.
         self.coefficients: list[float] = both.coef.tolist()
         self.gram = Gram(self.rows)
         self.low_pass = LowPass.ideal(self.gram, rank, 0.5, share * beta)

@@ -58,7 +58,7 @@ class Filter(Scorer):
 
     @property
     def device(self) -> torch.device:
-        """Where the interactions are."""
+        """The device of the interactions."""
         return self.rows.device
 
     @property

@@ -12,7 +12,7 @@ from ltgnn_pyg.scorers.top_k import top_k
 
 
 class ItemCosine(Scorer):
-    r"""How near items are to each other by who has taken them
+    r"""The cosines of items by the users who have taken them, shrunk
 
     .. math::
         w_{ij} = \frac{c_{ij}}{\sqrt{d_i d_j} + h}
@@ -44,7 +44,7 @@ class ItemCosine(Scorer):
 
     @property
     def device(self) -> torch.device:
-        """Where the interactions are."""
+        """The device of the interactions."""
         return self.rows.device
 
     @property
@@ -54,7 +54,7 @@ class ItemCosine(Scorer):
 
     @torch.no_grad()
     def score(self, query: Query, out: Tensor | None = None) -> Tensor:
-        """How near all items are to some, see
+        """Scores all items by their cosines with some, see
         :meth:`Scorer.score <ltgnn_pyg.scorers.Scorer.score>`.
         """
         item = query.user

@@ -10,7 +10,7 @@ from ltgnn_pyg.scorers.filters.item_cosine import ItemCosine
 from ltgnn_pyg.scorers.rows import rows_of_lists
 
 SHRINKAGE = 10.0  #: Of the cosines that neighbours are chosen by.
-TOLERANCE = 1e-3  #: How much smaller the residual of a regression becomes.
+TOLERANCE = 1e-3  #: The residual of a regression, of that at its start.
 MAX_STEPS = 50
 
 

@@ -12,7 +12,7 @@ def adj_t(graph):
 
 
 def ends(adj_t):
-    row, col = adj_t.to_sparse_coo().indices()
+    row, col = adj_t.tensor().to_sparse_coo().indices()
     return row, col
 
 

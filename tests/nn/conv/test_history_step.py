@@ -1,7 +1,7 @@
 import torch
 from torch.autograd import gradcheck
 
-from ltgnn_pyg.graph.adjacency import normalized_adj
+from ltgnn_pyg.graph import normalized_adj
 from ltgnn_pyg.nn.conv import LTConv, history_step, solve
 from tests.dense import dense_adj
 
@@ -36,7 +36,7 @@ def test_follows_the_type_of_its_input():
 
 
 def test_repeated_steps_reach_the_fixed_point(graph):
-    adj_t = normalized_adj(graph.edge_index, None, graph.num_nodes).double()
+    adj_t = normalized_adj(graph.edge_index, None, graph.num_nodes).to(torch.double)
     x = torch.randn(graph.num_nodes, 4, dtype=torch.double)
     z = x
     for _ in range(120):

@@ -11,7 +11,7 @@ from torch_geometric import EdgeIndex
 from torch_geometric.nn import APPNP, LGConv
 from torch_geometric.typing import WITH_TORCH_SPARSE, SparseTensor
 
-from ltgnn_pyg.graph.adjacency import normalized_adj, propagate
+from ltgnn_pyg.graph import normalized_adj, propagate
 from ltgnn_pyg.nn.conv import LTConv, lt_conv
 from tests.dense import dense_adj, fixed_point
 
@@ -331,27 +331,18 @@ def test_alpha_out_of_range(alpha):
         LTConv(0.5, 0)
 
 
-def test_normalized_adj(graph):
-    for loops in (False, True):
-        adj = normalized_adj(graph.edge_index, None, graph.num_nodes, loops)
-        expected = dense_adj(graph.edge_index, graph.num_nodes, None, loops).float()
-        torch.testing.assert_close(adj.to_dense(), expected)
-    edge_index, weight = directed()
-    adj = normalized_adj(edge_index, weight, 9)
-    sparse = torch.sparse_coo_tensor(edge_index.flip(0), weight, (9, 9)).coalesce()
-    again = normalized_adj(sparse.to_sparse_csr())
-    torch.testing.assert_close(adj.to_dense(), again.to_dense())
-    with pytest.raises(ValueError, match="node indices in"):
-        normalized_adj(graph.edge_index, None, 3)
-    for bad in (-weight, weight * float("nan")):
-        with pytest.raises(ValueError, match="non-negative"):
-            normalized_adj(edge_index, bad, 9)
-    with pytest.raises(ValueError, match="'edge_weight' of shape"):
-        normalized_adj(edge_index, weight[1:], 9)
-    with pytest.raises(ValueError, match="no 'edge_weight' beside"):
-        normalized_adj(sparse, weight)
-    with pytest.raises(ValueError, match="square"):
-        normalized_adj(torch.zeros(2, 3).to_sparse_csr())
+def test_an_operator_is_taken_as_it_is(graph):
+    """Normalised or not; the layer does not normalise it again."""
+    x = torch.randn(graph.num_nodes, 4)
+    adj_t = normalized_adj(graph.edge_index, None, graph.num_nodes)
+    expected = LTConv(0.3, 2)(x, graph.edge_index)
+    torch.testing.assert_close(LTConv(0.3, 2)(x, adj_t), expected)
+    half = adj_t.with_value(adj_t.value / 2)
+    z = x
+    for _ in range(2):
+        z = 0.7 * half.to_dense() @ z + 0.3 * x
+    for kwargs in ({}, {"normalize": False}):
+        torch.testing.assert_close(LTConv(0.3, 2, **kwargs)(x, half), z)
 
 
 def test_no_warning_on_import():

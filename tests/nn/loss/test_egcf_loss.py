@@ -1,20 +1,17 @@
 import pytest
 import torch
 from torch.autograd import gradcheck
-from torch_geometric.data import Data
 
+from ltgnn_pyg.batch import MicroBatch
 from ltgnn_pyg.nn import BPRLoss, EGCFLoss, SoftmaxLoss
-
-
-@pytest.fixture
-def z():
-    return torch.randn(7, 3, dtype=torch.double, requires_grad=True)
 
 
 def make_batch(**kwargs):
     src, pos = torch.tensor([0, 1, 0, 2]), torch.tensor([3, 4, 5, 3])
     n_id = torch.arange(7)
-    return Data(n_id=n_id, num_seeds=7, src_index=src, dst_pos_index=pos, **kwargs)
+    return MicroBatch(
+        n_id=n_id, num_seeds=7, src_index=src, dst_pos_index=pos, **kwargs
+    )
 
 
 def test_pair_by_pair(z):

@@ -2,14 +2,15 @@ import copy
 
 import pytest
 import torch
+from torch_geometric.transforms import AddSelfLoops
 
-from ltgnn_pyg import LTGNN, PairLoader, fit, normalized_adj
+from ltgnn_pyg import LTGNN, Graph, PairLoader, Query, fit
 from ltgnn_pyg.datasets import Interactions
 from ltgnn_pyg.nn.loss import EGCFLoss, GuidedSoftmaxLoss, SoftmaxAtKLoss
 from ltgnn_pyg.nn.loss.in_batch_softmax import CHUNK
 from ltgnn_pyg.scorers.filters import ChebyCF
 from tests import dense
-from tests.nn.test_loss import dense_in_batch_softmax, make_batch
+from tests.nn.loss.batches import dense_in_batch_softmax, make_batch
 from tests.toy import blocks
 
 NUM_USERS, NUM_ITEMS = 30, 20
@@ -30,9 +31,7 @@ def z():
 
 
 def prepare(loss, interactions):
-    edge_index = interactions.to_data().edge_index
-    num_nodes = interactions.num_users + interactions.num_items
-    loss.prepare(normalized_adj(edge_index, num_nodes=num_nodes), NUM_USERS)
+    loss.prepare(Graph.from_interactions(interactions))
 
 
 def pairs(num):
@@ -43,7 +42,7 @@ def pairs(num):
 def expected_of(interactions, rank=NUM_ITEMS):
     """What the filter says of all users and items, over their popularity."""
     everyone = torch.arange(NUM_USERS)
-    score = ChebyCF(interactions, rank=rank).vectors().score(everyone)
+    score = ChebyCF(interactions, rank=rank).vectors().score(Query(everyone))
     degree = torch.bincount(interactions.item, minlength=NUM_ITEMS)
     return score.clamp(min=0.0).double() / degree.clamp(min=1)
 
@@ -104,6 +103,14 @@ def test_the_guide_is_the_filter(interactions):
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-2)
 
 
+def test_loops_have_no_part(interactions):
+    loss, other = GuidedSoftmaxLoss(NUM_ITEMS, 3), GuidedSoftmaxLoss(NUM_ITEMS, 3)
+    prepare(loss, interactions)
+    data = Graph.from_interactions(interactions).to_data()
+    other.prepare(Graph.from_data(AddSelfLoops(attr=None)(data)))
+    assert torch.equal(loss._guide, other._guide)
+
+
 def test_a_filter_of_some_vectors_alone(interactions, z):
     loss = GuidedSoftmaxLoss(NUM_ITEMS, 3, rank=5)
     prepare(loss, interactions)
@@ -137,8 +144,8 @@ def test_seeds_are_nodes_of_the_graph(interactions, z):
 
 def test_a_loop_of_ones_own(interactions):
     model = LTGNN(NUM_USERS, NUM_ITEMS, 8, loss_fn=GuidedSoftmaxLoss(NUM_ITEMS, 3))
-    batch = next(iter(PairLoader(interactions.to_data())))
-    with pytest.raises(ValueError, match=r"loss_fn.prepare\(adj_t, num_users\)"):
+    batch = next(iter(PairLoader(Graph.from_interactions(interactions))))
+    with pytest.raises(ValueError, match=r"loss_fn.prepare\(graph\)"):
         model.loss(batch)
     prepare(model.loss_fn, interactions)
     model.loss(batch).backward()
@@ -150,9 +157,7 @@ def test_a_copy_is_to_be_prepared_itself():
     """The filter is not copied, and the temperature is."""
     split = blocks()
     loss = GuidedSoftmaxLoss(split.train.num_items, 3, rank=4)
-    data = split.train.to_data()
-    adj_t = normalized_adj(data.edge_index, num_nodes=data.num_nodes)
-    loss.prepare(adj_t, data.num_users)
+    prepare(loss, split.train)
     other = copy.deepcopy(loss)
     assert loss._guide is not None and other._guide is None
     assert other.tau == loss.tau > 0.12
@@ -163,8 +168,8 @@ def test_fit_prepares_it_for_each_training(monkeypatch):
     monkeypatch.setattr(
         GuidedSoftmaxLoss,
         "prepare",
-        lambda self, adj_t, num, old=GuidedSoftmaxLoss.prepare: (
-            seen.append(adj_t.values().numel() // 2) or old(self, adj_t, num)
+        lambda self, graph, old=GuidedSoftmaxLoss.prepare: (
+            seen.append(graph.num_edges) or old(self, graph)
         ),
     )
     num_items = split.train.num_items
@@ -199,12 +204,8 @@ def test_refuses(interactions, z):
         GuidedSoftmaxLoss(NUM_ITEMS, guide_weight=1.5)
     with pytest.raises(ValueError, match="positive 'rank'"):
         GuidedSoftmaxLoss(NUM_ITEMS, rank=0)
-    with pytest.raises(ValueError, match="30 users and 21 items"):
+    with pytest.raises(ValueError, match="a graph of 21 items"):
         prepare(GuidedSoftmaxLoss(NUM_ITEMS + 1), interactions)
-    loop = torch.arange(NUM_USERS + NUM_ITEMS)
-    adj_t = normalized_adj(torch.stack([loop, loop]), num_nodes=len(loop))
-    with pytest.raises(ValueError, match="without self-loops"):
-        GuidedSoftmaxLoss(NUM_ITEMS, 3).prepare(adj_t, NUM_USERS)
     loss = GuidedSoftmaxLoss(NUM_ITEMS, 3)
     prepare(loss, interactions)
     n_id = torch.arange(len(z)) + 1

@@ -3,7 +3,7 @@ from torch.autograd import gradcheck
 
 from ltgnn_pyg.nn.loss import info_nce
 from tests import dense
-from tests.nn.test_loss import NEGATIVES, POS, SRC, make_batch
+from tests.nn.loss.batches import NEGATIVES, POS, SRC, make_batch
 
 
 def test_from_its_equation():

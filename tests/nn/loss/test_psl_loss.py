@@ -13,7 +13,7 @@ from ltgnn_pyg.nn.loss import (
     tanh_surrogate,
 )
 from ltgnn_pyg.nn.loss.ranking_loss import cross_entropy
-from tests.nn.test_loss import (
+from tests.nn.loss.batches import (
     NEGATIVES,
     OF_ITEM,
     OF_USER,
@@ -35,16 +35,6 @@ surrogates = pytest.mark.parametrize("surrogate", SURROGATES, ids=lambda f: f.__
 
 def exponential(d):
     return d, torch.ones_like(d)
-
-
-@pytest.fixture
-def z():
-    return torch.randn(7, 3, dtype=torch.double, requires_grad=True)
-
-
-@pytest.fixture
-def log_q():
-    return torch.rand(7, dtype=torch.double).log()
 
 
 @surrogates

@@ -5,12 +5,7 @@ import pytest
 import torch
 
 from ltgnn_pyg.nn.loss import HardNegatives, SoftmaxAtKLoss, SoftmaxLoss
-from tests.nn.test_loss import NEGATIVES, dense_in_batch_softmax, make_batch, pairs
-
-
-@pytest.fixture
-def z():
-    return torch.randn(7, 3, dtype=torch.double, requires_grad=True)
+from tests.nn.loss.batches import NEGATIVES, dense_in_batch_softmax, make_batch, pairs
 
 
 def largest(scores, rank):

@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 from torch.autograd import gradcheck
-from torch_geometric.data import Data
 
+from ltgnn_pyg.batch import MicroBatch
 from ltgnn_pyg.nn import BCELoss, UltraGCNLoss
 
 NEGATIVES = {
@@ -14,13 +14,8 @@ NEGATIVES = {
 }
 
 
-@pytest.fixture
-def z():
-    return torch.randn(7, 3, dtype=torch.double, requires_grad=True)
-
-
 def make_batch(kind, **kwargs):
-    return Data(
+    return MicroBatch(
         n_id=torch.arange(7),
         num_seeds=7,
         src_index=torch.tensor([0, 1, 0, 2]),

@@ -7,8 +7,7 @@ import pickle
 import pytest
 import torch
 
-from ltgnn_pyg import PairLoader, VRNeighborLoader, fit
-from ltgnn_pyg.datasets import Interactions
+from ltgnn_pyg import Graph, PairLoader, VRNeighborLoader, fit
 from ltgnn_pyg.evaluation import evaluate
 from ltgnn_pyg.inputs.row_adam import RowAdam
 from ltgnn_pyg.nn import LTGNN, NGCF, LightGODE, MatrixFactorization
@@ -24,7 +23,7 @@ every_model = pytest.mark.parametrize("cls", MODELS, ids=lambda cls: cls.__name_
 def build(cls, device, dtype=torch.float32):
     train = blocks().train
     model = cls(train.num_users, train.num_items).to(device, dtype)
-    return model, train.to_data().to(device)
+    return model, Graph.from_interactions(train).to(device)
 
 
 def assert_same(one, two, atol=1e-4):
@@ -46,9 +45,7 @@ def step(model, optimizer, batch):
 
 
 def finds_the_held_out(vectors, split):
-    known = torch.cat([split.train.edge_label_index, split.val.edge_label_index], 1)
-    pairs = split.test.edge_label_index
-    result = evaluate(vectors, pairs, exclude_edge_index=known, k=1)
+    result = evaluate(vectors, split.test, exclude=split.known, k=1)
     assert result == {"recall@1": 1.0, "ndcg@1": 1.0}
 
 
@@ -60,7 +57,7 @@ def test_plain_loop_finds_the_held_out(cls, device):
     for _ in range(12):
         for batch in loader:
             step(model, optimizer, batch)
-    finds_the_held_out(model.scorer(Graph.from_data(data)).vectors, blocks())
+    finds_the_held_out(model.scorer(data).vectors, blocks())
 
 
 @every_model
@@ -69,7 +66,7 @@ def test_fit_finds_the_held_out(cls, device):
     report = fit(model, blocks(), patience=30, metric="recall@2", refit=False)
     assert report.validation["recall@2"] == 1.0
     split = blocks()  # Of two items that are left, either may be the first.
-    split.train, split.val = Interactions.cat(split.train, split.val), split.val[:0]
+    split.train, split.val = split.known, split.val[:0]
     model, _ = build(cls, device)
     finds_the_held_out(fit(model, split).vectors, blocks())
 
@@ -80,7 +77,7 @@ def test_paper_step_finds_the_held_out(device):
     for _ in range(30):
         for batch in VRNeighborLoader(data, model, 3, batch_size=128):
             step(model, optimizer, batch)
-    finds_the_held_out(model.scorer(Graph.from_data(data)).vectors, blocks())
+    finds_the_held_out(model.scorer(data).vectors, blocks())
 
 
 def rounds(data, model):
@@ -114,9 +111,9 @@ def test_fit_is_the_plain_loop_to_the_bit(cls, device):
 def test_shapes_and_types(cls, device):
     for dtype in (torch.float32, torch.float64):
         model, data = build(cls, device, dtype)
-        z = model.encode(Graph.from_data(data))
+        z = model.encode(data)
         assert z.shape == (model.num_nodes, model.out_dim) and z.dtype == dtype
-        vectors = model.scorer(Graph.from_data(data)).vectors
+        vectors = model.scorer(data).vectors
         assert vectors.user.shape == (model.num_users, model.out_dim)
         if model.loss_fn.item_bias(torch.ones(model.num_items)) is not None:
             assert vectors.item_bias.shape == (model.num_items,)
@@ -187,7 +184,7 @@ def test_pickle_and_state_dict(cls, device):
 
     def embedding(model):
         torch.manual_seed(1)  # Some models draw.
-        return model.eval().encode(Graph.from_data(data))
+        return model.eval().encode(data)
 
     expected = embedding(model)
     assert_same(embedding(pickle.loads(pickle.dumps(model))), expected)

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from ltgnn_pyg import PairLoader
+from ltgnn_pyg import Graph, PairLoader
 from ltgnn_pyg.graph.graph_dropout import graph_dropout
 from ltgnn_pyg.nn import SGL, LightGCN, SimGCL, XSimGCL
 from ltgnn_pyg.nn.conv import noisy_layers
@@ -46,8 +46,9 @@ def xsimgcl(model, adj, x):
 
 def sgl(model, adj, x):
     drop, tables = (model.edge_dropout, model.node_dropout), []
-    graphs = [model.graph, *(graph_dropout(model.graph, *drop) for _ in range(2))]
-    for dense in (graph.to_dense().to(x.dtype) for graph in graphs):
+    whole = model.graph.matrix
+    matrices = [whole, *(graph_dropout(whole, *drop) for _ in range(2))]
+    for dense in (matrix.to_dense().to(x.dtype) for matrix in matrices):
         layers = [x]
         for _ in range(model.num_layers):
             layers.append(dense @ layers[-1])
@@ -99,7 +100,7 @@ def test_exact_gradient(graph, pairs, cls, settings, tables):
 def test_without_noise_it_is_lightgcn_without_layer_0(graph, cls):
     model = cls(7, 5, 4, eps=0.0, contrast_weight=0.0, weight_decay=0.1, init_std=1.0)
     other = without_layer_0(weight_decay=0.1)
-    other.embedding.load_state_dict(model.embedding.state_dict())
+    other.inputs.load_state_dict(model.inputs.state_dict())
     batch = next(iter(PairLoader(graph, batch_size=5)))
     grads = []
     for m in (model, other):
@@ -116,7 +117,7 @@ def test_what_is_scored_has_no_noise(graph):
         z = model.encode(Graph.from_data(graph))
         assert torch.equal(model.encode(Graph.from_data(graph)), z)
         other = LightGCN(7, 5, 4) if isinstance(model, SGL) else without_layer_0()
-        other.embedding.load_state_dict(model.embedding.state_dict())
+        other.inputs.load_state_dict(model.inputs.state_dict())
         torch.testing.assert_close(other.encode(Graph.from_data(graph)), z)
 
 
@@ -133,7 +134,7 @@ def test_noise_keeps_length_and_orthant(graph):
     loader = PairLoader(graph)
     first = torch.randn(12, 4)
     first[3] = 0.0  # Of an isolated node.
-    (layer,) = noisy_layers(first, loader.graph, 1, 0.01)
+    (layer,) = noisy_layers(first, loader.graph.operator, 1, 0.01)
     noise = layer - first
     rest = torch.arange(12) != 3
     torch.testing.assert_close(noise[rest].norm(dim=1), torch.full((11,), 0.01))

@@ -4,7 +4,7 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from ltgnn_pyg import LTGNN, PairLoader
+from ltgnn_pyg import LTGNN, Graph, PairLoader
 from ltgnn_pyg.distributed.recommender import take_share
 from ltgnn_pyg.nn import LightGCN
 from tests.distributed.launch import launch
@@ -17,14 +17,14 @@ def build(cls):
     torch.manual_seed(7)
     train = blocks().train
     model = cls(train.num_users, train.num_items, 8, weight_decay=0.1).double()
-    loader = PairLoader(train.to_data(), batch_size=16, num_rounds=6)
+    loader = PairLoader(Graph.from_interactions(train), batch_size=16, num_rounds=6)
     return model, list(loader)
 
 
 def share(batch, rank):
     """Every other micro-batch of a round, with the graph of the whole round."""
     out = take_share(batch, rank, WORLD)
-    out.adj_t = batch.graph
+    out.graph = batch.graph
     return out
 
 

@@ -2,8 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ltgnn_pyg import PairLoader, normalized_adj
-from ltgnn_pyg.graph.adjacency import without
+from ltgnn_pyg import Graph, PairLoader
 from ltgnn_pyg.nn import DGCF, BPRLoss, LightGCN
 from ltgnn_pyg.nn.models.dgcf import distance_correlation
 from tests.dense import dense_adj
@@ -59,9 +58,7 @@ def test_equals_the_loop(graph, num_intents, num_layers, num_iterations):
     g = torch.randn_like(z)
     z.backward(g)
     expected.backward(g)
-    torch.testing.assert_close(
-        model.inputs.weight.grad, x.grad, atol=1e-6, rtol=1e-6
-    )
+    torch.testing.assert_close(model.inputs.weight.grad, x.grad, atol=1e-6, rtol=1e-6)
 
 
 def test_an_isolated_node(graph):
@@ -81,17 +78,17 @@ def test_one_intent_is_light_gcn(graph, pairs, num_layers):
     other.load_state_dict(model.state_dict())
     weight = torch.rand(pairs.size(1)).repeat(2) + 0.1
     for edge_weight in (None, weight):
-        adj_t = normalized_adj(graph.edge_index, edge_weight, 12)
-        for matrix in (adj_t, without(adj_t, pairs[:, :9])):
-            actual, expected = model.encode(matrix), other.encode(matrix)
+        graph.edge_weight = edge_weight
+        whole = Graph.from_data(graph)
+        for given in (whole, whole.without(pairs[:, :9])):
+            actual, expected = model.encode(given), other.encode(given)
             torch.testing.assert_close(actual, expected, atol=1e-6, rtol=1e-6)
 
 
 def test_what_is_left_out_has_no_say_in_the_routing(graph, pairs):
     """Only in the degrees, alike in all intents."""
     model = build(2, 1)
-    adj_t = normalized_adj(graph.edge_index, num_nodes=12)
-    z = model.encode(without(adj_t, pairs[:, :1]))
+    z = model.encode(Graph.from_data(graph).without(pairs[:, :1]))
     u, i = pairs[:, 0].tolist()
     keep = (graph.edge_index[0] != u) | (graph.edge_index[1] != i)
     keep &= (graph.edge_index[0] != i) | (graph.edge_index[1] != u)
@@ -115,15 +112,15 @@ def test_what_is_left_out_has_no_say_in_the_routing(graph, pairs):
 def test_frozen_routing_has_the_values_and_the_adjoint_of_its_matrices(graph):
     model, frozen = build(2, 2), build(2, 2, frozen_routing=True)
     frozen.load_state_dict(model.state_dict())
-    adj_t = normalized_adj(graph.edge_index, num_nodes=12)
-    torch.testing.assert_close(model.encode(adj_t), frozen.encode(adj_t))
+    graph = Graph.from_data(graph)
+    torch.testing.assert_close(model.encode(graph), frozen.encode(graph))
     # Linear, as far as the gradient goes: g^T Z(X) = grad^T X.
-    z = frozen.encode(adj_t)
+    z = frozen.encode(graph)
     g = torch.randn_like(z)
     z.backward(g)
     x = frozen.inputs.weight
     torch.testing.assert_close((x.grad * x).sum(), (g * z).sum())
-    model.encode(adj_t).backward(g)
+    model.encode(graph).backward(g)
     assert not torch.allclose(model.inputs.weight.grad, x.grad)
 
 
@@ -169,7 +166,7 @@ def test_loss_adds_the_correlation_of_neighbouring_intents(graph):
 def test_nodes_are_drawn_without_replacement(graph):
     batch = next(iter(PairLoader(graph)))
     model, seen = build(2, num_cor_nodes=3), []
-    model._correlation(model.encode(batch.graph))  # Draws.
+    model._correlation(model.encode(batch.graph), batch.graph)  # Draws.
     for seed in range(20):
         torch.manual_seed(seed)
         user, item = torch.randperm(7)[:3], torch.randperm(5)[:3] + 7
@@ -177,7 +174,7 @@ def test_nodes_are_drawn_without_replacement(graph):
         z = torch.arange(48, dtype=torch.double).view(12, 4).square()
         rows = z[torch.cat([user, item])].chunk(2, 1)
         expected = distance_correlation(*rows) / 3
-        torch.testing.assert_close(model._correlation(z), expected)
+        torch.testing.assert_close(model._correlation(z, batch.graph), expected)
         seen.append(user)
     assert torch.cat(seen).unique().numel() == 7
 

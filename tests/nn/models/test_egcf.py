@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from ltgnn_pyg import PairLoader, fit, normalized_adj
-from ltgnn_pyg.graph.adjacency import without
+from ltgnn_pyg import Graph, PairLoader, fit
 from ltgnn_pyg.nn import EGCF, BPRLoss, EGCFLoss, SoftmaxLoss
 from ltgnn_pyg.nn.init import spectral_
 from tests.dense import dense_adj
@@ -32,11 +31,11 @@ def test_equals_the_dense_form(graph, pairs, alternating, num_layers):
     settings = {"alternating": alternating, "num_layers": num_layers}
     model = EGCF(7, 5, 4, init_std=1.0, **settings).double()
     a = dense_adj(graph.edge_index, 12)
-    adj_t = normalized_adj(graph.edge_index, num_nodes=12)
+    whole = Graph.from_data(graph)
     u, i = pairs[:, :4]
     left_out = a.clone()
     left_out[u, i] = left_out[i, u] = 0.0
-    for sparse, matrix in ((adj_t, a), (without(adj_t, pairs[:, :4]), left_out)):
+    for sparse, matrix in ((whole, a), (whole.without(pairs[:, :4]), left_out)):
         z, expected = model.encode(sparse), dense(model, matrix)
         torch.testing.assert_close(z, expected, atol=1e-6, rtol=1e-6)
         g, x = torch.randn_like(z), model.inputs.weight
@@ -47,16 +46,20 @@ def test_equals_the_dense_form(graph, pairs, alternating, num_layers):
 def test_users_have_no_rows():
     model = EGCF(7, 5, 4)
     assert [tuple(p.size()) for p in model.parameters()] == [(5, 4)]
-    assert model.table_nodes == slice(7, 12)
+    inputs = model.inputs
+    assert (inputs.first, inputs.num_rows, inputs.num_nodes) == (7, 5, 12)
+    assert not inputs.table()[:7].any() and torch.equal(
+        inputs.table()[7:], inputs.weight
+    )
 
 
 def test_the_spectral_start_is_that_of_the_items(graph):
-    adj_t = normalized_adj(graph.edge_index, num_nodes=12)
+    graph = Graph.from_data(graph)
     model = EGCF(7, 5, 4)
     torch.manual_seed(1)
-    expected = spectral_(torch.empty(12, 4), adj_t, 7)
+    expected = spectral_(torch.empty(12, 4), graph)
     torch.manual_seed(1)
-    model.init_table(spectral_, adj_t)
+    model.init_table(spectral_, graph)
     assert torch.equal(model.inputs.weight, expected[7:])
 
 

@@ -1,7 +1,8 @@
 import pytest
 import torch
+from torch_geometric.data import Data
 
-from ltgnn_pyg import LTGNN, PairLoader, VRNeighborLoader, normalized_adj
+from ltgnn_pyg import LTGNN, Graph, PairLoader, VRNeighborLoader
 from ltgnn_pyg.inputs.row_adam import RowAdam
 from ltgnn_pyg.nn import BPRLoss, SoftmaxLoss
 from tests.dense import dense_adj
@@ -18,7 +19,8 @@ def test_encode_is_k_exact_steps(graph):
     size = (graph.num_nodes, graph.num_nodes)
     ones = torch.ones(graph.num_edges)
     raw = torch.sparse_coo_tensor(graph.edge_index.flip(0), ones, size).to_sparse_csr()
-    torch.testing.assert_close(model.get_embedding(raw), z)
+    data = Data(adj_t=raw, num_nodes=graph.num_nodes, num_users=graph.num_users)
+    torch.testing.assert_close(model.encode(Graph.from_data(data)), z)
 
 
 def test_default_objective_is_softmax():
@@ -27,9 +29,11 @@ def test_default_objective_is_softmax():
     torch.manual_seed(0)
     other = LTGNN(7, 5, 4, loss_fn=SoftmaxLoss())
     edge_index = torch.tensor([[0, 1, 1, 7, 8, 9], [7, 8, 9, 0, 1, 1]])
+    data = Data(edge_index=edge_index, num_nodes=12, num_users=7)
+    graph = Graph.from_data(data)
     for one, two in zip(
-        vars(model.vectors(edge_index)).values(),
-        vars(other.vectors(edge_index)).values(),
+        vars(model.scorer(graph).vectors).values(),
+        vars(other.scorer(graph).vectors).values(),
         strict=True,
     ):
         assert torch.equal(one, two)
@@ -137,8 +141,7 @@ def test_state_dict_holds_the_history(graph, pairs):
         other.history.output()
     model.reset_parameters()
     assert model.history.num_refreshes == 0
-    adj_t = normalized_adj(graph.edge_index, None, graph.num_nodes)
-    model.refresh(adj_t)
+    model.refresh(Graph.from_data(graph))
     assert model.history.num_refreshes == 8
 
 

@@ -2,8 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ltgnn_pyg import PairLoader, normalized_adj
-from ltgnn_pyg.graph.adjacency import without
+from ltgnn_pyg import Graph, PairLoader
 from ltgnn_pyg.nn import NGCF, BPRLoss
 
 
@@ -40,10 +39,11 @@ def test_equals_the_dense_form(graph, pairs, num_layers, form):
     """With a node without an edge, too, and the gradient of every parameter."""
     model = build(num_items=6, num_layers=num_layers, dropout=0.0)
     weight = torch.rand(pairs.size(1)).repeat(2) + 0.1 if form == "weighted" else None
-    adj_t = normalized_adj(graph.edge_index, weight, 13)
+    graph.edge_weight, graph.num_nodes = weight, 13
+    given = Graph.from_data(graph)
     removed = pairs[:, :4] if form == "left out" else None
-    adj_t = adj_t if removed is None else without(adj_t, removed)
-    z, expected = model.encode(adj_t), dense(model, graph.edge_index, weight, removed)
+    given = given if removed is None else given.without(removed)
+    z, expected = model.encode(given), dense(model, graph.edge_index, weight, removed)
     assert z.shape == (13, model.out_dim) == (13, 4 * (num_layers + 1))
     close = {"atol": 1e-6, "rtol": 1e-6}
     torch.testing.assert_close(z, expected, **close)
@@ -54,12 +54,12 @@ def test_equals_the_dense_form(graph, pairs, num_layers, form):
 
 
 def test_messages_are_dropped_in_training_only(graph):
-    adj_t = normalized_adj(graph.edge_index, num_nodes=12)
+    graph = Graph.from_data(graph)
     model, plain = build(num_layers=1, dropout=0.5), build(num_layers=1, dropout=0.0)
     plain.load_state_dict(model.state_dict())
-    expected = plain.encode(adj_t)
-    torch.testing.assert_close(model.eval().encode(adj_t), expected)
-    z = model.train().encode(adj_t)
+    expected = plain.encode(graph)
+    torch.testing.assert_close(model.eval().encode(graph), expected)
+    z = model.train().encode(graph)
     torch.testing.assert_close(z[:, :4], expected[:, :4])  # The table is not.
     dropped = z[:, 4:] == 0
     assert 0.2 < dropped.double().mean() < 0.8
@@ -68,8 +68,8 @@ def test_messages_are_dropped_in_training_only(graph):
     lowest, highest = ratio.nan_to_num(9e9).amin(1), ratio.nan_to_num(-9e9).amax(1)
     some = ~dropped.all(1)
     torch.testing.assert_close(lowest[some], highest[some])
-    vectors = model.scorer(Graph.from_data(graph)).vectors  # In training, but scored whole.
-    expected = plain.scorer(Graph.from_data(graph)).vectors
+    vectors = model.scorer(graph).vectors  # In training, but scored whole.
+    expected = plain.scorer(graph).vectors
     torch.testing.assert_close(vectors.user, expected.user)
     assert model.training
 

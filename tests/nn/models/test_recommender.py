@@ -5,10 +5,10 @@ import warnings
 
 import pytest
 import torch
+from torch_geometric.data import Data
 from torch_geometric.transforms import AddSelfLoops
 
-from ltgnn_pyg import LTGNN, ItemNegativeSampling, PairLoader
-from ltgnn_pyg.batch.inner_steps import micro_batches, sizes
+from ltgnn_pyg import LTGNN, Graph, ItemNegativeSampling, PairLoader
 from ltgnn_pyg.inputs.row_adam import RowAdam
 from ltgnn_pyg.nn import BPRLoss, LightGCN, MatrixFactorization, Recommender
 from tests.dense import dense_adj
@@ -33,7 +33,7 @@ def oracle(model, graph, x, loader, batch):
         part = slice(start, start + loader.micro_batch_size)
         user, item = u[part], i[part]
         for b in range(user.numel()):
-            if "dst_neg_index" in batch:
+            if batch.negatives is not None:
                 neg = batch.n_id[batch.dst_neg_index[part]][b].view(-1)
                 score = z[user[b]] @ (z[item[b]] - z[neg]).t()
                 total = total + torch.nn.functional.softplus(-score).mean()
@@ -84,7 +84,7 @@ def test_exact_gradient(graph, pairs, cls, form, negatives, num_rounds):
 def test_matrix_factorization_is_alpha_one(graph, pairs):
     batch = next(iter(PairLoader(graph, pairs, batch_size=4)))
     model, other = MatrixFactorization(7, 5, 4), LTGNN(7, 5, 4, alpha=1.0)
-    other.embedding.load_state_dict(model.embedding.state_dict())
+    other.inputs.load_state_dict(model.inputs.state_dict())
     losses = [m.loss(batch) for m in (model, other)]
     torch.testing.assert_close(*losses)
     for loss in losses:
@@ -117,15 +117,18 @@ def test_one_popularity_however_weights_are_passed(graph, pairs):
     model = LTGNN(7, 5, 4)
     weight = torch.rand(pairs.size(1)) + 0.1
     both = torch.cat([weight, weight])
-    expected = model.vectors(graph.edge_index, both)
+    graph.edge_weight = both
+    expected = model.scorer(Graph.from_data(graph)).vectors
     size = (graph.num_nodes, graph.num_nodes)
     coo = torch.sparse_coo_tensor(graph.edge_index.flip(0), both, size)
     degree = torch.zeros(graph.num_nodes).index_add_(0, pairs[1], weight)
     torch.testing.assert_close(expected.item_bias, 0.12 * degree[7:].log())
     for matrix in (coo, coo.coalesce().to_sparse_csr()):
-        vectors = model.vectors(matrix)
+        data = Data(adj_t=matrix, num_nodes=12, num_users=7)
+        vectors = model.scorer(Graph.from_data(data)).vectors
         torch.testing.assert_close(vectors.user, expected.user)
         torch.testing.assert_close(vectors.item_bias, expected.item_bias)
+    graph.edge_weight = None
     loops = AddSelfLoops(attr=None)(graph)
     torch.testing.assert_close(
         model.scorer(Graph.from_data(loops)).vectors.item_bias,
@@ -137,7 +140,7 @@ def test_one_popularity_however_weights_are_passed(graph, pairs):
 def toy():
     torch.manual_seed(5)
     train = blocks().train
-    loader = PairLoader(train.to_data(), batch_size=16, num_rounds=4)
+    loader = PairLoader(Graph.from_interactions(train), batch_size=16, num_rounds=4)
     return LTGNN(train.num_users, train.num_items, 8, init_std=0.5), list(loader)
 
 
@@ -252,7 +255,7 @@ def test_averaged_model(toy):
 def test_two_loaders_on_one_model(toy):
     model, batches = toy
     expected = [gradient(model, batch) for batch in batches]
-    data = blocks().train.to_data()
+    data = Graph.from_interactions(blocks().train)
     for batch, grad in zip(batches, expected, strict=True):
         for other in PairLoader(data, num_rounds=2):
             model.loss(other)
@@ -286,9 +289,9 @@ def test_compile(toy):
 
 def test_micro_batches(toy):
     batch = toy[1][0]
-    parts = list(micro_batches(batch))
-    assert len(parts) == len(batch.pair_ptr) - 1 > 1
-    assert [part.num_seeds for part in parts] == sizes(batch.seed_ptr)
+    parts = list(batch.micro_batches())
+    assert len(parts) == batch.num_micro_batches > 1
+    assert [part.num_seeds for part in parts] == batch.seeds_of_parts
     for part in parts:
         assert part.n_id.unique().numel() == part.num_seeds == part.n_id.numel()
     src = torch.cat([part.n_id[part.src_index] for part in parts])
@@ -296,7 +299,7 @@ def test_micro_batches(toy):
 
 
 @pytest.mark.parametrize("cls", [MatrixFactorization, LightGCN, LTGNN])
-def test_bad_arguments(cls):
+def test_bad_arguments(graph, cls):
     with pytest.raises(ValueError, match="positive 'num_users'"):
         cls(0, 3)
     with pytest.raises(ValueError, match="at least 0"):
@@ -304,7 +307,7 @@ def test_bad_arguments(cls):
     with pytest.raises(ValueError, match="'num_layers'"):
         LightGCN(2, 3, num_layers=0)
     with pytest.raises(NotImplementedError, match="'encode' or 'coefficients'"):
-        Recommender(2, 3).encode(torch.eye(5).to_sparse_csr())
+        Recommender(2, 3).encode(graph)
 
 
 class Scaled(BPRLoss):
@@ -328,8 +331,8 @@ def test_an_objective_may_learn(toy):
     model.zero_grad()
     z = model.encode(batch.graph).index_select(0, batch.n_id)
     num, loss = batch.src_index.numel(), 0.0
-    rows_of = z.split(sizes(batch.seed_ptr))
-    for rows, part in zip(rows_of, micro_batches(batch), strict=True):
+    rows_of = z.split(batch.seeds_of_parts)
+    for rows, part in zip(rows_of, batch.micro_batches(), strict=True):
         loss = loss + part.src_index.numel() / num * model.loss_fn(rows, part)
     loss.backward()
     expected = model.inputs.weight.grad, model.loss_fn.scale.grad

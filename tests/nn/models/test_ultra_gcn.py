@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ltgnn_pyg import ItemNegativeSampling, PairLoader
+from ltgnn_pyg import Graph, ItemNegativeSampling, PairLoader
 from ltgnn_pyg.nn import (
     BCELoss,
     MatrixFactorization,

@@ -2,6 +2,7 @@
 
 import torch
 
+from ltgnn_pyg.datasets import Interactions
 from ltgnn_pyg.retrieval import top_k
 from ltgnn_pyg.retrieval.rerank import Candidates
 from ltgnn_pyg.scorers import Vectors
@@ -16,7 +17,7 @@ def candidates(num=30, num_users=9, num_items=60, dim=8, dtype=torch.double):
     vectors = Vectors(user.to(dtype), item.to(dtype))
     most, every = torch.arange(3, num_items), torch.arange(num_items)
     row = torch.tensor([1, 2]).repeat_interleave(torch.tensor([len(most), num_items]))
-    exclude = torch.stack([row, torch.cat([most, every]) + num_users])
+    exclude = Interactions(row, torch.cat([most, every]), num_users, num_items)
     user = torch.arange(num_users)
     return vectors, Candidates(user, *top_k(vectors, num, exclude=exclude))
 

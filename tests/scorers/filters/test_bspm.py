@@ -1,10 +1,11 @@
 import pytest
 import torch
 
+from ltgnn_pyg import Query
 from ltgnn_pyg.scorers.filters import BSPM
 from tests import dense
 
-YELP = {"beta": 0.3, "T": 1.2, "order": 1, "average": True}
+YELP = {"beta": 0.3, "T": 1.2, "solver_order": 1, "averaged": True}
 AMAZON = {"beta": 0.0, "T": 2.2, "num_steps": 2}
 
 
@@ -27,16 +28,16 @@ def test_equals_its_solver(interactions, rows, settings):
     scorer = BSPM(interactions, rank=rank, **settings)
     P, T, n = dense.gram(rows), settings.get("T", 2.5), settings.get("num_steps", 1)
     beta = settings.get("beta", 0.2)
-    step = euler if settings.get("order", 4) == 1 else runge_kutta
+    step = euler if settings.get("solver_order", 4) == 1 else runge_kutta
     low_pass = beta * rows @ dense.low_pass(rows, rank, 0.5)
     blurred = rows @ P
     y, part = blurred + low_pass, low_pass
     for _ in range(n):
         y, part = step(y, P, T / n), step(part, P, T / n)
-    if settings.get("average"):
+    if settings.get("averaged"):
         y, part = (y + blurred) / 2, part / 2
     everyone = torch.arange(rows.size(0))
-    found = scorer.score(everyone).double()
+    found = scorer.score(Query(everyone)).double()
     torch.testing.assert_close(found, y, atol=1e-5, rtol=1e-5)
-    found = scorer.vectors().score(everyone).double()
+    found = scorer.vectors().score(Query(everyone)).double()
     torch.testing.assert_close(found, part, atol=1e-5, rtol=1e-5)

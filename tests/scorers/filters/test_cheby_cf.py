@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from ltgnn_pyg import Query
 from ltgnn_pyg.scorers.filters import ChebyCF
 from ltgnn_pyg.scorers.filters.cheby_cf import plateau
 from tests import dense
@@ -46,12 +47,12 @@ def test_equals_its_equation(interactions, rows, settings):
         y = y + each * t
     low_pass = 0.2 * rows @ dense.low_pass(rows, rank, beta)
     everyone = torch.arange(rows.size(0))
-    found = scorer.score(everyone).double()
+    found = scorer.score(Query(everyone)).double()
     torch.testing.assert_close(found, y * scale + low_pass, atol=1e-5, rtol=1e-5)
     # The vectors are the filter's image of the leading eigenvectors, no more.
     kept = dense.low_pass(rows, rank, beta)  # A projection, up to the scale.
     expected = y @ (scale.view(-1, 1) * kept) + low_pass
-    found = scorer.vectors().score(everyone).double()
+    found = scorer.vectors().score(Query(everyone)).double()
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 

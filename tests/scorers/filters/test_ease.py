@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from ltgnn_pyg import Query
 from ltgnn_pyg.scorers.filters import EASE
 
 
@@ -15,10 +16,11 @@ def test_equals_its_closed_form(interactions, rows, l2):
     assert not B.diagonal().abs().max() > 1e-9
     tolerance = {"atol": 2e-5, "rtol": 1e-4}
     torch.testing.assert_close(scorer.diagonal.double(), P.diagonal(), **tolerance)
-    found = scorer.score(torch.arange(rows.size(0))).double()
+    found = scorer.score(Query(torch.arange(rows.size(0)))).double()
     torch.testing.assert_close(found, rows @ B, **tolerance)
     others = (torch.rand(9, rows.size(1)) < 0.3).double()
-    found = scorer.filter_rows(others).double()
+    query = Query.of_items([row.nonzero().flatten().tolist() for row in others])
+    found = scorer.score(query).double()
     torch.testing.assert_close(found, others @ B, **tolerance)
 
 
@@ -30,5 +32,5 @@ def test_is_the_best_linear_map(interactions, rows):
         x, y = rows[:, other], rows[:, item]
         eye = torch.eye(len(other), dtype=torch.double)
         weight = torch.linalg.solve(x.t() @ x + l2 * eye, x.t() @ y)
-        found = scorer.score(torch.arange(rows.size(0)))[:, item].double()
+        found = scorer.score(Query(torch.arange(rows.size(0))))[:, item].double()
         torch.testing.assert_close(found, x @ weight, atol=2e-5, rtol=1e-4)

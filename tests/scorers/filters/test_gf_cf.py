@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from ltgnn_pyg import Query
 from ltgnn_pyg.scorers.filters import GFCF
 from tests import dense
 
@@ -12,7 +13,7 @@ def test_equals_its_equation(interactions, rows, alpha):
     low_pass = alpha * dense.low_pass(rows, rank, 0.5)
     expected = rows @ (dense.gram(rows) + low_pass)
     everyone = torch.arange(rows.size(0))
-    found = scorer.score(everyone).double()
+    found = scorer.score(Query(everyone)).double()
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
-    found = scorer.vectors().score(everyone).double()
+    found = scorer.vectors().score(Query(everyone)).double()
     torch.testing.assert_close(found, rows @ low_pass, atol=1e-5, rtol=1e-5)

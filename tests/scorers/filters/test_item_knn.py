@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from ltgnn_pyg import Query
 from ltgnn_pyg.scorers.filters import ItemKNN
 
 
@@ -25,5 +26,5 @@ def test_equals_a_loop(interactions, rows, k, shrinkage, chunk_bytes):
         found.sort(dim=1, descending=True).values[:, :k].float(), best.float()
     )
     torch.testing.assert_close(found[found > 0], weight[found > 0], check_dtype=False)
-    score = scorer.score(torch.arange(rows.size(0)))
+    score = scorer.score(Query(torch.arange(rows.size(0))))
     torch.testing.assert_close(score, (rows @ found.t()).float())

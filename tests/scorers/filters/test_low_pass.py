@@ -1,8 +1,9 @@
 import torch
 
+from ltgnn_pyg import Query
 from ltgnn_pyg.graph.gram import Gram
 from ltgnn_pyg.scorers.filters.low_pass import LowPass
-from ltgnn_pyg.scorers.filters.rows import rows_of
+from ltgnn_pyg.scorers.rows import rows_of
 
 
 def test_maps_rows(interactions, rows):
@@ -14,7 +15,7 @@ def test_maps_rows(interactions, rows):
     found = LowPass(left, right).add(sparse, start.clone())
     torch.testing.assert_close(found, start + expected, atol=1e-4, rtol=1e-4)
     vectors = LowPass(left, right).vectors(sparse)
-    found = vectors.score(torch.arange(rows.size(0)))
+    found = vectors.score(Query(torch.arange(rows.size(0))))
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from ltgnn_pyg import Query
 from ltgnn_pyg.datasets import Interactions
 from ltgnn_pyg.scorers.filters import EASE, ItemKNN, SparseEASE, sparse_ease
 
@@ -19,7 +20,7 @@ def test_equals_regressions(interactions, rows, k, l2, monkeypatch):
         expected[item, support] = torch.linalg.solve(x.t() @ x + l2 * eye, x.t() @ y)
     found = scorer.weight.to_dense().double()
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
-    score = scorer.score(torch.arange(len(rows)))
+    score = scorer.score(Query(torch.arange(len(rows))))
     torch.testing.assert_close(score, (rows @ found.t()).float())
 
 
@@ -28,6 +29,6 @@ def test_all_items_for_neighbours_make_ease(monkeypatch):
     user, item = (torch.rand(60, 12) < 0.6).nonzero().t()
     interactions = Interactions(user, item, 60, 12)
     everyone = torch.arange(60)
-    found = SparseEASE(interactions, k=12, l2=20.0).score(everyone)
-    expected = EASE(interactions, l2=20.0).score(everyone)
+    found = SparseEASE(interactions, k=12, l2=20.0).score(Query(everyone))
+    expected = EASE(interactions, l2=20.0).score(Query(everyone))
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)

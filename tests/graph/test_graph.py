@@ -1,0 +1,606 @@
+"""Graphs, against dense matrices over a dictionary of their nodes."""
+
+import pytest
+import torch
+from torch_geometric.data import HeteroData
+from torch_geometric.transforms import AddSelfLoops
+
+from ltgnn_pyg.datasets import Interactions
+from ltgnn_pyg.graph import Edges, Graph, Numbering, Operator, normalized_adj
+
+BUYS = ("user", "buys", "item")
+HAS = ("item", "has", "tag")
+FOLLOWS = ("user", "follows", "user")
+NAMES = {"customer": "user", "book": "item"}
+SIZES = {"tag": 3, "customer": 4, "book": 5}
+#: Where each type starts: users and items first.
+START = {"customer": 0, "book": 4, "tag": 9}
+NUM = 12
+
+
+def hetero():
+    """Data of three node types and three edge types, beside a reverse one."""
+    data = HeteroData()
+    for name, num in SIZES.items():
+        data[name].num_nodes = num
+    for source, name, target in (
+        ("customer", "buys", "book"),
+        ("book", "has", "tag"),
+        ("customer", "follows", "customer"),
+    ):
+        ends = [torch.randint(SIZES[end], (9,)) for end in (source, target)]
+        data[source, name, target].edge_index = torch.stack(ends)
+    buys = data["customer", "buys", "book"]
+    buys.edge_weight, buys.time = torch.rand(9) + 0.1, torch.arange(9)
+    data["customer", "follows", "customer"].edge_time = torch.arange(9, 18)
+    data["book", "rev_buys", "customer"].edge_index = buys.edge_index.flip(0)
+    return data
+
+
+def read(data, **kwargs):
+    return Graph.from_hetero(data, user="customer", item="book", **kwargs)
+
+
+def dense(parts, num_nodes=NUM):
+    """D^-1/2 A D^-1/2 of edges and weights, each edge once, a loop once."""
+    adj = torch.zeros(num_nodes, num_nodes, dtype=torch.double)
+    for (sources, targets), weights in parts:
+        for s, t, w in zip(
+            sources.tolist(), targets.tolist(), weights.tolist(), strict=True
+        ):
+            adj[s, t] += w
+            if s != t:
+                adj[t, s] += w
+    inv_sqrt = adj.sum(1).clamp(min=1e-300).rsqrt().masked_fill(adj.sum(1) == 0, 0.0)
+    return inv_sqrt[:, None] * adj * inv_sqrt
+
+
+def parts_of(data, factor=None):
+    """The edges of data in the numbers of the dictionary, and their weights."""
+    for kind in data.edge_types:
+        if not kind[1].startswith("rev_"):
+            store = data[kind]
+            index = store.edge_index + torch.tensor(
+                [[START[kind[0]]], [START[kind[2]]]]
+            )
+            weight = store.get("edge_weight")
+            weight = torch.ones(index.size(1)) if weight is None else weight
+            yield index, weight * (factor or {}).get(kind, 1.0)
+
+
+def close(operator, expected):
+    torch.testing.assert_close(operator.to_dense().double(), expected)
+
+
+def same(one, two):
+    """Graphs of the same nodes, edges and matrix."""
+    assert one.numbering == two.numbering and one.edge_types == two.edge_types
+    for name in ("index", "type", "weight", "time"):
+        a, b = getattr(one.edges, name), getattr(two.edges, name)
+        assert (a is None) == (b is None) and (a is None or torch.equal(a, b)), name
+    assert torch.equal(one.matrix.to_dense(), two.matrix.to_dense())
+
+
+def draw(num_users=6, num_items=5, num=14, **kwargs):
+    """Interactions, each once, with times and weights."""
+    key = torch.randperm(num_users * num_items)[:num]
+    return Interactions(
+        key // num_items,
+        key % num_items,
+        num_users,
+        num_items,
+        time=torch.randint(5, (num,)),
+        weight=torch.rand(num) + 0.1,
+        **kwargs,
+    )
+
+
+def behaviours(num=14, **kwargs):
+    return draw(
+        num=num, behavior=torch.arange(num) % 2, behaviors=("buy", "view"), **kwargs
+    )
+
+
+# From and to PyG's data.
+
+
+def test_from_hetero():
+    data = hetero()
+    graph = read(data)
+    assert graph.numbering.runs == (("user", 4), ("item", 5), ("tag", 3))
+    assert graph.edge_types == (BUYS, HAS, FOLLOWS)
+    assert (graph.num_users, graph.num_items, graph.num_nodes) == (4, 5, 12)
+    assert graph.num_edges == 27  # The reverse type is left out.
+    close(graph.matrix, dense(parts_of(data)))
+    assert graph.matrix.is_symmetric
+    buys = data["customer", "buys", "book"]
+    assert torch.equal(graph.target_edges, buys.edge_index + torch.tensor([[0], [4]]))
+    always = torch.iinfo(torch.long).min
+    times = [*range(9), *[always] * 9, *range(9, 18)]
+    assert graph.edges.time.tolist() == times
+    assert torch.equal(graph.edges.weight[:9], buys.edge_weight)
+    assert (graph.edges.weight[9:] == 1).all()
+
+
+def test_type_weight():
+    data = hetero()
+    kinds = data.edge_types[:3]
+    for values in ((2.0, 0.5, 1.0), (1.0, 0.0, 3.0), (0.0, 1.0, 0.0)):
+        factor = dict(zip(kinds, values, strict=True))
+        graph = read(data, type_weight=factor)
+        close(graph.matrix, dense(parts_of(data, factor)))
+        expected = torch.zeros(5)
+        buys = data["customer", "buys", "book"]
+        expected.index_add_(0, buys.edge_index[1], values[0] * buys.edge_weight)
+        torch.testing.assert_close(graph.item_degree, expected)
+        assert graph.matrix.value.count_nonzero() == graph.matrix.value.numel()
+
+
+@pytest.mark.parametrize("kept", [[], [("book", "has", "tag")]])
+def test_some_edge_types(kept):
+    data = hetero()
+    graph = read(data, edge_types=kept)
+    for kind in data.edge_types[1:]:
+        if kind not in kept:
+            del data[kind]
+    same(graph, read(data))
+
+
+def test_hetero_round_trip():
+    graph = read(hetero())
+    data = graph.to_hetero()
+    assert set(data.node_types) == {"customer", "book", "tag"}
+    assert [kind[1] for kind in data.edge_types] == ["buys", "has", "follows"]
+    assert {name: data[name].num_nodes for name in SIZES} == SIZES
+    again = read(data)
+    same(again, graph)
+    assert again.edges.time.tolist() == graph.edges.time.tolist()
+
+
+def test_hetero_round_trip_of_a_graph_that_grew():
+    """Other numbers, for type by type they start anew, and the same graph."""
+    graph = read(hetero())
+    grown = graph.append({"item": 1, "user": 2, "shop": 2, "tag": 1})
+    index = torch.stack(
+        [
+            grown.number("user", torch.tensor([5, 1, 4])),
+            grown.number("item", torch.tensor([0, 5, 5])),
+        ]
+    )
+    grown = grown.append(edges=Edges(index, time=torch.tensor([30, 31, 32])))
+    sells = torch.stack(
+        [
+            grown.number("shop", torch.tensor([1, 0])),
+            grown.number("item", torch.tensor([5, 2])),
+        ]
+    )
+    grown = grown.append(edges=Edges(sells), edge_type=("shop", "sells", "item"))
+    data = grown.to_hetero()
+    assert data["customer", "buys", "book"].edge_index[:, -3:].tolist() == [
+        [5, 1, 4],
+        [0, 5, 5],
+    ]
+    assert data["shop", "sells", "book"].edge_index.tolist() == [[1, 0], [5, 2]]
+    again = read(data)
+    order = torch.cat(
+        [
+            torch.arange(grown.num_nodes)[grown.nodes(name)]
+            for name in again.numbering.node_types
+        ]
+    )
+    expected = grown.matrix.to_dense()[order][:, order]
+    torch.testing.assert_close(again.matrix.to_dense(), expected)
+
+
+def test_hetero_refusals():
+    data = hetero()
+    with pytest.raises(ValueError, match=r"node types \['user', 'item'\]"):
+        Graph.from_hetero(data)
+    with pytest.raises(ValueError, match="Expected edge types among"):
+        read(data, edge_type=("customer", "sells", "book"))
+    with pytest.raises(ValueError, match="Expected edge types among"):
+        read(data, edge_types=[("book", "of", "tag")])
+    with pytest.raises(ValueError, match="from 'customer' to 'book'"):
+        read(data, edge_type=("book", "has", "tag"))
+    with pytest.raises(ValueError, match="weights of at least 0 for edge types"):
+        read(data, type_weight={("book", "of", "tag"): 1.0})
+    views = data["customer", "views", "book"]
+    views.edge_index = torch.tensor([[0], [1]])
+    with pytest.raises(ValueError, match="name the one that is recommended"):
+        read(data)
+    found = read(data, edge_type=("customer", "views", "book"))
+    assert found.edge_types[0] == ("user", "views", "item")
+    assert found.target_edges.tolist() == [[0], [5]]
+    del data["customer", "buys", "book"], data["customer", "views", "book"]
+    with pytest.raises(ValueError, match=r"one edge type .* \(got \[\]\)"):
+        read(data)
+
+
+@pytest.mark.parametrize("bad", [-1, 5])
+def test_hetero_index_out_of_range(bad):
+    data = hetero()
+    data["customer", "buys", "book"].edge_index[1, 3] = bad
+    with pytest.raises(ValueError, match=r"'item' indices of .* in \[0, 5\)"):
+        read(data)
+
+
+def test_hetero_without_a_number_of_nodes_or_edges():
+    data = hetero()
+    del data["tag"].num_nodes
+    with (
+        pytest.warns(UserWarning, match="num_nodes"),
+        pytest.raises(ValueError, match=r"nodes of type 'tag' .*; set 'num_nodes'"),
+    ):
+        read(data)
+    data = hetero()
+    del data["book", "has", "tag"].edge_index
+    data["book", "has", "tag"].mark = 1
+    with pytest.raises(ValueError, match="'edge_index' of"):
+        read(data)
+
+
+@pytest.mark.parametrize("form", ["plain", "weights", "loops", "users", "adj_t"])
+def test_data_round_trip(graph, form):
+    """Each edge once, a loop once, of the same matrix."""
+    num = graph.num_edges // 2
+    index, weight = graph.edge_index[:, :num], torch.ones(num)
+    if form in ("weights", "adj_t"):
+        weight = torch.rand(num) + 0.1
+        graph.edge_weight = weight.repeat(2)
+    more = torch.empty(2, 0, dtype=torch.long)
+    if form == "users":  # And items among each other.
+        more = torch.tensor([[0, 2, 8], [1, 5, 11]])
+        both = torch.cat([more, more.flip(0)], 1)
+        graph.edge_index = torch.cat([graph.edge_index, both], 1)
+    elif form == "loops":
+        more = torch.arange(12).repeat(2, 1)
+        graph = AddSelfLoops(attr=None)(graph)
+    expected = [(index, weight), (more, torch.ones(more.size(1)))]
+    if form == "adj_t":
+        size = (12, 12)
+        matrix = torch.sparse_coo_tensor(graph.edge_index, graph.edge_weight, size)
+        graph.adj_t = matrix.coalesce().to_sparse_csr()
+        del graph.edge_index, graph.edge_weight
+    whole = Graph.from_data(graph)
+    assert whole.num_edges == num + more.size(1)
+    close(whole.matrix, dense(expected))
+    order = whole.target_edges
+    assert sorted(map(tuple, order.t().tolist())) == sorted(
+        map(tuple, index.t().tolist())
+    )
+    again = Graph.from_data(whole.to_data())
+    assert again.numbering == whole.numbering
+    torch.testing.assert_close(again.matrix.to_dense(), whole.matrix.to_dense())
+    # Made of its edges, not taken from the data.
+    torch.testing.assert_close(
+        whole.append().matrix.to_dense(), whole.matrix.to_dense()
+    )
+
+
+def test_data_of_zero_weights(graph):
+    weight = torch.ones(graph.num_edges // 2)
+    weight[[2, 5]] = 0.0
+    graph.edge_weight = weight.repeat(2)
+    whole = Graph.from_data(graph)
+    assert whole.num_edges == graph.num_edges // 2 - 2
+    assert (whole.edges.weight == 1).all()
+    torch.testing.assert_close(
+        whole.append().matrix.to_dense(), whole.matrix.to_dense()
+    )
+
+
+def test_data_refusals(graph):
+    whole = Graph.from_data(graph)
+    assert whole.append({"item": 2}).to_data().num_items == 7
+    for num in ({"user": 1}, {"tag": 1}):
+        with pytest.raises(ValueError, match="users, then items"):
+            whole.append(num).to_data()
+    with pytest.raises(ValueError, match="both directions"):
+        data = graph.clone()
+        data.edge_index = graph.edge_index[:, 1:]
+        Graph.from_data(data)
+    with pytest.raises(ValueError, match=r"'data\.edge_index' or 'data\.adj_t'"):
+        data = graph.clone()
+        del data.edge_index
+        Graph.from_data(data)
+    for num_users in (0, 12, None):
+        graph.num_users = num_users
+        with pytest.raises(ValueError, match=r"'data\.num_users' between"):
+            Graph.from_data(graph)
+
+
+# From interactions.
+
+
+@pytest.mark.parametrize("make", [draw, behaviours])
+def test_from_interactions(make):
+    some = make()
+    graph = Graph.from_interactions(some)
+    index = torch.stack([some.user, some.item + 6])
+    assert torch.equal(graph.edges.index, index)
+    assert torch.equal(graph.pairs(some), index)
+    assert torch.equal(graph.edges.time, some.time)
+    close(graph.matrix, dense([(index, some.weight)], 11))
+    target = slice(None) if some.behavior is None else some.behavior == 0
+    assert torch.equal(graph.target_edges, index[:, target])
+    if some.behavior is not None:
+        kinds = (("user", "buy", "item"), ("user", "view", "item"))
+        assert graph.edge_types == kinds
+        graph = Graph.from_interactions(some, type_weight={kinds[1]: 0.25})
+        factor = torch.where(some.behavior == 1, 0.25, 1.0)
+        close(graph.matrix, dense([(index, some.weight * factor)], 11))
+
+
+def test_nodes_numbers_and_repr():
+    graph = Graph.from_interactions(draw())
+    assert graph.nodes("user") == slice(0, 6) and graph.nodes("item") == slice(6, 11)
+    assert graph.number("item", torch.tensor([0, 4])).tolist() == [6, 10]
+    assert graph.index("item", torch.tensor([6, 10])).tolist() == [0, 4]
+    assert repr(graph) == "Graph(user=6, item=5, num_edges=14)"
+    grown = graph.append({"user": 1})
+    assert grown.nodes("user").tolist() == [0, 1, 2, 3, 4, 5, 11]
+
+
+def test_rows_and_item_degree():
+    some = draw()
+    grown = Graph.from_interactions(some).append({"user": 2, "item": 1})
+    index = torch.tensor([[7, 0, 7], [5, 5, 0]])  # By type; user 7 is node 12.
+    n_id = torch.stack([grown.number("user", index[0]), grown.number("item", index[1])])
+    assert n_id.tolist() == [[12, 0, 12], [13, 13, 6]]
+    grown = grown.append(edges=Edges(n_id, weight=torch.tensor([2.0, 3.0, 4.0])))
+    user, item = torch.cat([torch.stack([some.user, some.item]), index], 1)
+    rows = torch.zeros(8, 6).index_put((user, item), torch.tensor(1.0), accumulate=True)
+    assert torch.equal(grown.rows.to_dense(), rows)
+    assert grown.rows is grown.rows
+    weight = torch.cat([some.weight, torch.tensor([2.0, 3.0, 4.0])])
+    expected = torch.zeros(6).index_add(0, item, weight)
+    torch.testing.assert_close(grown.item_degree, expected)
+    twice = grown.append(edges=Edges(n_id))
+    assert torch.equal(
+        twice.rows.to_dense(),
+        rows.index_put(tuple(index), torch.tensor(1.0), accumulate=True),
+    )
+
+
+# Graphs made of others.
+
+
+def test_without():
+    some = draw()
+    graph = Graph.from_interactions(some)
+    full = graph.matrix.to_dense()
+    out = graph.edges.index[:, [0, 3, 7]]
+    rest = graph.without(out)
+    expected = full.clone()
+    expected[out[0], out[1]] = expected[out[1], out[0]] = 0.0
+    assert torch.equal(rest.matrix.to_dense(), expected)
+    assert torch.equal(rest.matrix.degree, graph.matrix.degree)
+    assert torch.equal(graph.matrix.to_dense(), full)  # It does not change.
+    assert rest.edges is graph.edges and rest.rows.to_dense().sum() == 14
+    assert torch.equal(rest.item_degree, graph.item_degree)
+
+
+@pytest.mark.parametrize("time", [-1, 0, 3, 100])
+def test_before(time):
+    some = behaviours()
+    graph = Graph.from_interactions(some)
+    known = torch.tensor([[2], [9]])
+    graph = graph.append(edges=Edges(known), edge_type=("user", "likes", "item"))
+    found, mask = graph.before(time), some.time < time
+    index = torch.stack([some.user, some.item + 6])
+    assert torch.equal(found.edges.index, torch.cat([index[:, mask], known], 1))
+    assert torch.equal(found.target_edges, index[:, mask & (some.behavior == 0)])
+    assert found.numbering == graph.numbering and found.edge_types == graph.edge_types
+    parts = [(index[:, mask], some.weight[mask]), (known, torch.ones(1))]
+    close(found.matrix, dense(parts, 11))
+    some.time = None
+    with pytest.raises(ValueError, match="edges with times"):
+        Graph.from_interactions(some).before(time)
+
+
+def test_with_interactions_of_the_type_that_is_recommended():
+    """The edges of other types stay, and no old ones of this type."""
+    graph = read(hetero())
+    some = draw(4, 5, 7)
+    found = graph.with_interactions(some)
+    assert found.edge_types == graph.edge_types
+    index = torch.stack([some.user, some.item + 4])
+    assert torch.equal(found.target_edges, index)
+    for code in (1, 2):
+        old, new = graph.edges.of_type(code), found.edges.of_type(code)
+        for name in ("index", "weight", "time"):
+            assert torch.equal(getattr(new, name), getattr(old, name))
+    rest = graph.edges[graph.edges.type > 0]
+    parts = [(index, some.weight), (rest.index, rest.weight)]
+    close(found.matrix, dense(parts))
+    again = found.with_interactions(draw(4, 5, 7))
+    assert again.num_edges == found.num_edges
+
+
+def test_with_interactions_of_several_behaviours():
+    """Whichever order they come in, the one that the graph recommends stays."""
+    first = behaviours()
+    graph = Graph.from_interactions(first)
+    likes = Edges(torch.tensor([[2], [9]]), weight=torch.tensor([3.0]))
+    graph = graph.append(edges=likes, edge_type=("user", "likes", "item"))
+    view, buy, like = (("user", name, "item") for name in ("view", "buy", "likes"))
+    other = draw(num=8, behavior=torch.arange(8) % 2, behaviors=("view", "buy"))
+    found = graph.with_interactions(other)
+    assert found.edge_types == (buy, view, like) == graph.edge_types
+    index = torch.stack([other.user, other.item + 6])
+    assert torch.equal(found.target_edges, index[:, other.behavior == 1])
+    assert torch.equal(found.edges.of_type(1).index, index[:, other.behavior == 0])
+    assert torch.equal(found.edges.of_type(2).index, likes.index)
+    parts = [(index, other.weight), (likes.index, likes.weight)]
+    close(found.matrix, dense(parts, 11))
+
+
+def test_with_interactions_of_a_graph_without_codes():
+    """A graph whose second type has no edge yet."""
+    some = draw()
+    kinds = (("user", "interacts", "item"), ("user", "likes", "item"))
+    numbering = Numbering.of({"user": 6, "item": 5})
+    graph = Graph(numbering, Edges(torch.tensor([[0], [6]])), kinds)
+    found = graph.with_interactions(some)
+    assert torch.equal(found.edges.index, graph.pairs(some))
+    with pytest.raises(ValueError, match=r"6 users and 5 items \(got 7 and 5\)"):
+        graph.with_interactions(draw(7, 5))
+
+
+def test_with_interactions_of_a_graph_that_grew():
+    grown = Graph.from_interactions(draw()).append({"user": 2, "item": 1})
+    some = draw(8, 6, 20)
+    found = grown.with_interactions(some)
+    assert found.numbering == grown.numbering
+    assert torch.equal(found.target_edges, grown.pairs(some))
+    user, item = torch.arange(6).tolist(), [*range(6, 11), 13]
+    user += [11, 12]
+    pairs = [[user[u] for u in some.user], [item[i] for i in some.item]]
+    assert found.target_edges.tolist() == pairs
+
+
+def test_to(device):
+    graph = Graph.from_interactions(draw())
+    for moved in (graph.to(device), graph.to(device).to("cpu")):
+        assert moved._operator is None  # Nothing was made yet.
+    matrix, rows = graph.matrix, graph.rows
+    graph.item_graphs[3] = torch.ones(5, 3), torch.ones(5, 3)
+    moved = graph.without(graph.edges.index[:, :3]).to(device)
+    assert moved.device == moved.matrix.device == moved.rows.device == device
+    rest = matrix.without(graph.edges.index[:, :3])
+    assert torch.equal(moved.matrix.to_dense().cpu(), rest.to_dense())
+    assert torch.equal(moved.matrix.degree.cpu(), matrix.degree)
+    assert torch.equal(moved.rows.to_dense().cpu(), rows.to_dense())
+    assert all(each.device == device for each in moved.item_graphs[3])
+    assert moved.target_edges.device == moved.item_degree.device == device
+    grown = moved.append({"user": 1, "item": 1, "tag": 1}).append({"user": 1})
+    assert grown.nodes("user").device == device
+    number = grown.number("user", torch.tensor([7, 0], device=device))
+    assert number.device == device and number.tolist() == [14, 0]
+
+
+def test_with_operator_and_matrix():
+    class Shared(Operator):
+        """A matrix that no process holds whole."""
+
+        num_rows = num_cols = 11
+        device = adjoint = product = without = None
+
+    graph = Graph.from_interactions(draw())
+    half = graph.matrix.with_value(graph.matrix.value / 2)
+    other = graph.with_operator(half)
+    assert other.operator is other.matrix is half and graph.matrix is not half
+    assert other.edges is graph.edges
+    other = graph.with_operator(Shared())
+    assert isinstance(other.operator, Shared)
+    with pytest.raises(ValueError, match=r"whole matrix of a graph \(got a Shared"):
+        _ = other.matrix
+
+
+# Growing.
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_append_against_a_dense_matrix(seed):
+    """Random histories of nodes and edges of old and new types."""
+    torch.manual_seed(seed)
+    num = {"user": 3, "item": 4}
+    pairs = torch.stack([torch.randint(3, (5,)), 3 + torch.randint(4, (5,))])
+    graph = Graph(Numbering.of(num), Edges(pairs))
+    parts, node_type = [(pairs, torch.ones(5))], ["user"] * 3 + ["item"] * 4
+    kinds = [
+        ("user", "interacts", "item"),
+        ("item", "has", "tag"),
+        ("user", "follows", "user"),
+        ("tag", "below", "tag"),
+    ]
+    by_kind = {kinds[0]: [pairs]}
+    for _ in range(6):
+        more = {name: int(torch.randint(3, ())) for name in ("tag", "user", "item")}
+        for name, count in more.items():
+            node_type += [name] * count
+        old, graph = graph, graph.append(more)
+        for name in old.numbering.node_types:
+            index = torch.arange(old.numbering.count(name))
+            assert torch.equal(old.number(name, index), graph.number(name, index))
+        kind = kinds[int(torch.randint(4, ()))]
+        nodes = [
+            torch.tensor([n for n, t in enumerate(node_type) if t == end]).long()
+            for end in (kind[0], kind[2])
+        ]
+        if min(map(len, nodes)) > 0:
+            index = torch.stack([end[torch.randint(len(end), (4,))] for end in nodes])
+            weight = torch.rand(4) + 0.1 if torch.rand(()) < 0.5 else None
+            graph = graph.append(edges=Edges(index, weight=weight), edge_type=kind)
+            parts.append((index, torch.ones(4) if weight is None else weight))
+            by_kind.setdefault(kind, []).append(index)
+        assert graph.num_nodes == len(node_type)
+        close(graph.matrix, dense(parts, len(node_type)))
+        for code, name in enumerate(graph.edge_types):
+            expected = torch.cat(by_kind[name], 1)
+            assert torch.equal(graph.edges.of_type(code).index, expected)
+        assert torch.equal(
+            normalized_adj(*graph.coo(), graph.num_nodes).to_dense(),
+            graph.matrix.to_dense(),
+        )
+
+
+def test_append_keeps_the_old_graph():
+    graph = Graph.from_interactions(draw())
+    before = graph.matrix.to_dense().clone()
+    grown = graph.append({"user": 1}, Edges(torch.tensor([[11], [7]])))
+    assert graph.num_nodes == 11 and grown.num_nodes == 12
+    assert torch.equal(graph.matrix.to_dense(), before)
+    assert grown.matrix.to_dense()[11, 7] > 0
+
+
+def test_refusals():
+    numbering = Numbering.of({"user": 2, "item": 2})
+    graph = Graph(numbering, Edges(torch.tensor([[0], [2]])))
+    for index in ([[0], [4]], [[-1], [2]]):
+        with pytest.raises(ValueError, match=r"indices in \[0, num_nodes=4\)"):
+            graph.append(edges=Edges(torch.tensor(index)))
+    for index in ([[2], [0]], [[0], [1]]):
+        with pytest.raises(ValueError, match="from users to items"):
+            Graph(numbering, Edges(torch.tensor(index)))
+    with pytest.raises(ValueError, match="numbers of nodes"):
+        graph.append({"user": -1})
+    kind = ("user", "interacts", "item")
+    for weight in (-1.0, torch.inf, torch.nan):
+        with pytest.raises(ValueError, match="finite weights of at least 0"):
+            Graph(numbering, graph.edges, type_weight={kind: weight})
+    with pytest.raises(ValueError, match=r"among \('user',\) \(got 'item'\)"):
+        Graph(Numbering.of({"user": 2}), Edges(torch.empty(2, 0).long()))
+
+
+def test_the_behaviour_that_is_recommended_is_named():
+    given = Interactions(
+        torch.tensor([0, 1, 0]),
+        torch.tensor([1, 0, 0]),
+        2,
+        2,
+        behavior=torch.tensor([0, 1, 1]),
+        behaviors=("view", "buy"),
+    )
+    first = Graph.from_interactions(given)
+    assert [kind[1] for kind in first.edge_types] == ["view", "buy"]
+    graph = Graph.from_interactions(given, target="buy")
+    assert [kind[1] for kind in graph.edge_types] == ["buy", "view"]
+    assert graph.target_edges.tolist() == [[1, 0], [2, 2]]
+    assert torch.equal(graph.operator.to_dense(), first.operator.to_dense())
+    again = graph.with_interactions(given)  # Its target stays.
+    assert again.edge_types == graph.edge_types
+    assert torch.equal(again.edges.codes, graph.edges.codes)
+    with pytest.raises(ValueError, match="'target'"):
+        Graph.from_interactions(given, target="like")
+
+
+def test_types_go_by_the_names_of_the_data():
+    data = HeteroData()
+    data["reader"].num_nodes, data["book"].num_nodes = 2, 3
+    data["reader", "reads", "book"].edge_index = torch.tensor([[0, 1], [2, 0]])
+    graph = Graph.from_hetero(data, user="reader", item="book")
+    assert graph.nodes("book") == graph.nodes("item") == slice(2, 5)
+    index = torch.tensor([1])
+    assert torch.equal(graph.number("book", index), graph.number("item", index))
+    assert graph.index("reader", index).tolist() == [1]
