@@ -39,7 +39,7 @@ def recommend(
       have liked since, see :class:`~ltgnn_pyg.scorers.Query`, if it can tell;
     * :obj:`popular`: what is taken most often of late.
 
-    What a user has taken, or gave any feedback on, does not come back.
+    What a user has taken or disliked, or gave any feedback on, does not come back.
 
     Args:
         snapshot (Snapshot): The model.
@@ -55,19 +55,20 @@ def recommend(
     *Cost:* O(I D).
     """
     index = None if user is None else snapshot.user_index(user)
-    seen = snapshot.seen(index)
+    taken, hidden = snapshot.taken_by(index), snapshot.hidden_of(index)
     known_user = None if index is None else _long([index])
-    tries, touched = [], seen
+    tries, touched = [], hidden
     if feedback:
         known = {raw: snapshot.item_index(raw) for _, raw in feedback}
-        touched = torch.cat([seen, _long(i for i in known.values() if i is not None)])
-        old = {None, *seen.tolist()}
+        named = _long(i for i in known.values() if i is not None)
+        touched = torch.cat([hidden, named])
+        old = {None, *taken.tolist()}
         liked = {known[raw]: None for kind, raw in feedback if kind not in NEUTRAL}
         fresh = [i for i in liked if i not in old]
         if fresh:
             items = _long([0, len(fresh)]), _long(fresh)
             tries.append(("fold-in", Query(known_user, items)))
-    if seen.numel() > 0:
+    if taken.numel() > 0:
         tries.append(("own", Query(known_user)))
     exclude = torch.cat([touched, counts.hidden_items(snapshot)])
     entries: list[Entry] = []

@@ -31,7 +31,8 @@ class Snapshot:
         version (str): Its name.
 
     Attributes:
-        rowptr, col (torch.Tensor): What each user has taken.
+        taken, hidden (tuple): The items that each user has taken, and those that no
+            list of a user shows, :obj:`(rowptr, col)`.
         popularity, first_time (torch.Tensor): See
             :func:`~ltgnn_pyg.serving.tables.make_tables`.
 
@@ -48,7 +49,10 @@ class Snapshot:
         if vectors is not None:  # Half precision is widened once.
             self.vectors = vectors.to(vectors.dtype)
         tables = open_tables(run.path)
-        self.rowptr, self.col = tables["rowptr"], tables["col"]
+        self.taken = tables["rowptr"], tables["col"]
+        self.hidden = self.taken
+        if "hidden_ptr" in tables:
+            self.hidden = tables["hidden_ptr"], tables["hidden_col"]
         self.popularity = tables["popularity"]
         self.first_time = tables.get("first_time")
         self._norms = {side: tables.get(f"{side}_norm") for side in ("user", "item")}
@@ -78,14 +82,15 @@ class Snapshot:
     def warm(self) -> None:
         """Takes the first, slow, queries on itself."""
         for user in range(min(self.scorer.num_users, 3)):
-            self.best(Query(user=torch.tensor([user])), 10, self.seen(user))
+            self.best(Query(user=torch.tensor([user])), 10, self.hidden_of(user))
 
-    def seen(self, user: int | None) -> Tensor:
+    def taken_by(self, user: int | None) -> Tensor:
         """The items a user has taken, none of nobody."""
-        if user is None:
-            return self.col[:0].long()
-        low, high = self.rowptr[user : user + 2].tolist()
-        return self.col[low:high].long()
+        return _row(self.taken, user)
+
+    def hidden_of(self, user: int | None) -> Tensor:
+        """The items that no list of a user shows, taken or disliked."""
+        return _row(self.hidden, user)
 
     def best(self, query: Query, k: int, exclude: Tensor) -> tuple[Tensor, Tensor]:
         """The best items for a query, without some.
@@ -178,6 +183,14 @@ class Snapshot:
              for j in items]
             for i in items
         ]  # fmt: skip
+
+
+def _row(rows: tuple[Tensor, Tensor], user: int | None) -> Tensor:
+    rowptr, col = rows
+    if user is None:
+        return col[:0].long()
+    low, high = rowptr[user : user + 2].tolist()
+    return col[low:high].long()
 
 
 def _best(score: Tensor, k: int, exclude: Tensor) -> tuple[Tensor, Tensor]:

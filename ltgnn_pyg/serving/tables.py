@@ -6,7 +6,6 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-from torch_geometric.utils.sparse import index2ptr
 
 from ltgnn_pyg.datasets import recency_weight
 from ltgnn_pyg.datasets.replace_file import replace_file
@@ -22,7 +21,10 @@ def make_tables(run: RunFolder) -> dict[str, Tensor]:
 
     =================== ============================================================
     :obj:`rowptr`       :math:`(U + 1)`, and
-    :obj:`col`          :math:`(E)`, the items a user has taken, as :obj:`run.seen`
+    :obj:`col`          :math:`(E)`, the items a user has taken
+    :obj:`hidden_ptr`   :math:`(U + 1)`, and
+    :obj:`hidden_col`   :math:`(E)`, those that no list of a user shows, as
+                        :obj:`run.seen`, if some are disliked
     :obj:`popularity`   :math:`(I)`, how often each item was taken, by
                         :func:`~ltgnn_pyg.datasets.recency_weight` if the order of the
                         interactions is known
@@ -34,16 +36,19 @@ def make_tables(run: RunFolder) -> dict[str, Tensor]:
     *Cost:* O(E log E) time.
     """
     known = run.split.known
-    order = known.user.argsort(stable=True)
     num = known.num_items
     weight = torch.ones(len(known))
     if run.split.order != "random":
         weight = recency_weight(known)
+    rowptr, col = known.rows()
     tables = {
-        "rowptr": index2ptr(known.user[order], known.num_users),
-        "col": known.item[order].int(),
+        "rowptr": rowptr,
+        "col": col.int(),
         "popularity": torch.bincount(known.item, weight, minlength=num).float(),
     }
+    if run.split.disliked is not None:
+        rowptr, col = run.seen
+        tables |= {"hidden_ptr": rowptr, "hidden_col": col.int()}
     if (vectors := run.scorer.as_vectors) is not None:
         tables["item_norm"] = vectors.item.to(vectors.dtype).norm(dim=1)
         tables["user_norm"] = vectors.user.to(vectors.dtype).norm(dim=1)

@@ -1,5 +1,6 @@
 """Lists of any scorer over HTTP: of filters, of blends, of bare vectors."""
 
+from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 
 from ltgnn_pyg.graph import Graph
 from ltgnn_pyg.nn import LTGNN, LightGCNPlusPlus
+from ltgnn_pyg.runs import RunFolder
 from ltgnn_pyg.scorers import Blend, Query, Vectors
 from ltgnn_pyg.scorers.filters import EASE, GFCF, Popularity
 from ltgnn_pyg.serving import publish
@@ -144,3 +146,29 @@ def test_bare_vectors_have_own_lists_after_feedback(tmp_path):
         like(client, "new", first)
         found, source = get(client, "new", n=40)
         assert source == "popular" and len(found) == NUM_ITEMS - 1
+
+
+@pytest.mark.parametrize("name", ["model", "ease"])
+def test_no_list_shows_what_was_disliked(name, tmp_path):
+    """u3 has disliked two items, u11 has done nothing else."""
+    run = make_run(tmp_path / "plain", make=MAKERS[name])
+    split = run.split
+    user, item = torch.tensor([3, 3, 11]), torch.tensor([20, 21, 22])
+    disliked = replace(split.train[:3], user=user, item=item)
+    split = replace(split, disliked=disliked)
+    run = RunFolder.write(tmp_path / "run", run.scorer, split, {})
+    one, hidden = torch.tensor([3]), {*range(3, 7), 20, 21}
+
+    with client_of(run.path) as client:
+        found, source = get(client, "3", n=24)
+        score = run.scorer.score(Query(one))[0]
+        want = {str(i): float(score[i]) for i in range(NUM_ITEMS) if i not in hidden}
+        assert source == "own" and found == pytest.approx(want, abs=1e-5)
+        found, source = get(client, "11", n=29)
+        assert source == "popular" and "22" not in found and len(found) == 29
+        # Liked after all: it has its say, and is not listed all the same.
+        like(client, "3", "20")
+        found, source = get(client, "3", n=24)
+        moved = run.scorer.score(Query(one, Query.of_items([[20]]).items))[0]
+        want = {str(i): float(moved[i]) for i in range(NUM_ITEMS) if i not in hidden}
+        assert source == "fold-in" and found == pytest.approx(want, abs=1e-5)
