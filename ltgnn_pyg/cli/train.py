@@ -203,7 +203,7 @@ def _config(
         "data": {
             "path": source.name,
             "sha256": source.sha256,
-            **given(flags, (*READER, *SPLIT)),
+            **given(flags, (*READER, *SPLIT, "dislike_below")),
         },
         "seed": flags["seed"],
         "epochs": report.epochs,

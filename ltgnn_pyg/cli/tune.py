@@ -79,7 +79,8 @@ def run(args: argparse.Namespace) -> None:
             "--val-ratio"
         )
     out = Path(args.out)
-    own = given(flags, (*READER, *SPLIT, *FIT, "embedding_dim", "seed"))
+    names = *READER, *SPLIT, *FIT, "embedding_dim", "seed", "dislike_below"
+    own = given(flags, names)
     _start(out, {"data": source.name, "sha256": source.sha256, **own})
     storage = optuna.storages.RDBStorage(f"sqlite:///{out / STUDY}")
     rows = []

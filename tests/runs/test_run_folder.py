@@ -1,5 +1,7 @@
 """The folder of a trained model: what is written is what is read."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -78,3 +80,21 @@ def test_ids_are_there_once():
 
     with pytest.raises(ValueError, match="once"):
         Ids(pa.chunked_array([["a", "b", "a"]]))
+
+
+def test_what_is_disliked_is_kept_and_never_listed(split, tmp_path):
+    some = split.test[torch.arange(4)]
+    disliked = replace(split, disliked=some)
+    RunFolder.write(tmp_path / "run", vectors(split), disliked, {})
+    run = RunFolder.open(tmp_path / "run")
+    for column in ("user", "item", "time"):
+        found = getattr(run.split.disliked, column)
+        assert torch.equal(found, getattr(some, column))
+        assert torch.equal(getattr(run.split.test, column), getattr(split.test, column))
+    num_items = split.train.num_items
+    _, items = top_k(run.scorer, num_items, exclude=run.seen)
+    hidden = Interactions.cat(split.train, split.val, some)
+    pairs = set(zip(hidden.user.tolist(), hidden.item.tolist(), strict=True))
+    for user, row in enumerate(items.tolist()):
+        listed = {item for item in row if item >= 0}
+        assert listed == {i for i in range(num_items) if (user, i) not in pairs}
