@@ -24,10 +24,9 @@ from record import arguments, begin, seconds, write
 from sets import load_split
 from torch import Tensor
 
-from ltgnn_pyg import LTGNN, LTConv, VRNeighborLoader
+from ltgnn_pyg import LTGNN, Graph, LTConv, VRNeighborLoader
 from ltgnn_pyg.evaluation import evaluate
-from ltgnn_pyg.graph.adjacency import degree
-from ltgnn_pyg.inputs.row_adam import RowAdam
+from ltgnn_pyg.inputs import RowAdam
 from ltgnn_pyg.nn import solve
 from ltgnn_pyg.nn.init import spectral_
 from ltgnn_pyg.sampler import StratifiedNeighborSampler
@@ -41,18 +40,16 @@ parser.add_argument("--steps", type=int, nargs="+", default=[1, 2, 3, 4, 6, 8])
 parser.add_argument("--draws", type=int, default=200, help="of the variance")
 args = begin(parser)
 split = load_split(args.dataset, args.root, 0.1, args.order)
-train, val = split.train.edge_label_index, split.val.edge_label_index
-data = split.train.to_data()
-popularity = degree(data.edge_index, None, data.num_nodes)
+graph = Graph.from_interactions(split.train)
 
 
 class Plain(LTGNN):
     """LTGNN without the control variate: neighbours' rows are sampled themselves."""
 
     @torch.no_grad()
-    def refresh(self, adj_t: Tensor) -> None:
+    def refresh(self, graph: Graph) -> None:
         """Leaves the whole history in the part that is sampled."""
-        super().refresh(adj_t)
+        super().refresh(graph)
         self.history.difference.copy_(self.history.output())
         self.history.reference.zero_()
         self.history.aggregate.zero_()
@@ -65,11 +62,10 @@ class Training:
         torch.manual_seed(args.seed)
         size = split.train.num_users, split.train.num_items, args.embedding_dim
         self.model = cls(*size, alpha=args.alpha, K=None)
-        self.loader = VRNeighborLoader(data, self.model, num_neighbors)
-        self.adj_t = self.loader.adj_t
-        self.x, self.history = self.model.embedding.weight, self.model.history
-        spectral_(self.x, self.adj_t, data.num_users)
-        self.model.loss_fn.prepare(self.adj_t, data.num_users)
+        self.loader = VRNeighborLoader(graph, self.model, num_neighbors)
+        self.x, self.history = self.model.inputs.weight, self.model.history
+        spectral_(self.x, graph)
+        self.model.loss_fn.prepare(graph)
         self.optimizer = RowAdam(self.model.parameters(), lr=1e-3)
         self.seconds = seconds(self.run)
 
@@ -84,22 +80,22 @@ class Training:
     @torch.no_grad()
     def fixed_point(self) -> Tensor:
         """The embedding that infinitely many steps lead to."""
-        return solve(self.x, self.adj_t, args.alpha, z=self.history.output())[0]
+        return solve(self.x, graph.matrix, args.alpha, z=self.history.output())[0]
 
     @torch.no_grad()
     def recall(self, z: Tensor) -> float:
         """Recall@20 of the validation part."""
-        vectors = self.model.to_vectors(z, popularity)
-        return evaluate(vectors, val, exclude_edge_index=train)["recall@20"]
+        vectors = self.model.to_vectors(z, graph)
+        return evaluate(vectors, split.val, exclude=split.train)["recall@20"]
 
     @torch.no_grad()
     def variance(self, num_neighbors: int) -> float:
         """That of the sampled aggregate, over the square of the whole one's norm."""
         generator = torch.Generator().manual_seed(args.seed)
-        pairs = torch.randint(train.size(1), (1024,), generator=generator)
-        seed = train[:, pairs].unique()
-        whole = StratifiedNeighborSampler(self.adj_t, -1).sample(seed)
-        sampler = StratifiedNeighborSampler(self.adj_t, num_neighbors, generator)
+        pairs = torch.randint(graph.num_edges, (1024,), generator=generator)
+        seed, matrix = graph.target_edges[:, pairs].unique(), graph.matrix
+        whole = StratifiedNeighborSampler(matrix, -1).sample(seed)
+        sampler = StratifiedNeighborSampler(matrix, num_neighbors, generator)
         exact, total = self.history.pull("difference", *whole), 0.0
         for _ in range(args.draws):
             drawn = self.history.pull("difference", *sampler.sample(seed))
@@ -132,13 +128,13 @@ for cls in (Plain, LTGNN):
             train_seconds=round(training.seconds, 1),
             draws=args.draws,
         )
-x, adj_t = training.x.detach(), training.adj_t
+x, matrix = training.x.detach(), graph.matrix
 for alpha in args.alphas:
-    report = solve(x, adj_t, alpha, tol=1e-6)[1]
+    report = solve(x, matrix, alpha, tol=1e-6)[1]
     about = {"iterations": report.iterations, "bound": report.bound, "tol": 1e-6}
     line("iterations", **{"alpha": alpha, "residual": report.residual, **about})
 for K in args.steps:
-    z = LTConv(args.alpha, K, normalize=False)(x, adj_t)
+    z = LTConv(args.alpha, K, normalize=False)(x, matrix)
     recall, error = training.recall(z), relative_error(z, exact)
     line("inference", K=K, error=error, **{"recall@20": recall})
 line("inference", K=None, error=0.0, **{"recall@20": training.recall(exact)})

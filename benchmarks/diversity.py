@@ -19,13 +19,13 @@ from statistics import median
 
 from ranks import Ranks, compare
 from record import arguments, begin, seconds, write
-from sets import known, load_split
+from sets import load_split
 
 from ltgnn_pyg import LTGNN, fit
 from ltgnn_pyg.evaluation import evaluate
-from ltgnn_pyg.retrieval import top_k
 from ltgnn_pyg.retrieval.rerank import Candidates, Pipeline, dpp, mmr
 from ltgnn_pyg.runs.run_folder import RunFolder
+from ltgnn_pyg.scorers import top_k
 
 METRICS = ["recall", "ndcg", "ild", "coverage", "gini", "novelty", "average_popularity",
            "personalization", "serendipity"]  # fmt: skip
@@ -49,10 +49,9 @@ if args.run is None:
 else:
     run = RunFolder.open(args.run)
     split, vectors, epochs = run.split, run.vectors, None
-seen = known(split).edge_label_index
-test = split.test.edge_label_index
 user, row = split.test.user.unique(return_inverse=True)
-candidates = Candidates(user, *top_k(vectors, args.candidates, user=user, exclude=seen))
+candidates = Candidates(user, *top_k(vectors, args.candidates, user=user,
+                                            exclude=split.known))  # fmt: skip
 some = [Candidates(*(each[i : i + 1] for each in candidates))
         for i in range(0, len(user), max(len(user) // 200, 1))]  # fmt: skip
 
@@ -72,7 +71,7 @@ for method, weight, step in settings:
     rerank = Pipeline([step])
     times = [seconds(partial(rerank, each)) for each in (candidates, *some)]
     lists = rerank(candidates)
-    figures = evaluate(vectors, test, exclude_edge_index=seen, k=args.k, lists=lists,
+    figures = evaluate(vectors, split.test, exclude=split.known, k=args.k, lists=lists,
                        metrics=METRICS, item_vector=vectors.item)  # fmt: skip
     recall = Ranks.of_lists(row, split.test.item, user, lists.item).recall(args.k)
     base = recall if base is None else base

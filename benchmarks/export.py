@@ -27,8 +27,8 @@ from torch import Tensor
 
 from ltgnn_pyg import LTGNN, Vectors, fit
 from ltgnn_pyg.export import quantize_rows, to_int8, to_onnx
-from ltgnn_pyg.retrieval import top_k
 from ltgnn_pyg.runs.run_folder import RunFolder
+from ltgnn_pyg.scorers import top_k
 
 NODE = """
 const { Int8Model } = require(process.argv[1]);

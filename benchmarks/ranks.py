@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ltgnn_pyg.datasets import Interactions
-from ltgnn_pyg.retrieval import top_k
+from ltgnn_pyg.scorers import Scorer, top_k
 
 DRAWS = 10_000  #: Of a bootstrap.
 #: The fields that tell a line of models.py from others.
@@ -82,7 +82,9 @@ class Ranks:
         return value.new_zeros(len(self.users)).index_add_(0, self.user, value)
 
 
-def rank_pairs(scorer: Any, test: Interactions, exclude: Tensor, k: int = 20) -> Ranks:
+def rank_pairs(
+    scorer: Scorer, test: Interactions, exclude: Interactions, k: int = 20
+) -> Ranks:
     """The ranks of held-out pairs by a scorer."""
     users, row = test.user.unique(return_inverse=True)
     lists = top_k(scorer, k, user=users, exclude=exclude)[1]

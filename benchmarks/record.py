@@ -118,13 +118,37 @@ def read(path: Path | None) -> list[Row]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def write(args: argparse.Namespace, row: Row) -> None:
-    """Prints a row, and appends it to --json with all that stands beside it."""
+def write(args: argparse.Namespace, row: Row, path: Path | None = None) -> None:
+    """Prints a row, and appends it to --json, or another file, with all that stands
+    beside it.
+    """
     print(json.dumps({k: v for k, v in row.items() if k != "curve"}), flush=True)
     if args.json is not None:
         common = {name: vars(args)[name] for name in ("dataset", "threads", "seed")}
-        with open(args.json, "a") as file:
+        with open(path or args.json, "a") as file:
             file.write(json.dumps({**about(), **common, **row}) + "\n")
+
+
+def go_on(
+    args: argparse.Namespace, jobs: Sequence[Row], run: Callable[[Row], Row]
+) -> list[Row]:
+    """The line of each job: the last one of --json that says the same, or one made anew
+    and written. One that fails is told of, and the others need not wait for its cure.
+    """
+    lines = []
+    for job in jobs:
+        done = [{"device": "cpu", **line} for line in read(args.json)]
+        done = [line for line in done if line.items() >= job.items()]
+        if not done:
+            print(*job.values(), file=sys.stderr, flush=True)
+            try:
+                done = [{**job, **run(job), "threads": args.threads}]
+            except subprocess.CalledProcessError as error:
+                print(f"Failed: {error}", file=sys.stderr, flush=True)
+                continue
+            write(args, done[0])
+        lines.append(done[-1])
+    return lines
 
 
 def main() -> None:

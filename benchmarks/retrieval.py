@@ -15,8 +15,8 @@ of a grown set have closer neighbours than those they come from, so that lists f
 of the best: read its recall as that of a catalogue with many items alike.
 
 Recall@100 is against exact search. Queries are users, one at a time and 64 together,
-after one turn to warm up. Peers: the product and `topk` of torch, faiss `Flat`, its
-`IVF` as `index_factory` makes it, and its HNSW, the latter on small sets only.
+after one turn to warm up. Peers: the product and `topk` of torch, faiss `Flat`, and its
+`IVF` as `index_factory` makes it.
 """
 
 from collections.abc import Callable
@@ -34,12 +34,11 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ltgnn_pyg import LTGNN, fit
-from ltgnn_pyg.retrieval import Index, similar_items, top_k
-from ltgnn_pyg.scorers import Vectors
+from ltgnn_pyg.retrieval import Index, similar_items
+from ltgnn_pyg.scorers import Vectors, top_k
 
-NAMES = "exact ivf sq8 torch faiss-flat faiss-ivf faiss-hnsw".split()
+NAMES = "exact ivf sq8 torch faiss-flat faiss-ivf".split()
 BATCH, CHUNK = 64, 2**18
-HNSW_ITEMS = 100_000  #: The most that are built into a graph, which takes minutes.
 Search = Callable[[Tensor], Tensor]
 Built = tuple[int, dict[str, Search]]  #: Bytes, and a search for each setting.
 
@@ -157,18 +156,6 @@ def faiss_ivf(vectors: Vectors) -> Built:
     }
 
 
-def faiss_hnsw(vectors: Vectors) -> Built:
-    """Its graph."""
-    rows = with_bias(vectors)
-    index = faiss.IndexHNSWFlat(rows.shape[1], 32, faiss.METRIC_INNER_PRODUCT)
-    index.hnsw.efConstruction = 200
-    index.add(rows)
-    return rows.nbytes + 4 * index.hnsw.neighbors.size(), {
-        f"efSearch {ef}": ask(index, faiss.SearchParametersHNSW(efSearch=ef))
-        for ef in (128, 256, 512)
-    }
-
-
 def with_bias(vectors: Vectors) -> np.ndarray:
     """Vectors of items with their bias, or 0, as one more number."""
     bias = vectors.item_bias
@@ -188,7 +175,6 @@ def ask(index: Any, params: Any = None) -> Search:
 
 INDEXES = {kind: partial(ours, kind=kind) for kind in ("exact", "ivf", "sq8")}
 INDEXES |= {"torch": product, "faiss-flat": faiss_flat, "faiss-ivf": faiss_ivf}
-INDEXES |= {"faiss-hnsw": faiss_hnsw}
 
 
 def number(text: str, items: int) -> int:
@@ -206,8 +192,6 @@ for text in args.sizes:
     query = base.user[torch.randperm(base.num_users)[: args.queries]]
     truth = top_k(Vectors(query, vectors.item, vectors.item_bias), args.k)[1]
     for name in args.indexes:
-        if name == "faiss-hnsw" and vectors.num_items > HNSW_ITEMS:
-            continue
         start = perf_counter()
         size, searches = INDEXES[name](vectors)
         about = {"items": vectors.num_items, "index": name, "mb": round(size / 1e6, 1)}

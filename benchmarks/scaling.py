@@ -34,13 +34,13 @@ from typing import Any
 import numpy as np
 import torch
 from record import Row, alone, arguments, begin, peak_rss_mb, seconds, write
-from sets import CACHE, known, load_expansion
+from sets import CACHE, load_expansion
 
-from ltgnn_pyg import LTGNN, PairLoader, VRNeighborLoader
+from ltgnn_pyg import LTGNN, Graph, PairLoader, VRNeighborLoader
 from ltgnn_pyg.datasets import Interactions
-from ltgnn_pyg.inputs.row_adam import RowAdam
+from ltgnn_pyg.inputs import RowAdam
 from ltgnn_pyg.nn import MatrixFactorization
-from ltgnn_pyg.train.fit import default_loader
+from ltgnn_pyg.train import default_loader
 
 SIZES = [1_000_000, 3_000_000, 10_000_000, 30_000_000]
 
@@ -57,7 +57,7 @@ parser.add_argument("--cache", type=Path, default=CACHE, help="for expansions")
 MODELS = {
     "ltgnn": (LTGNN, default_loader),
     "ltgnn-step": (partial(LTGNN, alpha=0.2, K=None), VRNeighborLoader),
-    "ltgnn-rounds": (LTGNN, lambda data, _: PairLoader(data)),
+    "ltgnn-rounds": (LTGNN, lambda graph, _: PairLoader(graph)),
     "mf": (MatrixFactorization, default_loader),
 }
 
@@ -67,7 +67,7 @@ def load(num_interactions: int, make: bool = False) -> Interactions:
     split = load_expansion(
         args.dataset, args.root, num_interactions, args.seed, args.cache, make
     )
-    return Interactions.cat(known(split), split.test)
+    return Interactions.cat(split.known, split.test)
 
 
 def measure(name: str, num_interactions: int) -> Row:
@@ -75,11 +75,11 @@ def measure(name: str, num_interactions: int) -> Row:
     libraries = peak_rss_mb()
     interactions = load(num_interactions)
     size = interactions.num_users, interactions.num_items, args.embedding_dim
-    data = interactions.to_data()
+    graph = Graph.from_interactions(interactions)
     del interactions
     make_model, make_loader = MODELS[name]
     model = make_model(*size)
-    loader = make_loader(data, model)
+    loader = make_loader(graph, model)
     optimizer = RowAdam(model.parameters())
 
     def train(batch: Any) -> None:
@@ -107,8 +107,8 @@ def measure(name: str, num_interactions: int) -> Row:
             break
     each = (spent - refresh - shuffle) / num  # The first batch waits for the shuffle.
     return {
-        "interactions": data.num_edges // 2,
-        "num_nodes": data.num_nodes,
+        "interactions": graph.num_edges,
+        "num_nodes": graph.num_nodes,
         "trained_by": type(loader).__name__,
         "seconds_per_epoch": refresh + shuffle + each * total,
         "seconds_per_step": each,

@@ -37,9 +37,8 @@ from record import arguments, begin, seconds, write
 from sets import load_split
 from torch.nn.functional import normalize
 
-from ltgnn_pyg.retrieval import top_k
 from ltgnn_pyg.runs.run_folder import RunFolder
-from ltgnn_pyg.scorers import Vectors
+from ltgnn_pyg.scorers import FoldIn, Vectors, top_k
 from ltgnn_pyg.serving import publish
 from ltgnn_pyg.serving.feedback_store import FeedbackStore
 
@@ -65,9 +64,8 @@ def make_run(folder: Path) -> RunFolder:
     rows = torch.randn(sum(size), args.embedding_dim)
     degree = torch.bincount(split.train.item, minlength=size[1])
     bias = 0.12 * degree.clamp(min=1).log()
-    vectors = Vectors.from_embedding(normalize(rows), size[0], bias)
-    settings = {"model": {"settings": {"alpha": 0.1}}}
-    return RunFolder.write(folder, vectors, split, settings)
+    vectors = Vectors(*normalize(rows).split(size), bias)
+    return RunFolder.write(folder, FoldIn(vectors, degree.float(), 0.1), split, {})
 
 
 def bare_ms(run: RunFolder) -> float:

@@ -44,11 +44,6 @@ def load_split(
     return split_ratio(read_interactions(name), **cut)
 
 
-def known(split: Split) -> Interactions:
-    """The training and the validation part."""
-    return Interactions.cat(split.train, split.val)
-
-
 def load_expansion(
     source: str,
     root: str,

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from ranks import Ranks
 from record import arguments, begin, read, write
-from sets import known, load_split
+from sets import load_split
 
 parser = arguments(__doc__)
 parser.add_argument("--models", nargs="+", default=["ease", "mf", "lightgcn", "ltgnn"])
@@ -45,7 +45,7 @@ for line in read(args.lines):
         found[line["model"]] = line
 if missing := sorted(set(args.models) - set(found)):
     raise SystemExit(f"Expected a line of {missing} in {args.lines} (got none)")
-seen = known(load_split(args.dataset, args.root, 0.1, args.order))
+seen = load_split(args.dataset, args.root, 0.1, args.order).known
 for line in (found[name] for name in args.models):
     ranks = Ranks.load(Ranks.path(args.lines, line))
     user = torch.bincount(seen.user, minlength=seen.num_users)[ranks.users].double()
@@ -58,6 +58,5 @@ for line in (found[name] for name in args.models):
     row["recall_by_item"] = [
         float(ranks.recall(pairs=of_item == n).nanmean()) for n in FIFTHS
     ]
-    row["cut_history"] = line.get("cut_history")
     row |= {"most_of_user": most(user, of_user), "most_of_item": most(item, of_item)}
     write(args, row)

@@ -2,9 +2,8 @@
 
 import torch
 
-from ltgnn_pyg import Vectors, normalized_adj
+from ltgnn_pyg import Graph, Vectors
 from ltgnn_pyg.datasets import Interactions
-from ltgnn_pyg.graph.adjacency import propagate
 from ltgnn_pyg.nn.init import spectral_
 
 
@@ -12,10 +11,8 @@ def spectral(known: Interactions, dim: int = 64) -> Vectors:
     """The leading singular vectors of the normalised interactions, which training
     starts from.
     """
-    data, num_users = known.to_data(), known.num_users
-    adj_t = normalized_adj(data.edge_index, num_nodes=data.num_nodes)
-    z = spectral_(torch.empty(data.num_nodes, dim), adj_t, num_users)
-    value = (propagate(adj_t, z) * z).sum(0) / z.square().sum(0)
-    z *= torch.bincount(data.edge_index[1], minlength=data.num_nodes).sqrt().view(-1, 1)
-    z[:num_users] *= value
-    return Vectors.from_embedding(z, num_users)
+    graph = Graph.from_interactions(known)
+    z = spectral_(torch.empty(graph.num_nodes, dim), graph)
+    value = (graph.operator @ z * z).sum(0) / z.square().sum(0)
+    z *= graph.matrix.degree.sqrt().unsqueeze(1)
+    return Vectors(z[graph.nodes("user")] * value, z[graph.nodes("item")])
