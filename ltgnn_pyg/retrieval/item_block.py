@@ -5,6 +5,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ltgnn_pyg.scorers.query import Query
 from ltgnn_pyg.scorers.scorer import Scorer
 from ltgnn_pyg.scorers.top_k import top_k
 
@@ -40,7 +41,7 @@ class ItemBlock:
 
     @cached_property
     def live(self) -> Tensor:
-        """Which rows count."""
+        """A mask of the rows that count."""
         return self.bias > -torch.inf
 
     @cached_property
@@ -119,6 +120,6 @@ class _Queries(Scorer):
     device = property(lambda self: self.query.device)
     dtype = property(lambda self: self.query.dtype)
 
-    def score(self, user: Tensor, out: Tensor | None = None) -> Tensor:
+    def score(self, query: Query, out: Tensor | None = None) -> Tensor:
         item, bias = self.block.item, self.block.bias
-        return torch.addmm(bias, self.query[user], item.t(), out=out)
+        return torch.addmm(bias, self.query[query.user], item.t(), out=out)
