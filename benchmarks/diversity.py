@@ -2,7 +2,7 @@
 
     python benchmarks/diversity.py --root data --dataset gowalla --json out.jsonl
 
-Trains LTGNN as `fit` does by default, or takes what --run holds, and re-ranks the
+Trains LTGNN as `fit` does by default, and re-ranks the
 --candidates best items of every test user to lists of twenty. A line for each method
 and weight of the score, the first one without re-ranking: {method, weight, recall@20,
 ndcg@20, ild@20, coverage@20, gini@20, novelty@20, ...; recall: its difference to the
@@ -24,14 +24,12 @@ from sets import load_split
 from ltgnn_pyg import LTGNN, fit
 from ltgnn_pyg.evaluation import evaluate
 from ltgnn_pyg.retrieval.rerank import Candidates, Pipeline, dpp, mmr
-from ltgnn_pyg.runs.run_folder import RunFolder
 from ltgnn_pyg.scorers import top_k
 
 METRICS = ["recall", "ndcg", "ild", "coverage", "gini", "novelty", "average_popularity",
            "personalization", "serendipity"]  # fmt: skip
 
 parser = arguments(__doc__)
-parser.add_argument("--run", help="the folder of a trained model, in place of training")
 parser.add_argument("--epochs", type=int, default=30, help="of training, at most")
 parser.add_argument("--candidates", type=int, default=500)
 parser.add_argument("--k", type=int, default=20)
@@ -40,15 +38,11 @@ parser.add_argument("--lams", type=float, nargs="*", help="of MMR",
 parser.add_argument("--thetas", type=float, nargs="*", help="of DPP",
                     default=[0.99, 0.97, 0.95, 0.9, 0.8, 0.7, 0.5])  # fmt: skip
 args = begin(parser)
-if args.run is None:
-    split = load_split(args.dataset, args.root, 0.1)
-    model = LTGNN(split.train.num_users, split.train.num_items)
-    report = fit(model, split, max_epochs=args.epochs,
-                 log=lambda row, step: print(row, flush=True))  # fmt: skip
-    vectors, epochs = report.vectors, report.epochs
-else:
-    run = RunFolder.open(args.run)
-    split, vectors, epochs = run.split, run.vectors, None
+split = load_split(args.dataset, args.root, 0.1)
+model = LTGNN(split.train.num_users, split.train.num_items)
+report = fit(model, split, max_epochs=args.epochs,
+             log=lambda row, step: print(row, flush=True))  # fmt: skip
+vectors = report.vectors
 user, row = split.test.user.unique(return_inverse=True)
 candidates = Candidates(user, *top_k(vectors, args.candidates, user=user,
                                             exclude=split.known))  # fmt: skip
@@ -78,4 +72,7 @@ for method, weight, step in settings:
     line = {"method": method, "weight": weight, **figures,
            "recall": compare(recall, base), "ms_per_list": 1e3 * times[0] / len(user),
            "ms_one_list": 1e3 * median(times[1:]), "lists": len(user)}  # fmt: skip
-    write(args, {**line, "epochs": epochs, "candidates": args.candidates, "k": args.k})
+    write(
+        args,
+        {**line, "epochs": report.epochs, "candidates": args.candidates, "k": args.k},
+    )

@@ -53,16 +53,8 @@ def expand(
                 out[name][start:end] = value
     for value in out.values():
         value.resize(end, refcheck=False)
-    device = interactions.user.device
-    tensors = {k: torch.from_numpy(value).to(device) for k, value in out.items()}
-    return Interactions(
-        tensors["user"],
-        tensors["item"],
-        int(cities.user_ptr[-1]),
-        int(cities.ptr[-1]),
-        rating=tensors.get("rating"),
-        time=tensors.get("time"),
-    )
+    size = {"num_users": int(cities.user_ptr[-1]), "num_items": int(cities.ptr[-1])}
+    return Interactions(**{k: torch.from_numpy(v) for k, v in out.items()}, **size)
 
 
 def _check(

@@ -12,7 +12,9 @@ training, half of them for the choice, which ends with the epoch in which they a
 the final training takes as many epochs, and `train_seconds` are those of both. A run
 that the budget stopped says so in `reason`. Lines that are in --json already are not
 made again. The ranks of all held-out items are kept beside it, and --compare tells from
-them how sure the differences are.
+them how sure the differences are. Recall and NDCG are told by fifths, too, of the users
+and of the held-out items, from those of few known interactions to those of many: recall
+on some items is of the held-out ones among them.
 
 The figures that papers print are in published.json, with their sources.
 """
@@ -23,8 +25,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
-from ranks import KEY, Ranks, compare, rank_pairs
-from recipes import FILTERS, HERE, PARTS, PUBLISHED, build
+from ranks import KEY, Ranks, by_fifths, compare, rank_pairs
+from recipes import FILTERS, HERE, PARTS, PUBLISHED, build, filter_of
 from record import Row, alone, arguments, begin, duration, go_on, peak_rss_mb, write
 from sets import load_split
 
@@ -75,8 +77,7 @@ def child(name: str, setting: str, seed: int) -> Row:
     torch.manual_seed(seed)
     parameters = None
     if name in FILTERS:
-        make = FILTERS[name]
-        report = fit_filter(lambda known: make(known, args.dataset), split)
+        report = fit_filter(filter_of(name, args.dataset), split)
     else:
         model, kwargs = build(name, setting, args.dataset, split, args.embedding_dim)
         report = fit(
@@ -109,6 +110,7 @@ def child(name: str, setting: str, seed: int) -> Row:
         "coverage@20": shown.unique().numel() / seen.num_items,
         "gini": float(gini(torch.bincount(shown, minlength=seen.num_items))),
         "peak_rss_mb": peak_rss_mb(),
+        **by_fifths(ranks, seen),
     }
     out["published"] = FIGURES.get(args.dataset, {}).get(name)
     return {k: round(v, 6) if isinstance(v, float) else v for k, v in out.items()}

@@ -91,6 +91,30 @@ def rank_pairs(
     return Ranks.of_lists(row, test.item, users, lists.cpu())
 
 
+def by_fifths(ranks: Ranks, known: Interactions) -> dict[str, list[float]]:
+    """Recall and NDCG by fifths of the users and of the held-out items, ordered by
+    their number of known interactions, and the largest number in each.
+    """
+    user = torch.bincount(known.user, minlength=known.num_users)[ranks.users]
+    item = torch.bincount(known.item, minlength=known.num_items)[ranks.item]
+    of_user, of_item = _fifths(user), _fifths(item)
+    recall, ndcg = ranks.recall(), ranks.ndcg()
+    each = [ranks.recall(pairs=of_item == n) for n in range(5)]
+    return {
+        "recall_by_user": [float(recall[of_user == n].mean()) for n in range(5)],
+        "ndcg_by_user": [float(ndcg[of_user == n].mean()) for n in range(5)],
+        "recall_by_item": [float(recall.nanmean()) for recall in each],
+        "most_of_user": [int(user[of_user <= n].max()) for n in range(5)],
+        "most_of_item": [int(item[of_item <= n].max()) for n in range(5)],
+    }
+
+
+def _fifths(value: Tensor) -> Tensor:
+    """The fifth that each of some numbers is in; equal ones are in the same."""
+    place = torch.searchsorted(value.sort().values, value)
+    return (place * 5 // len(value)).clamp(max=4)
+
+
 def compare(one: Tensor, other: Tensor, seed: int = 0) -> dict[str, Any]:
     """The mean difference of two metrics over the same users, its 95 % confidence
     interval by bootstrap, and the p-value of a sign-flip test.

@@ -16,8 +16,9 @@ from torch.nn import Parameter
 
 from ltgnn_pyg import LTGNN, Graph, ItemNegativeSampling, PairLoader, nn
 from ltgnn_pyg.batch import PairBatch
+from ltgnn_pyg.cli.models import FILTERS, MODELS
 from ltgnn_pyg.datasets import Interactions, Split
-from ltgnn_pyg.scorers import Scorer, filters
+from ltgnn_pyg.scorers import Scorer
 
 Recipe = tuple[nn.Recommender, dict[str, Any]]
 PARTS = 10  #: An epoch of `fit` is that part of a pass, so a budget may end within one.
@@ -126,12 +127,7 @@ def guided(num_users: int, num_items: int, dim: int) -> LTGNN:
     return LTGNN(num_users, num_items, dim, loss_fn=nn.GuidedSoftmaxLoss(num_items))
 
 
-HERE = {name: here(cls) for name, cls in {
-    "mf": nn.MatrixFactorization, "lightgcn": nn.LightGCN,
-    "lightgcn++": nn.LightGCNPlusPlus, "ngcf": nn.NGCF, "ultragcn": nn.UltraGCN,
-    "sgl": nn.SGL, "simgcl": nn.SimGCL, "xsimgcl": nn.XSimGCL, "pinsage": nn.PinSage,
-    "lightgode": nn.LightGODE, "ltgnn": LTGNN, "guided": guided,
-}.items()}  # fmt: skip
+HERE = {name: here(cls) for name, cls in MODELS.items()} | {"guided": here(guided)}
 HERE |= {"dgcf": here(nn.DGCF, loader=few_rounds)}
 HERE |= {"egcf": here(nn.EGCF, loader=few_rounds)}
 BOTH = "gowalla", "yelp2018"
@@ -175,19 +171,9 @@ def build(name: str, setting: str, dataset: str, split: Split, dim: int) -> Reci
     return recipe(split, dim)
 
 
-def bspm(known: Interactions, dataset: str) -> Scorer:
-    """BSPM as its paper sets it for a set."""
-    if dataset == "yelp2018":
-        settings = {"rank": 384, "beta": 0.3, "T": 1.2, "solver_order": 1}
-        return filters.BSPM(known, **settings, averaged=True)
-    return filters.BSPM(known)
-
-
-FILTERS: dict[str, Callable[[Interactions, str], Scorer]] = {
-    name: lambda known, _, cls=cls: cls(known) for name, cls in {
-        "popularity": filters.Popularity, "itemknn": filters.ItemKNN,
-        "ease": filters.EASE, "sparse-ease": filters.SparseEASE,
-        "gfcf": filters.GFCF, "chebycf": filters.ChebyCF,
-    }.items()
-}  # fmt: skip
-FILTERS["bspm"] = bspm
+def filter_of(name: str, dataset: str) -> Callable[[Interactions], Scorer]:
+    """A filter as its paper sets it for a set."""
+    if (name, dataset) != ("bspm", "yelp2018"):
+        return FILTERS[name]
+    settings = {"rank": 384, "beta": 0.3, "T": 1.2, "solver_order": 1}
+    return partial(FILTERS[name], **settings, averaged=True)

@@ -94,7 +94,7 @@ def about(command: Sequence[str] | None = None) -> Row:
     if command is None:
         command = [f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]
     shown = list(command)
-    for option in ("--root", "--cache", "--json", "--lines", "--run"):
+    for option in ("--root", "--cache", "--json"):
         if option in shown:
             at = shown.index(option)
             shown[at : at + 2] = ["--root", "data"] if option == "--root" else []

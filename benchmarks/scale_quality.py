@@ -25,8 +25,7 @@ method runs in a process of its own, whose peak memory is the method's.
 
 A method that has its line in --json, with the same settings, is not run again, and a
 run that was killed goes on. The settings of als were chosen on the validation part of
-an expansion to one million (--validation leaves the test part; the lines are in
-results/scale_peers.jsonl).
+an expansion to one million (results/scale_peers.jsonl).
 """
 
 import json
@@ -60,9 +59,6 @@ parser.add_argument(
 parser.add_argument("--methods", nargs="+", metavar="METHOD", help="all by default")
 parser.add_argument("--eval-users", type=int, default=5000)
 parser.add_argument("--patience", type=int, default=5, help="looks without a gain")
-parser.add_argument("--als-alpha", type=float, default=64.0, help="of a positive")
-parser.add_argument("--als-regularization", type=float, default=10.0)
-parser.add_argument("--validation", action="store_true", help="leave the test part")
 parser.add_argument("--device", default="cpu", help="of our models: cpu, cuda")
 parser.add_argument("--cache", type=Path, default=CACHE, help="for expansions")
 
@@ -115,7 +111,7 @@ def als(split: Split) -> Row:
     from implicit.cpu.als import AlternatingLeastSquares
     from scipy.sparse import csr_matrix
 
-    settings = {"alpha": args.als_alpha, "regularization": args.als_regularization}
+    settings = {"alpha": 64.0, "regularization": 10.0}
     more = {"num_threads": args.threads, "random_state": args.seed}
     more |= {"factors": args.embedding_dim, "iterations": 10**6}
     model = AlternatingLeastSquares(**settings, **more)
@@ -195,9 +191,8 @@ def child(method: str) -> Row:
     best = max(curve, key=lambda point: point[1])
     result = {"seconds": best[0], "seconds_in_all": curve[-1][0]}
     result["validation"] = {"recall@20": best[1], "ndcg@20": best[2]}
-    if not args.validation:
-        user = sample_users(split.test, args.eval_users)
-        result |= evaluate(out["scorer"], split.test, exclude=split.known, user=user)
+    user = sample_users(split.test, args.eval_users)
+    result |= evaluate(out["scorer"], split.test, exclude=split.known, user=user)
     keys = ("epochs", "start_seconds", "settings", "curve")
     result |= {"peak_rss_mb": record.peak_rss_mb(), **sizes}
     return result | {key: out[key] for key in keys if key in out}
@@ -206,9 +201,8 @@ def child(method: str) -> Row:
 def asked(method: str) -> Row:
     """The values that tell one line from another."""
     names = ["budget", "eval_users", "patience", "embedding_dim", "threads", "seed"]
-    names += [name for name in vars(args) if name.startswith(f"{method}_")]
     row = {"method": method, "source": args.dataset, "asked": args.interactions}
-    row |= {"validation_only": args.validation, "device": args.device}
+    row["device"] = args.device
     return row | {name: vars(args)[name] for name in names}
 
 

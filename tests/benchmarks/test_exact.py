@@ -3,7 +3,7 @@
 import pytest
 import recipes
 import torch
-from ranks import compare, rank_pairs
+from ranks import by_fifths, compare, rank_pairs
 
 from ltgnn_pyg import Graph
 from ltgnn_pyg.datasets import split_ratio, synthetic_interactions
@@ -97,6 +97,16 @@ def test_ranks_equal_evaluate():
     )  # fmt: skip
     total = torch.bincount(ranks.user)
     torch.testing.assert_close(whole / total, ranks.recall(20))
+    fifths = by_fifths(ranks, split.train)
+    degree = torch.bincount(split.train.user, minlength=60)[ranks.users]
+    most = torch.tensor(fifths["most_of_user"])
+    assert most.diff().min() >= 0 and most[-1] == degree.max()
+    size = torch.bincount(torch.bucketize(degree, most), minlength=5).double()
+    for name, metric in (("recall", ranks.recall()), ("ndcg", ranks.ndcg())):
+        total = size @ torch.tensor(fifths[f"{name}_by_user"]).double().nan_to_num()
+        assert float(total / size.sum()) == pytest.approx(
+            float(metric.mean()), abs=1e-6
+        )
     better = compare(ranks.recall() + 0.1, ranks.recall())
     assert better["p"] < 0.001 and better["difference"] == pytest.approx(0.1)
     same = compare(ranks.recall(), ranks.recall().flip(0))
