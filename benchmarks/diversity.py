@@ -2,8 +2,8 @@
 
     python benchmarks/diversity.py --root data --dataset gowalla --json out.jsonl
 
-Trains LTGNN as `fit` does by default, and re-ranks the
---candidates best items of every test user to lists of twenty. A line for each method
+Trains LTGNN as `fit` does by default, and re-ranks the --candidates best items of every
+test user to lists of twenty. A line for each method
 and weight of the score, the first one without re-ranking: {method, weight, recall@20,
 ndcg@20, ild@20, coverage@20, gini@20, novelty@20, ...; recall: its difference to the
 first line, with interval and p-value over users; ms_per_list, in batches; ms_one_list,

@@ -19,8 +19,7 @@ from functools import partial
 
 import torch
 from record import arguments, begin, peak_rss_mb, write
-from sets import load_split
-from untrained import spectral
+from sets import load_split, spectral
 
 from ltgnn_pyg import LTGNN, VRNeighborLoader, fit, nn
 from ltgnn_pyg.datasets import Split, k_core, recency_weight, split_ratio

@@ -40,8 +40,7 @@ from typing import Any
 import record
 import torch
 from record import Row
-from sets import CACHE, load_expansion, sample_users
-from untrained import spectral
+from sets import CACHE, load_expansion, sample_users, spectral
 
 from ltgnn_pyg import LTGNN, Graph, PairLoader, Vectors, VRNeighborLoader, fit
 from ltgnn_pyg.datasets import Split
@@ -73,11 +72,10 @@ def trained(make_model: Callable[..., Any], split: Split, **kwargs: Any) -> Row:
     size = split.train.num_users, split.train.num_items, args.embedding_dim
     model = make_model(*size).to(args.device)
 
-    def start() -> None:
-        graph = Graph.from_interactions(split.train).to(args.device)
-        model.init_table(spectral_, graph)
-
-    spent = record.seconds(start)  # As `fit` does, to know how long it takes.
+    graph = Graph.from_interactions(split.train).to(args.device)
+    # As `fit` does, to know how long it takes.
+    spent = record.seconds(partial(model.init_table, spectral_, graph))
+    del graph
     report = fit(
         model,
         split,
@@ -94,9 +92,9 @@ def trained(make_model: Callable[..., Any], split: Split, **kwargs: Any) -> Row:
         [round(spent + row["seconds"], 2), row["recall@20"], row["ndcg@20"]]
         for row in report.curve
     ]
-    settings = report.settings | {"init": "spectral_"}
-    about = {"start_seconds": round(spent, 2), "settings": settings}
-    return {"scorer": report.scorer, "curve": curve, "epochs": report.epochs, **about}
+    out = {"scorer": report.scorer, "curve": curve, "epochs": report.epochs}
+    out["settings"] = report.settings | {"init": "spectral_"}
+    return out | {"start_seconds": round(spent, 2)}
 
 
 class Done(Exception):

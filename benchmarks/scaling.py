@@ -119,13 +119,6 @@ def measure(name: str, num_interactions: int) -> Row:
     }
 
 
-def child(task: str, num_interactions: int) -> Row:
-    """One task."""
-    if task == "expand":
-        return {"interactions": len(load(num_interactions, make=True))}
-    return measure(task, num_interactions)
-
-
 def point(name: str, num_interactions: int, turns: list[Row]) -> Row:
     """The turn of the median time, and the highest memory of all."""
     about = {"model": name, "num_interactions": num_interactions}
@@ -165,6 +158,8 @@ def main() -> None:
 
 args = begin(parser)
 if args.child:
-    print(json.dumps(child(args.child[0], int(args.child[1]))))
+    task, num = args.child[0], int(args.child[1])
+    expanded = None if task in MODELS else {"made": len(load(num, make=True))}
+    print(json.dumps(expanded or measure(task, num)))
 else:
     main()

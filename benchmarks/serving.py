@@ -48,11 +48,6 @@ parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
 parser.add_argument("--seconds", type=float, default=10.0, help="of each load")
 args = begin(parser)
 HERE = Path(__file__).parent
-START = """
-import sys
-from ltgnn_pyg.serving import serve
-serve(sys.argv[1], port=int(sys.argv[2]), workers=int(sys.argv[3]))
-"""
 FEW, NUM = 8, 500  # Clients while things happen; users of the bare ranking.
 
 
@@ -85,8 +80,9 @@ class Server:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        command = sys.executable, "-c", START, path, self.port, workers
-        self.command = list(map(str, command))
+        given = f"{str(path)!r}, port={self.port}, workers={workers}"
+        code = f"from ltgnn_pyg.serving import serve; serve({given})"
+        self.command = [sys.executable, "-c", code]
         self.start()
 
     def start(self) -> None:

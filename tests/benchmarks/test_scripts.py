@@ -222,7 +222,7 @@ def test_a_command_is_recorded_without_its_places(tmp_path):
 
 
 def test_every_script_is_run_here():
-    parts = {"record", "sets", "ranks", "untrained", "recipes", "load"}
+    parts = {"record", "sets", "ranks", "recipes", "load"}
     parts |= {"expand", "cities", "models", "tables", "figures"}
     run_here = {*FEW, *SLOW, "scale_quality"} | parts
     assert {path.stem for path in BENCHMARKS.glob("*.py")} == run_here
