@@ -30,7 +30,6 @@ from ltgnn_pyg.train.training import (
 
 
 @kernels.run()
-@kernels.run()
 def fit(
     model: Recommender,
     split: Split,
