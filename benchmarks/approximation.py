@@ -20,16 +20,14 @@ The test part is never read.
 from typing import Any
 
 import torch
-from ltgnn_pyg.graph.adjacency import degree
-from record import arguments, begin, seconds, write
+from record import arguments, begin, write
 from sets import load_split
 from torch import Tensor
 
-from ltgnn_pyg import LTGNN, LTConv, VRNeighborLoader
+from ltgnn_pyg import LTGNN, Graph, History, LTConv, VRNeighborLoader, fit
+from ltgnn_pyg.datasets import Split
 from ltgnn_pyg.evaluation import evaluate
-from ltgnn_pyg.inputs.row_adam import RowAdam
 from ltgnn_pyg.nn import solve
-from ltgnn_pyg.nn.init import spectral_
 from ltgnn_pyg.sampler import StratifiedNeighborSampler
 
 parser = arguments(__doc__)
@@ -41,70 +39,54 @@ parser.add_argument("--steps", type=int, nargs="+", default=[1, 2, 3, 4, 6, 8])
 parser.add_argument("--draws", type=int, default=200, help="of the variance")
 args = begin(parser)
 split = load_split(args.dataset, args.root, 0.1, args.order)
-train, val = split.train.edge_label_index, split.val.edge_label_index
-data = split.train.to_data()
-popularity = degree(data.edge_index, None, data.num_nodes)
+graph = Graph.from_interactions(split.train)
+matrix = graph.matrix
 
 
 class Plain(LTGNN):
     """LTGNN without the control variate: neighbours' rows are sampled themselves."""
 
     @torch.no_grad()
-    def refresh(self, adj_t: Tensor) -> None:
+    def refresh(self, graph: Graph) -> None:
         """Leaves the whole history in the part that is sampled."""
-        super().refresh(adj_t)
+        super().refresh(graph)
         self.history.difference.copy_(self.history.output())
         self.history.reference.zero_()
         self.history.aggregate.zero_()
 
 
-class Training:
-    """A model and its loader after a short training by the paper's steps."""
+def train(cls: type[LTGNN], num_neighbors: int) -> tuple[LTGNN, float]:
+    """A model after a short training by the paper's steps, and its seconds."""
+    torch.manual_seed(args.seed)
+    size = split.train.num_users, split.train.num_items, args.embedding_dim
+    model = cls(*size, alpha=args.alpha, K=None)
 
-    def __init__(self, cls: type[LTGNN], num_neighbors: int) -> None:
-        torch.manual_seed(args.seed)
-        size = split.train.num_users, split.train.num_items, args.embedding_dim
-        self.model = cls(*size, alpha=args.alpha, K=None)
-        self.loader = VRNeighborLoader(data, self.model, num_neighbors)
-        self.adj_t = self.loader.adj_t
-        self.x, self.history = self.model.embedding.weight, self.model.history
-        spectral_(self.x, self.adj_t, data.num_users)
-        self.model.loss_fn.prepare(self.adj_t, data.num_users)
-        self.optimizer = RowAdam(self.model.parameters(), lr=1e-3)
-        self.seconds = seconds(self.run)
+    def loader(graph: Graph, model: Any) -> VRNeighborLoader:
+        return VRNeighborLoader(graph, model, num_neighbors)
 
-    def run(self) -> None:
-        """Some epochs, as a user writes them."""
-        for _ in range(args.epochs):
-            for batch in self.loader:
-                self.optimizer.zero_grad()
-                self.model.loss(batch).backward()
-                self.optimizer.step()
+    known = Split(split.train, split.val[:0], split.test, split.order)
+    report = fit(model, known, loader=loader, max_epochs=args.epochs, average=0.0)
+    return model, report.train_seconds
 
-    @torch.no_grad()
-    def fixed_point(self) -> Tensor:
-        """The embedding that infinitely many steps lead to."""
-        return solve(self.x, self.adj_t, args.alpha, z=self.history.output())[0]
 
-    @torch.no_grad()
-    def recall(self, z: Tensor) -> float:
-        """Recall@20 of the validation part."""
-        vectors = self.model.to_vectors(z, popularity)
-        return evaluate(vectors, val, exclude_edge_index=train)["recall@20"]
+def recall(model: LTGNN, z: Tensor) -> float:
+    """Recall@20 of the validation part."""
+    vectors = model.to_vectors(z, graph)
+    return evaluate(vectors, split.val, exclude=split.train)["recall@20"]
 
-    @torch.no_grad()
-    def variance(self, num_neighbors: int) -> float:
-        """That of the sampled aggregate, over the square of the whole one's norm."""
-        generator = torch.Generator().manual_seed(args.seed)
-        pairs = torch.randint(train.size(1), (1024,), generator=generator)
-        seed = train[:, pairs].unique()
-        whole = StratifiedNeighborSampler(self.adj_t, -1).sample(seed)
-        sampler = StratifiedNeighborSampler(self.adj_t, num_neighbors, generator)
-        exact, total = self.history.pull("difference", *whole), 0.0
-        for _ in range(args.draws):
-            drawn = self.history.pull("difference", *sampler.sample(seed))
-            total += float((drawn - exact).square().sum()) / args.draws
-        return total / float(self.history.pull("output", *whole).square().sum())
+
+def variance(history: History, num_neighbors: int) -> float:
+    """That of the sampled aggregate, over the square of the whole one's norm."""
+    generator = torch.Generator().manual_seed(args.seed)
+    pairs = torch.randint(graph.num_edges, (1024,), generator=generator)
+    seed = graph.target_edges[:, pairs].unique()
+    whole = StratifiedNeighborSampler(matrix, -1).sample(seed)
+    sampler = StratifiedNeighborSampler(matrix, num_neighbors, generator)
+    exact, total = history.pull("difference", *whole), 0.0
+    for _ in range(args.draws):
+        drawn = history.pull("difference", *sampler.sample(seed))
+        total += float((drawn - exact).square().sum()) / args.draws
+    return total / float(history.pull("output", *whole).square().sum())
 
 
 def relative_error(estimate: Tensor, exact: Tensor) -> float:
@@ -120,25 +102,25 @@ def line(section: str, **row: Any) -> None:
 
 for cls in (Plain, LTGNN):
     for num_neighbors in args.neighbors:
-        training = Training(cls, num_neighbors)
-        exact = training.fixed_point()
+        model, spent = train(cls, num_neighbors)
+        x, newest = model.inputs.weight.detach(), model.history.output()
+        exact = solve(x, matrix, args.alpha, z=newest)[0]
         line(
             "neighbors",
             num_neighbors=num_neighbors,
             control_variate=cls is LTGNN,
-            error=relative_error(training.history.output(), exact),
-            variance=training.variance(num_neighbors),
-            **{"recall@20": training.recall(exact)},
-            train_seconds=round(training.seconds, 1),
+            error=relative_error(newest, exact),
+            variance=variance(model.history, num_neighbors),
+            **{"recall@20": recall(model, exact)},
+            train_seconds=round(spent, 1),
             draws=args.draws,
         )
-x, adj_t = training.x.detach(), training.adj_t
 for alpha in args.alphas:
-    report = solve(x, adj_t, alpha, tol=1e-6)[1]
+    report = solve(x, matrix, alpha, tol=1e-6)[1]
     about = {"iterations": report.iterations, "bound": report.bound, "tol": 1e-6}
     line("iterations", **{"alpha": alpha, "residual": report.residual, **about})
 for K in args.steps:
-    z = LTConv(args.alpha, K, normalize=False)(x, adj_t)
-    recall, error = training.recall(z), relative_error(z, exact)
-    line("inference", K=K, error=error, **{"recall@20": recall})
-line("inference", K=None, error=0.0, **{"recall@20": training.recall(exact)})
+    z = LTConv(args.alpha, K, normalize=False)(x, matrix)
+    found, error = recall(model, z), relative_error(z, exact)
+    line("inference", K=K, error=error, **{"recall@20": found})
+line("inference", K=None, error=0.0, **{"recall@20": recall(model, exact)})

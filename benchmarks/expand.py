@@ -38,7 +38,7 @@ def expand(
     Cost: O(E log E) time for the E interactions made, in blocks of a million; 16 bytes
     of memory for each of them, and 4 for each item of each city.
     """
-    _check(interactions, factor, travel, num_users=num_users, num_items=num_items)
+    _check(interactions, factor, travel, num_users, num_items)
     source = Rows(interactions)
     cities = Cities(source, factor, num_users, num_items, travel, seed)
     values = {"user": np.dtype(np.int64), "item": np.dtype(np.int64)}
@@ -53,29 +53,19 @@ def expand(
                 out[name][start:end] = value
     for value in out.values():
         value.resize(end, refcheck=False)
-    device = interactions.user.device
-    tensors = {k: torch.from_numpy(value).to(device) for k, value in out.items()}
-    return Interactions(
-        tensors["user"],
-        tensors["item"],
-        int(cities.user_ptr[-1]),
-        int(cities.ptr[-1]),
-        rating=tensors.get("rating"),
-        time=tensors.get("time"),
-    )
+    size = {"num_users": int(cities.user_ptr[-1]), "num_items": int(cities.ptr[-1])}
+    return Interactions(**{k: torch.from_numpy(v) for k, v in out.items()}, **size)
 
 
 def _check(
-    interactions: Interactions, factor: float, travel: float, **sizes: int | None
+    interactions: Interactions, factor: float, travel: float, *sizes: int | None
 ) -> None:
-    if not (0 < factor < math.inf and 0 <= travel <= 1):
+    least = min((size for size in sizes if size is not None), default=1)
+    if not (0 < factor < math.inf and 0 <= travel <= 1 <= least):
         raise ValueError(
-            f"Expected factor > 0 and 0 <= travel <= 1 (got {factor} and {travel}); "
-            f"stay within"
+            f"Expected factor > 0, 0 <= travel <= 1 and sizes of at least 1 (got "
+            f"{factor}, {travel} and {sizes})"
         )
-    for name, num in sizes.items():
-        if num is not None and num < 1:
-            raise ValueError(f"Expected {name} >= 1 (got {num}); ask for more")
     if len(interactions) == 0:
         raise ValueError("Expected interactions to copy (got none); read a set first")
     if num := int(interactions.repeated().sum()):

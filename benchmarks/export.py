@@ -5,12 +5,10 @@
 LTGNN is trained by `fit` and exported. Each way makes the lists of all users of the
 test part: `float32` (`top_k`), `int8` (`to_int8`), and `onnx` (`to_onnx` under
 onnxruntime). `item_bytes` are those of an item, its bias included. `ms` is the time of
-one list, a user at a time: of `int8` in JavaScript, where node is installed.
+one list, a user at a time.
 """
 
-import json
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -27,23 +25,8 @@ from torch import Tensor
 
 from ltgnn_pyg import LTGNN, Vectors, fit
 from ltgnn_pyg.export import quantize_rows, to_int8, to_onnx
-from ltgnn_pyg.retrieval import top_k
 from ltgnn_pyg.runs.run_folder import RunFolder
-
-NODE = """
-const { Int8Model } = require(process.argv[1]);
-const bytes = require("fs").readFileSync(process.argv[2]);
-const model = new Int8Model(new Uint8Array(bytes).buffer);
-const users = JSON.parse(process.argv[3]);
-const times = users.map((user) => {
-  const start = performance.now();
-  model.topK(model.vector(user), 20, model.seen(user));
-  return performance.now() - start;
-});
-times.sort((a, b) => a - b);
-console.log(times[times.length >> 1]);
-"""
-READER = Path(__file__).parents[1] / "examples" / "offline" / "reader.js"
+from ltgnn_pyg.scorers import top_k
 
 parser = arguments(__doc__)
 parser.add_argument("--epochs", type=int, default=30, help="at most")
@@ -88,16 +71,10 @@ bias_bytes = 0 if vectors.item_bias is None else 4
 dim, ms = vectors.dim, clock(lambda user: listed(vectors, user))
 ways = {"float32": measured(exact, 4 * dim + bias_bytes, ms)}
 
-(file,) = to_int8(run, work)  # A byte a number, read in JavaScript.
-ms = None
-if shutil.which("node") is not None:
-    index = json.dumps([int(user) for user in few])
-    command = ["node", "-e", NODE, str(READER), str(file), index]
-    out = subprocess.run(command, check=True, capture_output=True, text=True)
-    ms = round(float(out.stdout), 3)
+(file,) = to_int8(run, work)  # A byte a number, to be read elsewhere.
 tables = map(quantize_rows, (vectors.user, vectors.item))
 rounded = Vectors(*(q * a.unsqueeze(1) for q, a in tables), vectors.item_bias)
-ways["int8"] = measured(listed(rounded), dim + 4 + bias_bytes, ms)
+ways["int8"] = measured(listed(rounded), dim + 4 + bias_bytes, None)
 ways["int8"]["file_bytes"] = file.stat().st_size
 
 graph = to_onnx(run, work)[0]

@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-from tables import group, parser, read, set_name
+from tables import group, parser, read, read_tail, set_name
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
-
-RECALL = "validation recall@20"
 
 
 @contextmanager
@@ -56,7 +54,7 @@ def models(results: Path) -> None:
 
 def tail(results: Path) -> None:
     """Recall over that of matrix factorisation, by fifths."""
-    rows = read(results / "tail.jsonl", "dataset model")
+    rows = read_tail(results / "tail.jsonl")
     for (dataset,), lines in group(rows, "dataset").items():
         labels = [(f"{side} by interactions", "recall@20 over MF's")
                   for side in ("users", "items")]  # fmt: skip
@@ -89,26 +87,8 @@ def scaling(results: Path) -> None:
                 ax.plot(x, y, "o-", label=model)
 
 
-def approximation(results: Path) -> None:
-    """Recall, error and variance against the neighbours sampled."""
-    keys = "dataset num_neighbors control_variate"
-    rows = read(results / "approximation.jsonl", keys)
-    if not rows:
-        return
-    shown = {"recall@20": RECALL, "error": "error of the history",
-             "variance": "variance of the aggregate"}  # fmt: skip
-    labels = [("neighbours", label) for label in shown.values()]
-    with figure(results / "approximation.svg", *labels, xscale="log") as axes:
-        for (control,), line in group(rows, "control_variate").items():
-            x = [row["num_neighbors"] for row in line]
-            for ax, key in zip(axes, shown, strict=True):
-                label = ("with" if control else "without") + " control variate"
-                ax.plot(x, [row[key] for row in line], "o-", label=label)
-        axes[2].set_yscale("log")
-
-
 if __name__ == "__main__":
     results = parser.parse_args().results
-    for draw in (models, tail, scaling, approximation):
+    for draw in (models, tail, scaling):
         if (results / f"{draw.__name__}.jsonl").exists():
             draw(results)

@@ -30,34 +30,13 @@ parser.add_argument("--seed", type=int, default=0)
 PATIENCE, APART = 60.0, 0.02  # Seconds.
 
 
-class Link(asyncio.Protocol):
-    """A connection that carries one request at a time."""
-
-    def connection_made(self, transport):
-        """Keeps the connection."""
-        self.transport, self.answer, self.data = transport, None, b""
-
-    def ask(self, request):
-        """Sends a request; its answer is to come."""
-        self.answer = asyncio.get_running_loop().create_future()
-        if self.transport.is_closing():
-            self.answer.set_exception(ConnectionResetError())
-        else:
-            self.transport.write(request)
-        return self.answer
-
-    def data_received(self, data):
-        """Gives the head of an answer that is whole."""
-        self.data += data
-        head, end, body = self.data.partition(b"\r\n\r\n")
-        if end and len(body) >= int(field(head, b"\r\ncontent-length: ")):
-            self.data = b""
-            self.answer.set_result(head)
-
-    def connection_lost(self, error):
-        """Fails the answer that is awaited."""
-        if self.answer is not None and not self.answer.done():
-            self.answer.set_exception(ConnectionResetError())
+async def ask(link, request):
+    """The head of the answer to a request."""
+    reader, writer = link
+    writer.write(request)
+    head = await reader.readuntil(b"\r\n\r\n")
+    await reader.readexactly(int(field(head, b"\r\ncontent-length: ")))
+    return head
 
 
 def field(head, name):
@@ -67,8 +46,7 @@ def field(head, name):
 
 async def client(number, args, users, start, seen):
     """Asks until the time is over."""
-    loop, link = asyncio.get_running_loop(), None
-    begin = start + APART * args.clients
+    link, begin = None, start + APART * args.clients
     await asyncio.sleep(APART * number)
     draw, turn = random.Random(args.seed * 1000 + number), 0
     while time.perf_counter() < begin + args.seconds:
@@ -90,10 +68,10 @@ async def client(number, args, users, start, seen):
             tries += 1
             try:
                 if link is None:
-                    _, link = await loop.create_connection(Link, "127.0.0.1", args.port)
-                head = await link.ask(request)
+                    link = await asyncio.open_connection("127.0.0.1", args.port)
+                head = await ask(link, request)
                 break
-            except OSError:
+            except (OSError, EOFError):
                 head, link = b"", None
                 await asyncio.sleep(0.02)
         done = time.perf_counter()
@@ -111,7 +89,7 @@ async def client(number, args, users, start, seen):
             version = field(head, b"\r\nx-model-version: ").decode()
             seen["versions"][version] = seen["versions"].get(version, 0) + 1
     if link is not None:
-        link.transport.close()
+        link[1].close()
 
 
 async def main(args):

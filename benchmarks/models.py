@@ -12,27 +12,27 @@ training, half of them for the choice, which ends with the epoch in which they a
 the final training takes as many epochs, and `train_seconds` are those of both. A run
 that the budget stopped says so in `reason`. Lines that are in --json already are not
 made again. The ranks of all held-out items are kept beside it, and --compare tells from
-them how sure the differences are.
+them how sure the differences are. Recall and NDCG are told by fifths, too, of the users
+and of the held-out items, from those of few known interactions to those of many: recall
+on some items is of the held-out ones among them.
 
 The figures that papers print are in published.json, with their sources.
 """
 
 import json
-import subprocess
 import sys
-import time
 from itertools import pairwise
 from pathlib import Path
 
 import torch
-from cut_history import cut_history
-from ranks import KEY, Ranks, compare, rank_pairs
-from recipes import FILTERS, HERE, PARTS, PUBLISHED, build
-from record import Row, about, alone, arguments, begin, duration, peak_rss_mb, read
-from sets import known, load_split
+from ranks import KEY, Ranks, by_fifths, compare, rank_pairs
+from recipes import FILTERS, HERE, PARTS, PUBLISHED, build, filter_of
+from record import Row, alone, arguments, begin, duration, go_on, peak_rss_mb, write
+from sets import load_split
 
 from ltgnn_pyg import fit
 from ltgnn_pyg.evaluation.metrics import gini
+from ltgnn_pyg.train import fit_filter
 
 FIGURES = json.loads(Path(__file__).with_name("published.json").read_text())
 NAMES = [*FILTERS, *HERE]
@@ -75,11 +75,9 @@ def child(name: str, setting: str, seed: int) -> Row:
     """Trains a model, and measures it."""
     split = load_split(args.dataset, args.root, 0.1, args.order)
     torch.manual_seed(seed)
-    start, seen, alpha = time.perf_counter(), known(split), 0.0
+    parameters = None
     if name in FILTERS:
-        scorer = FILTERS[name](seen, args.dataset)
-        out: Row = {"epochs": 0, "reason": "fitted in closed form", "parameters": None}
-        out["train_seconds"] = time.perf_counter() - start
+        report = fit_filter(filter_of(name, args.dataset), split)
     else:
         model, kwargs = build(name, setting, args.dataset, split, args.embedding_dim)
         report = fit(
@@ -90,18 +88,19 @@ def child(name: str, setting: str, seed: int) -> Row:
             log=lambda row, step: print(row, file=sys.stderr, flush=True),
             **kwargs,
         )
-        scorer = report.vectors
-        alpha = model.alpha if name in ("ltgnn", "guided") else 0.0
-        last = {row["phase"]: row["seconds"] for row in report.curve}
-        out = {
-            "epochs": report.epochs / (PARTS if setting == "published" else 1),
-            "reason": report.reason,
-            "train_seconds": sum(last.values()),
-            "parameters": sum(p.numel() for p in model.parameters()),
-            "validation": report.validation,
-        }
-    out["seconds"] = time.perf_counter() - start
-    ranks = rank_pairs(scorer, split.test, seen.edge_label_index)
+        parameters = sum(p.numel() for p in model.parameters())
+    last = {row["phase"]: row["seconds"] for row in report.curve}
+    published = setting == "published" and report.epochs > 0
+    out: Row = {
+        "epochs": report.epochs / PARTS if published else report.epochs,
+        "reason": report.reason,
+        "train_seconds": sum(last.values()) or report.train_seconds,
+        "parameters": parameters,
+        "validation": report.validation,
+        "seconds": report.seconds,
+    }
+    seen = report.interactions
+    ranks = rank_pairs(report.scorer, split.test, seen)
     ranks.save(Ranks.path(args.json, job_of(name, setting, seed)))
     shown = ranks.lists[ranks.lists >= 0]
     out |= {
@@ -111,9 +110,8 @@ def child(name: str, setting: str, seed: int) -> Row:
         "coverage@20": shown.unique().numel() / seen.num_items,
         "gini": float(gini(torch.bincount(shown, minlength=seen.num_items))),
         "peak_rss_mb": peak_rss_mb(),
+        **by_fifths(ranks, seen),
     }
-    if name != "popularity":  # Which is as it is for everybody.
-        out["cut_history"] = cut_history(scorer, seen, split.test, alpha)
     out["published"] = FIGURES.get(args.dataset, {}).get(name)
     return {k: round(v, 6) if isinstance(v, float) else v for k, v in out.items()}
 
@@ -133,31 +131,16 @@ def differences(lines: list[Row]) -> list[Row]:
     return out
 
 
-def append(path: Path, row: Row) -> None:
-    """Keeps a row, with the command before it."""
-    with path.open("a") as file:
-        file.write(json.dumps({**about(), **row}) + "\n")
+def run(job: Row) -> Row:
+    """The line of a job."""
+    return alone(args.threads, job["model"], job["setting"], job["seed"])
 
 
 def main() -> None:
     """Makes the lines that are not there yet."""
     if args.json is None:
         parser.error("Expected --json, the file of the lines (got none)")
-    done = {tuple(line[k] for k in KEY): line for line in read(args.json)}
-    rows, failed = [], []
-    for job in jobs():
-        key = tuple(job.values())
-        which = job["model"], job["setting"], job["seed"]
-        if key not in done:
-            print(*which, flush=True)
-            try:
-                made = alone(args.threads, *which)
-            except subprocess.CalledProcessError:
-                failed.append(str(which))  # The others need not wait for its cure.
-                continue
-            done[key] = {**job, **made, "threads": args.threads}
-            append(args.json, done[key])
-        rows.append(done[key])
+    rows = go_on(args, jobs(), run)
     for row in sorted(rows, key=lambda row: -row["ndcg@20"]):
         printed = row["published"] or ["", ""]
         print(f"{row['model']:12} {row['setting']:10} {row['recall@20']:.4f} "
@@ -165,10 +148,9 @@ def main() -> None:
               f"{row['train_seconds']:.0f} s  {row['reason']}")  # fmt: skip
     if args.compare:
         for row in differences(rows):
-            print(json.dumps(row))
-            append(args.json.with_suffix(".differences.jsonl"), row)
-    if failed:
-        raise SystemExit("Not made, for the errors above: " + "; ".join(failed))
+            write(args, row, args.json.with_suffix(".differences.jsonl"))
+    if len(rows) < len(jobs()):
+        raise SystemExit("Expected all lines (got some), for the errors above")
 
 
 args = begin(parser)

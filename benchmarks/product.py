@@ -2,14 +2,13 @@
 
     python benchmarks/product.py --root data --dataset gowalla --json out.jsonl
 
-Times every kernel of ltgnn_pyg.graph.adjacency on the normalised matrix of the training
+Times every kernel of ltgnn_pyg.graph.product on the normalised matrix of the training
 part, for tables of each width and type; figures are the least of the turns.
 With --interactions the set is expanded to as many first, see scaling.py.
 
 A product reads a row of the table for each entry, the entry itself (an index and a
 weight), and writes a row for each node. `gigabytes_a_second` is that over the time of
-the chosen kernel; beside it are what a plain copy of a large table does on the machine,
-and random rows of the table read in one go (`index_select`).
+the chosen kernel.
 """
 
 from collections.abc import Callable
@@ -21,8 +20,8 @@ import torch
 from record import arguments, begin, seconds, write
 from sets import CACHE, load_expansion, load_split
 
-from ltgnn_pyg import normalized_adj
-from ltgnn_pyg.graph import adjacency
+from ltgnn_pyg import Graph
+from ltgnn_pyg.graph.product import KERNELS, kernel_for
 
 parser = arguments(__doc__)
 parser.add_argument("--interactions", type=int, help="of the set, expanded")
@@ -36,8 +35,8 @@ else:
     split = load_expansion(
         args.dataset, args.root, args.interactions, 0, args.cache, make=True
     )
-data = split.train.to_data()
-adj_t = normalized_adj(data.edge_index, num_nodes=data.num_nodes)
+matrix = Graph.from_interactions(split.train).matrix
+rows = matrix.rowptr, matrix.col, matrix.value
 
 
 def least(function: Callable[[], Any]) -> float | None:
@@ -50,16 +49,14 @@ def least(function: Callable[[], Any]) -> float | None:
 
 def measure(dim: int, dtype: torch.dtype) -> dict[str, Any]:
     """The times of all kernels for tables of a width and a type."""
-    x = torch.randn(data.num_nodes, dim, dtype=dtype)
+    x = torch.randn(matrix.num_cols, dim, dtype=dtype)
     out = torch.empty_like(x)
-    chosen = adjacency.fastest_kernel(adj_t, x, out).__name__
-    ms = {k.__name__: least(partial(k, adj_t, x, out)) for k in adjacency.KERNELS}
+    taken = kernel_for(*rows, x, out)
+    (chosen,) = (name for name, kernel in KERNELS.items() if kernel is taken)
+    ms = {k: least(partial(kernel, *rows, x, out)) for k, kernel in KERNELS.items()}
     best = min(value for value in ms.values() if value is not None)
-    row, entry = x.size(1) * x.element_size(), adj_t.col_indices().element_size() + 4
-    moved = data.num_edges * (row + entry) + data.num_nodes * row
-    index = torch.randint(data.num_nodes, (min(data.num_edges, 2**27 // row),))
-    rows = x.index_select(0, index)
-    read = least(partial(torch.index_select, x, 0, index, out=rows))
+    row, entry = dim * x.element_size(), matrix.col.element_size() + 4
+    moved = len(matrix.col) * (row + entry) + matrix.num_rows * row
     return {
         "dim": dim,
         "dtype": str(dtype).removeprefix("torch."),
@@ -67,20 +64,10 @@ def measure(dim: int, dtype: torch.dtype) -> dict[str, Any]:
         "chosen": chosen,
         "chosen_over_best": round(ms[chosen] / best, 3),
         "gigabytes_a_second": round(moved / ms[chosen] / 1e6, 1),
-        "random_rows": round(2 * len(index) * row / read / 1e6, 1),
     }
 
 
-big = torch.ones(2**26)
-other = torch.ones_like(big)
-copied = least(lambda: other.copy_(big))
 types = torch.float32, torch.float64
-result = {
-    "interactions": len(split.train),
-    "num_nodes": data.num_nodes,
-    "num_edges": data.num_edges,
-    "products": [measure(dim, dtype) for dtype in types for dim in args.dims],
-    "copy": round(2 * big.nbytes / copied / 1e6, 1),
-    "turns": args.turns,
-}
-write(args, result)
+sizes = {"interactions": len(split.train), "num_nodes": matrix.num_rows}
+sizes |= {"num_edges": len(matrix.col), "turns": args.turns}
+write(args, {**sizes, "products": [measure(d, t) for t in types for d in args.dims]})

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ltgnn_pyg.datasets import Interactions
-from ltgnn_pyg.retrieval import top_k
+from ltgnn_pyg.scorers import Scorer, top_k
 
 DRAWS = 10_000  #: Of a bootstrap.
 #: The fields that tell a line of models.py from others.
@@ -82,11 +82,37 @@ class Ranks:
         return value.new_zeros(len(self.users)).index_add_(0, self.user, value)
 
 
-def rank_pairs(scorer: Any, test: Interactions, exclude: Tensor, k: int = 20) -> Ranks:
+def rank_pairs(
+    scorer: Scorer, test: Interactions, exclude: Interactions, k: int = 20
+) -> Ranks:
     """The ranks of held-out pairs by a scorer."""
     users, row = test.user.unique(return_inverse=True)
     lists = top_k(scorer, k, user=users, exclude=exclude)[1]
     return Ranks.of_lists(row, test.item, users, lists.cpu())
+
+
+def by_fifths(ranks: Ranks, known: Interactions) -> dict[str, list[float]]:
+    """Recall and NDCG by fifths of the users and of the held-out items, ordered by
+    their number of known interactions, and the largest number in each.
+    """
+    user = torch.bincount(known.user, minlength=known.num_users)[ranks.users]
+    item = torch.bincount(known.item, minlength=known.num_items)[ranks.item]
+    of_user, of_item = _fifths(user), _fifths(item)
+    recall, ndcg = ranks.recall(), ranks.ndcg()
+    each = [ranks.recall(pairs=of_item == n) for n in range(5)]
+    return {
+        "recall_by_user": [float(recall[of_user == n].mean()) for n in range(5)],
+        "ndcg_by_user": [float(ndcg[of_user == n].mean()) for n in range(5)],
+        "recall_by_item": [float(recall.nanmean()) for recall in each],
+        "most_of_user": [int(user[of_user <= n].max()) for n in range(5)],
+        "most_of_item": [int(item[of_item <= n].max()) for n in range(5)],
+    }
+
+
+def _fifths(value: Tensor) -> Tensor:
+    """The fifth that each of some numbers is in; equal ones are in the same."""
+    place = torch.searchsorted(value.sort().values, value)
+    return (place * 5 // len(value)).clamp(max=4)
 
 
 def compare(one: Tensor, other: Tensor, seed: int = 0) -> dict[str, Any]:

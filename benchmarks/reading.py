@@ -4,8 +4,7 @@ r"""The time and memory of reading.
 
 A CSV file with string ids, ratings and times is written in a stream and read. With a
 limit of memory it is mapped by :func:`~ltgnn_pyg.datasets.map_interactions` in place of
-that, opened again and split by time. Each step is a process of its own, whose peak
-counts what DuckDB takes::
+that, opened again and split by time. Each step is a process of its own::
 
     python benchmarks/reading.py --num-interactions 100000000 --memory-limit 1GB
 """
@@ -93,7 +92,7 @@ STEPS = {step.__name__: step for step in (write_csv, read, map_ids, reopen, spli
 
 parser = arguments(__doc__, dataset="made")
 parser.add_argument("--num-interactions", type=int, default=10_000_000)
-parser.add_argument("--memory-limit", help="of DuckDB, for files beyond memory")
+parser.add_argument("--memory-limit", help="of raw ids, for files beyond it")
 args = begin(parser)
 if args.child:
     start = time.perf_counter()

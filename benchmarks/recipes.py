@@ -13,11 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import Parameter
-from torch_geometric.data import Data
 
-from ltgnn_pyg import LTGNN, ItemNegativeSampling, PairLoader, nn
+from ltgnn_pyg import LTGNN, Graph, ItemNegativeSampling, PairLoader, nn
+from ltgnn_pyg.batch import PairBatch
+from ltgnn_pyg.cli.models import FILTERS, MODELS
 from ltgnn_pyg.datasets import Interactions, Split
-from ltgnn_pyg.scorers import Scorer, filters
+from ltgnn_pyg.scorers import Scorer
 
 Recipe = tuple[nn.Recommender, dict[str, Any]]
 PARTS = 10  #: An epoch of `fit` is that part of a pass, so a budget may end within one.
@@ -37,23 +38,22 @@ class Parts:
     def __len__(self) -> int:
         return self.size
 
-    def __iter__(self) -> Iterator[Data]:
+    def __iter__(self) -> Iterator[PairBatch]:
         return islice(self.batches, self.size)
 
 
 def by_batch(size: int, negatives: dict[str, Any] | None) -> Callable[..., Parts]:
     """Batches of so many pairs, each a pass over the graph, as papers train."""
 
-    def loader(data: Data, model: nn.Recommender) -> Parts:
-        pairs = data.edge_index[:, data.edge_index[0] < model.num_users]
-        drawn = None
+    def loader(graph: Graph, model: nn.Recommender) -> Parts:
+        pairs, drawn = graph.target_edges, None
         if negatives is not None:
             sizes = model.num_users, model.num_items
             known = pairs if negatives.get("reject_seen") else None
             drawn = ItemNegativeSampling(*sizes, edge_index=known, **negatives)
         return Parts(
             PairLoader(
-                data,
+                graph,
                 batch_size=size,
                 num_rounds=-(-pairs.size(1) // size),
                 leave_out=False,
@@ -64,16 +64,16 @@ def by_batch(size: int, negatives: dict[str, Any] | None) -> Callable[..., Parts
     return loader
 
 
-def few_rounds(data: Data, model: nn.Recommender) -> PairLoader:
+def few_rounds(graph: Graph, model: nn.Recommender) -> PairLoader:
     """Fewer rounds an epoch, for encoders that cost much."""
-    return PairLoader(data, num_rounds=20)
+    return PairLoader(graph, num_rounds=20)
 
 
-def xavier(weight: Tensor, adj_t: Tensor, num_users: int, normal: bool = False) -> None:
+def xavier(weight: Tensor, graph: Graph, normal: bool = False) -> None:
     """The start of most papers, which have a table of users and one of items."""
     draw = torch.nn.init.xavier_normal_ if normal else torch.nn.init.xavier_uniform_
-    draw(weight[:num_users])
-    draw(weight[num_users:])
+    draw(weight[graph.nodes("user")])
+    draw(weight[graph.nodes("item")])
 
 
 def dense_adam(parameters: Iterable[Parameter], lr: float) -> torch.optim.Adam:
@@ -127,12 +127,7 @@ def guided(num_users: int, num_items: int, dim: int) -> LTGNN:
     return LTGNN(num_users, num_items, dim, loss_fn=nn.GuidedSoftmaxLoss(num_items))
 
 
-HERE = {name: here(cls) for name, cls in {
-    "mf": nn.MatrixFactorization, "lightgcn": nn.LightGCN,
-    "lightgcn++": nn.LightGCNPlusPlus, "ngcf": nn.NGCF, "ultragcn": nn.UltraGCN,
-    "sgl": nn.SGL, "simgcl": nn.SimGCL, "xsimgcl": nn.XSimGCL, "pinsage": nn.PinSage,
-    "lightgode": nn.LightGODE, "ltgnn": LTGNN, "guided": guided,
-}.items()}  # fmt: skip
+HERE = {name: here(cls) for name, cls in MODELS.items()} | {"guided": here(guided)}
 HERE |= {"dgcf": here(nn.DGCF, loader=few_rounds)}
 HERE |= {"egcf": here(nn.EGCF, loader=few_rounds)}
 BOTH = "gowalla", "yelp2018"
@@ -176,19 +171,9 @@ def build(name: str, setting: str, dataset: str, split: Split, dim: int) -> Reci
     return recipe(split, dim)
 
 
-def bspm(known: Interactions, dataset: str) -> Scorer:
-    """BSPM as its paper sets it for a set."""
-    if dataset == "yelp2018":
-        return filters.BSPM(known, rank=384, beta=0.3, T=1.2, solver_order=1,
-        averaged=True)
-    return filters.BSPM(known)
-
-
-FILTERS: dict[str, Callable[[Interactions, str], Scorer]] = {
-    name: lambda known, _, cls=cls: cls(known) for name, cls in {
-        "popularity": filters.Popularity, "itemknn": filters.ItemKNN,
-        "ease": filters.EASE, "sparse-ease": filters.SparseEASE,
-        "gfcf": filters.GFCF, "chebycf": filters.ChebyCF,
-    }.items()
-}  # fmt: skip
-FILTERS["bspm"] = bspm
+def filter_of(name: str, dataset: str) -> Callable[[Interactions], Scorer]:
+    """A filter as its paper sets it for a set."""
+    if (name, dataset) != ("bspm", "yelp2018"):
+        return FILTERS[name]
+    settings = {"rank": 384, "beta": 0.3, "T": 1.2, "solver_order": 1}
+    return partial(FILTERS[name], **settings, averaged=True)

@@ -61,10 +61,7 @@ def seconds(function: Callable[[], Any]) -> float:
 def duration(text: str) -> float:
     """The seconds of a text such as 90, 90s, 10m or 1h."""
     unit = {"s": 1.0, "m": 60.0, "h": 3600.0}.get(text[-1:])
-    value = float(text[:-1]) * unit if unit else float(text)
-    if not value > 0:
-        raise ValueError("Expected a positive duration")
-    return value
+    return float(text[:-1]) * unit if unit else float(text)
 
 
 def peak_rss_mb() -> int:
@@ -94,7 +91,7 @@ def about(command: Sequence[str] | None = None) -> Row:
     if command is None:
         command = [f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]
     shown = list(command)
-    for option in ("--root", "--cache", "--json", "--lines", "--run"):
+    for option in ("--root", "--cache", "--json"):
         if option in shown:
             at = shown.index(option)
             shown[at : at + 2] = ["--root", "data"] if option == "--root" else []
@@ -118,13 +115,37 @@ def read(path: Path | None) -> list[Row]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def write(args: argparse.Namespace, row: Row) -> None:
-    """Prints a row, and appends it to --json with all that stands beside it."""
+def write(args: argparse.Namespace, row: Row, path: Path | None = None) -> None:
+    """Prints a row, and appends it to --json, or another file, with all that stands
+    beside it.
+    """
     print(json.dumps({k: v for k, v in row.items() if k != "curve"}), flush=True)
     if args.json is not None:
         common = {name: vars(args)[name] for name in ("dataset", "threads", "seed")}
-        with open(args.json, "a") as file:
+        with open(path or args.json, "a") as file:
             file.write(json.dumps({**about(), **common, **row}) + "\n")
+
+
+def go_on(
+    args: argparse.Namespace, jobs: Sequence[Row], run: Callable[[Row], Row]
+) -> list[Row]:
+    """The line of each job: the last one of --json that says the same, or one made anew
+    and written. One that fails is told of, and the others need not wait for its cure.
+    """
+    lines = []
+    for job in jobs:
+        done = [{"device": "cpu", **line} for line in read(args.json)]
+        done = [line for line in done if line.items() >= job.items()]
+        if not done:
+            print(*job.values(), file=sys.stderr, flush=True)
+            try:
+                done = [{**job, **run(job), "threads": args.threads}]
+            except subprocess.CalledProcessError as error:
+                print(f"Failed: {error}", file=sys.stderr, flush=True)
+                continue
+            write(args, done[0])
+        lines.append(done[-1])
+    return lines
 
 
 def main() -> None:

@@ -1,13 +1,10 @@
 r"""Recall and time of the kinds of :class:`~ltgnn_pyg.retrieval.Index`, and of what one
 would take in their place.
 
-    python benchmarks/retrieval.py --root DIR --dataset gowalla --sizes 41k 1m 10m
+    python benchmarks/retrieval.py --root DIR --dataset gowalla --sizes 40981 1000000
 
 Vectors are those of LTGNN after two epochs: unit vectors, and the logarithm of
-popularity as a bias. With `--vectors mixture` they are drawn, about a thousand
-directions, and their norms, of a log-normal law (percentiles 1, 50 and 99 of about .02,
-.1 and .5), say nothing about their directions: the hardest case for lists, as the best
-items lie in many of them. Of Gowalla's items there are 40,981, and as many are drawn.
+popularity as a bias.
 
 Larger sets are grown of them: an item lies somewhere between one of them and one of its
 ten neighbours, and a little aside, with the norm and the bias of one of the two. Items
@@ -15,8 +12,8 @@ of a grown set have closer neighbours than those they come from, so that lists f
 of the best: read its recall as that of a catalogue with many items alike.
 
 Recall@100 is against exact search. Queries are users, one at a time and 64 together,
-after one turn to warm up. Peers: the product and `topk` of torch, faiss `Flat`, its
-`IVF` as `index_factory` makes it, and its HNSW, the latter on small sets only.
+after one turn to warm up. Peers: the product and `topk` of torch, faiss `Flat`, and its
+`IVF` as `index_factory` makes it.
 """
 
 from collections.abc import Callable
@@ -34,18 +31,16 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ltgnn_pyg import LTGNN, fit
-from ltgnn_pyg.retrieval import Index, similar_items, top_k
-from ltgnn_pyg.scorers import Vectors
+from ltgnn_pyg.retrieval import Index, similar_items
+from ltgnn_pyg.scorers import Vectors, top_k
 
-NAMES = "exact ivf sq8 torch faiss-flat faiss-ivf faiss-hnsw".split()
+NAMES = "exact ivf sq8 torch faiss-flat faiss-ivf".split()
 BATCH, CHUNK = 64, 2**18
-HNSW_ITEMS = 100_000  #: The most that are built into a graph, which takes minutes.
 Search = Callable[[Tensor], Tensor]
 Built = tuple[int, dict[str, Search]]  #: Bytes, and a search for each setting.
 
 parser = arguments(__doc__, threads=1)
-parser.add_argument("--vectors", choices=["ltgnn", "mixture"], default="ltgnn")
-parser.add_argument("--sizes", nargs="+", default=["41k", "1m", "10m"])
+parser.add_argument("--sizes", type=int, nargs="+", default=[40_981, 10**6, 10**7])
 parser.add_argument("--indexes", nargs="+", default=NAMES, choices=NAMES)
 parser.add_argument("--nprobe", type=int, nargs="+", default=[8, 16, 32, 64, 128])
 parser.add_argument("--queries", type=int, default=512)
@@ -53,27 +48,6 @@ parser.add_argument("--ones", type=int, default=100, help="those asked one at a 
 parser.add_argument("--k", type=int, default=100)
 args = begin(parser)
 faiss.omp_set_num_threads(args.threads)
-
-
-def base_vectors() -> Vectors:
-    """Of a set, or drawn."""
-    if args.vectors == "mixture":
-        return mixture()
-    split = load_split(args.dataset, args.root)
-    model = LTGNN(split.train.num_users, split.train.num_items)
-    return fit(model, split, max_epochs=2, refit=False).vectors
-
-
-def mixture(num_items: int = 40_981, dim: int = 64) -> Vectors:
-    """Directions around some centers, norms of a log-normal law, and no biases."""
-    center = normalize(torch.randn(num_items // 40, dim))
-
-    def near(num: int) -> Tensor:
-        at = torch.randint(len(center), (num,))
-        return normalize(center[at] + 0.6 * torch.randn(num, dim) / dim**0.5)
-
-    norm = 0.1 * (0.7 * torch.randn(num_items, 1)).exp()
-    return Vectors(near(2000), norm * near(num_items))
 
 
 def grow(vectors: Vectors, num_items: int) -> Vectors:
@@ -157,18 +131,6 @@ def faiss_ivf(vectors: Vectors) -> Built:
     }
 
 
-def faiss_hnsw(vectors: Vectors) -> Built:
-    """Its graph."""
-    rows = with_bias(vectors)
-    index = faiss.IndexHNSWFlat(rows.shape[1], 32, faiss.METRIC_INNER_PRODUCT)
-    index.hnsw.efConstruction = 200
-    index.add(rows)
-    return rows.nbytes + 4 * index.hnsw.neighbors.size(), {
-        f"efSearch {ef}": ask(index, faiss.SearchParametersHNSW(efSearch=ef))
-        for ef in (128, 256, 512)
-    }
-
-
 def with_bias(vectors: Vectors) -> np.ndarray:
     """Vectors of items with their bias, or 0, as one more number."""
     bias = vectors.item_bias
@@ -188,38 +150,33 @@ def ask(index: Any, params: Any = None) -> Search:
 
 INDEXES = {kind: partial(ours, kind=kind) for kind in ("exact", "ivf", "sq8")}
 INDEXES |= {"torch": product, "faiss-flat": faiss_flat, "faiss-ivf": faiss_ivf}
-INDEXES |= {"faiss-hnsw": faiss_hnsw}
 
 
-def number(text: str, items: int) -> int:
-    """A size, such as 1m; the items there are, if they round to it."""
-    scale = {"k": 10**3, "m": 10**6}.get(text[-1].lower(), 1)
-    size = int(float(text.rstrip("kKmM")) * scale)
-    return items if round(items, -3) == size else size
-
-
-base = base_vectors()
+split = load_split(args.dataset, args.root)
+model = LTGNN(split.train.num_users, split.train.num_items)
+base = fit(model, split, max_epochs=2, refit=False).vectors
 norms = base.item.norm(dim=1).quantile(torch.tensor([0.01, 0.5, 0.99]))
 rows: list[Row] = []
-for text in args.sizes:
-    vectors = grow(base, number(text, base.num_items))
+for size in args.sizes:
+    vectors = grow(base, size)
     query = base.user[torch.randperm(base.num_users)[: args.queries]]
     truth = top_k(Vectors(query, vectors.item, vectors.item_bias), args.k)[1]
     for name in args.indexes:
-        if name == "faiss-hnsw" and vectors.num_items > HNSW_ITEMS:
-            continue
         start = perf_counter()
-        size, searches = INDEXES[name](vectors)
-        about = {"items": vectors.num_items, "index": name, "mb": round(size / 1e6, 1)}
+        nbytes, searches = INDEXES[name](vectors)
+        about = {
+            "items": vectors.num_items,
+            "index": name,
+            "mb": round(nbytes / 1e6, 1),
+        }
         about["build_s"] = round(perf_counter() - start, 2)
         for setting, search in searches.items():
             rows.append({**about, "setting": setting, **measure(search, query, truth)})
         del searches, search
     del vectors
 write(args, {
-    "dataset": None if args.vectors == "mixture" else args.dataset,
-    "vectors": args.vectors,
-    "asked": " ".join(args.sizes),
+    "vectors": "ltgnn",
+    "asked": " ".join(map(str, args.sizes)),
     "norms": [round(x, 3) for x in norms.tolist()],
     "bias": base.item_bias is not None,
     "dim": base.dim,

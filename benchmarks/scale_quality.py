@@ -25,12 +25,10 @@ method runs in a process of its own, whose peak memory is the method's.
 
 A method that has its line in --json, with the same settings, is not run again, and a
 run that was killed goes on. The settings of als were chosen on the validation part of
-an expansion to one million (--validation leaves the test part; the lines are in
-results/scale_peers.jsonl).
+an expansion to one million (results/scale_peers.jsonl).
 """
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -39,22 +37,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import record
 import torch
-from record import (
-    Row,
-    alone,
-    arguments,
-    begin,
-    duration,
-    peak_rss_mb,
-    read,
-    seconds,
-    write,
-)
-from sets import CACHE, known, load_expansion, sample_users
-from untrained import spectral
+from record import Row
+from sets import CACHE, load_expansion, sample_users, spectral
 
-from ltgnn_pyg import LTGNN, PairLoader, Vectors, VRNeighborLoader, fit, normalized_adj
+from ltgnn_pyg import LTGNN, Graph, PairLoader, Vectors, VRNeighborLoader, fit
 from ltgnn_pyg.datasets import Split
 from ltgnn_pyg.evaluation import evaluate
 from ltgnn_pyg.nn import LightGCN, MatrixFactorization
@@ -62,22 +50,21 @@ from ltgnn_pyg.nn.init import spectral_
 from ltgnn_pyg.scorers import Scorer
 from ltgnn_pyg.scorers.filters import Popularity
 
-parser = arguments(__doc__)
+parser = record.arguments(__doc__)
 parser.add_argument("--interactions", type=int, default=10_000_000)
-parser.add_argument("--budget", type=duration, default="10m", help="a method: 90s, 10m")
+parser.add_argument(
+    "--budget", type=record.duration, default="10m", help="a method: 90s, 10m"
+)
 parser.add_argument("--methods", nargs="+", metavar="METHOD", help="all by default")
 parser.add_argument("--eval-users", type=int, default=5000)
 parser.add_argument("--patience", type=int, default=5, help="looks without a gain")
-parser.add_argument("--als-alpha", type=float, default=64.0, help="of a positive")
-parser.add_argument("--als-regularization", type=float, default=10.0)
-parser.add_argument("--validation", action="store_true", help="leave the test part")
 parser.add_argument("--device", default="cpu", help="of our models: cpu, cuda")
 parser.add_argument("--cache", type=Path, default=CACHE, help="for expansions")
 
 
-def rounds(data: Any, model: Any) -> PairLoader:
+def rounds(graph: Graph, model: Any) -> PairLoader:
     """Exact rounds."""
-    return PairLoader(data)
+    return PairLoader(graph)
 
 
 def trained(make_model: Callable[..., Any], split: Split, **kwargs: Any) -> Row:
@@ -85,12 +72,10 @@ def trained(make_model: Callable[..., Any], split: Split, **kwargs: Any) -> Row:
     size = split.train.num_users, split.train.num_items, args.embedding_dim
     model = make_model(*size).to(args.device)
 
-    def start() -> None:
-        data = split.train.to_data().to(args.device)
-        adj_t = normalized_adj(data.edge_index, num_nodes=model.num_nodes)
-        spectral_(model.embedding.weight, adj_t, model.num_users)
-
-    spent = seconds(start)  # As `fit` does, to know how long it takes.
+    graph = Graph.from_interactions(split.train).to(args.device)
+    # As `fit` does, to know how long it takes.
+    spent = record.seconds(partial(model.init_table, spectral_, graph))
+    del graph
     report = fit(
         model,
         split,
@@ -107,9 +92,9 @@ def trained(make_model: Callable[..., Any], split: Split, **kwargs: Any) -> Row:
         [round(spent + row["seconds"], 2), row["recall@20"], row["ndcg@20"]]
         for row in report.curve
     ]
-    settings = report.settings | {"init": "spectral_"}
-    about = {"start_seconds": round(spent, 2), "settings": settings}
-    return {"vectors": report.vectors, "curve": curve, "epochs": report.epochs, **about}
+    out = {"scorer": report.scorer, "curve": curve, "epochs": report.epochs}
+    out["settings"] = report.settings | {"init": "spectral_"}
+    return out | {"start_seconds": round(spent, 2)}
 
 
 class Done(Exception):
@@ -124,7 +109,7 @@ def als(split: Split) -> Row:
     from implicit.cpu.als import AlternatingLeastSquares
     from scipy.sparse import csr_matrix
 
-    settings = {"alpha": args.als_alpha, "regularization": args.als_regularization}
+    settings = {"alpha": 64.0, "regularization": 10.0}
     more = {"num_threads": args.threads, "random_state": args.seed}
     more |= {"factors": args.embedding_dim, "iterations": 10**6}
     model = AlternatingLeastSquares(**settings, **more)
@@ -143,7 +128,7 @@ def als(split: Split) -> Row:
         found = Vectors(*map(torch.from_numpy, tables))
         curve.append([round(spent, 2), *validate(found, split)])
         if curve[-1][1] > best["recall"]:
-            best.update(recall=curve[-1][1], vectors=found)
+            best.update(recall=curve[-1][1], scorer=found)
             best.update(epochs=iteration + 1, at=len(curve))
         if spent >= args.budget or len(curve) - best["at"] >= args.patience:
             raise Done
@@ -161,18 +146,16 @@ def als(split: Split) -> Row:
 def untrained(make: Callable[..., Scorer], split: Split, *more: Any) -> Row:
     """A scorer that needs no training."""
     start = time.perf_counter()
-    out = {"vectors": make(split.train, *more), "epochs": 0, "settings": {}}
+    out = {"scorer": make(split.train, *more), "epochs": 0, "settings": {}}
     spent = round(time.perf_counter() - start, 2)
-    return {**out, "curve": [[spent, *validate(out["vectors"], split)]]}
+    return {**out, "curve": [[spent, *validate(out["scorer"], split)]]}
 
 
-def validate(vectors: Scorer, split: Split) -> list[float]:
+def validate(scorer: Scorer, split: Split) -> list[float]:
     """Recall and NDCG on the validation part, as `fit` has them."""
     user, train = sample_users(split.val, args.eval_users), split.train
-    seen = train.edge_label_index[:, torch.isin(train.user, user)]
-    found = evaluate(
-        vectors, split.val.edge_label_index, exclude_edge_index=seen, user=user
-    )
+    seen = train[torch.isin(train.user, user)]
+    found = evaluate(scorer, split.val, exclude=seen, user=user)
     return [found["recall@20"], found["ndcg@20"]]
 
 
@@ -196,33 +179,35 @@ def child(method: str) -> Row:
         args.dataset, args.root, args.interactions, args.seed, args.cache,
         make=method == "expand",
     )  # fmt: skip
-    sizes = {"interactions": len(known(split)) + len(split.test)}
+    sizes = {"interactions": len(split.known) + len(split.test)}
     sizes |= {"train_interactions": len(split.train)}
     sizes |= {"users": split.train.num_users, "items": split.train.num_items}
     if method == "expand":
         return sizes
     out = METHODS[method](split)
-    vectors, curve = out.pop("vectors"), out["curve"]
+    curve = out["curve"]
     best = max(curve, key=lambda point: point[1])
     result = {"seconds": best[0], "seconds_in_all": curve[-1][0]}
     result["validation"] = {"recall@20": best[1], "ndcg@20": best[2]}
-    if not args.validation:
-        seen = known(split).edge_label_index
-        user = sample_users(split.test, args.eval_users)
-        test = split.test.edge_label_index
-        result |= evaluate(vectors, test, exclude_edge_index=seen, user=user)
+    user = sample_users(split.test, args.eval_users)
+    result |= evaluate(out["scorer"], split.test, exclude=split.known, user=user)
     keys = ("epochs", "start_seconds", "settings", "curve")
-    result |= {"peak_rss_mb": peak_rss_mb(), **sizes}
+    result |= {"peak_rss_mb": record.peak_rss_mb(), **sizes}
     return result | {key: out[key] for key in keys if key in out}
 
 
 def asked(method: str) -> Row:
     """The values that tell one line from another."""
     names = ["budget", "eval_users", "patience", "embedding_dim", "threads", "seed"]
-    names += [name for name in vars(args) if name.startswith(f"{method}_")]
     row = {"method": method, "source": args.dataset, "asked": args.interactions}
-    row |= {"validation_only": args.validation, "device": args.device}
+    row["device"] = args.device
     return row | {name: vars(args)[name] for name in names}
+
+
+def run(job: Row) -> Row:
+    """The line of a method, for which the set is expanded if it is not there."""
+    record.alone(args.threads, "expand")
+    return record.alone(args.threads, job["method"])
 
 
 def main() -> None:
@@ -230,21 +215,10 @@ def main() -> None:
     methods = args.methods or list(METHODS)
     if unknown := [name for name in methods if name not in METHODS]:
         parser.error(f"Expected --methods among {list(METHODS)} (got {unknown})")
-    done = [{"device": "cpu", **line} for line in read(args.json)]
-    wanted = [
-        method for method in methods
-        if not any(line.items() >= asked(method).items() for line in done)
-    ]  # fmt: skip
-    if wanted:
-        print(json.dumps(alone(args.threads, "expand")), file=sys.stderr, flush=True)
-    for method in wanted:
-        try:
-            write(args, {**asked(method), **alone(args.threads, method)})
-        except subprocess.CalledProcessError as error:  # The others go on.
-            print(f"{method} failed: {error}", file=sys.stderr, flush=True)
+    record.go_on(args, [asked(method) for method in methods], run)
 
 
-args = begin(parser)
+args = record.begin(parser)
 if args.child:
     print(json.dumps(child(args.child[0])))
 else:

@@ -23,7 +23,6 @@ log(seconds an epoch) over log(interactions) by least squares.
 """
 
 import json
-import resource
 import time
 from functools import partial
 from itertools import islice
@@ -34,13 +33,13 @@ from typing import Any
 import numpy as np
 import torch
 from record import Row, alone, arguments, begin, peak_rss_mb, seconds, write
-from sets import CACHE, known, load_expansion
+from sets import CACHE, load_expansion
 
-from ltgnn_pyg import LTGNN, PairLoader, VRNeighborLoader
+from ltgnn_pyg import LTGNN, Graph, PairLoader, VRNeighborLoader
 from ltgnn_pyg.datasets import Interactions
-from ltgnn_pyg.inputs.row_adam import RowAdam
+from ltgnn_pyg.inputs import RowAdam
 from ltgnn_pyg.nn import MatrixFactorization
-from ltgnn_pyg.train.fit import default_loader
+from ltgnn_pyg.train import default_loader
 
 SIZES = [1_000_000, 3_000_000, 10_000_000, 30_000_000]
 
@@ -50,14 +49,13 @@ parser.add_argument("--models", nargs="+", metavar="MODEL", help="all by default
 parser.add_argument("--turns", type=int, default=3, help="processes a point")
 parser.add_argument("--limit", type=float, default=30.0, help="seconds of an epoch")
 parser.add_argument("--min-steps", type=int, default=5, help="of an epoch, at least")
-parser.add_argument("--memory-gb", type=float, default=24, help="allowed a process")
 parser.add_argument("--cache", type=Path, default=CACHE, help="for expansions")
 
 
 MODELS = {
     "ltgnn": (LTGNN, default_loader),
     "ltgnn-step": (partial(LTGNN, alpha=0.2, K=None), VRNeighborLoader),
-    "ltgnn-rounds": (LTGNN, lambda data, _: PairLoader(data)),
+    "ltgnn-rounds": (LTGNN, lambda graph, _: PairLoader(graph)),
     "mf": (MatrixFactorization, default_loader),
 }
 
@@ -67,7 +65,7 @@ def load(num_interactions: int, make: bool = False) -> Interactions:
     split = load_expansion(
         args.dataset, args.root, num_interactions, args.seed, args.cache, make
     )
-    return Interactions.cat(known(split), split.test)
+    return Interactions.cat(split.known, split.test)
 
 
 def measure(name: str, num_interactions: int) -> Row:
@@ -75,11 +73,11 @@ def measure(name: str, num_interactions: int) -> Row:
     libraries = peak_rss_mb()
     interactions = load(num_interactions)
     size = interactions.num_users, interactions.num_items, args.embedding_dim
-    data = interactions.to_data()
+    graph = Graph.from_interactions(interactions)
     del interactions
     make_model, make_loader = MODELS[name]
     model = make_model(*size)
-    loader = make_loader(data, model)
+    loader = make_loader(graph, model)
     optimizer = RowAdam(model.parameters())
 
     def train(batch: Any) -> None:
@@ -107,8 +105,8 @@ def measure(name: str, num_interactions: int) -> Row:
             break
     each = (spent - refresh - shuffle) / num  # The first batch waits for the shuffle.
     return {
-        "interactions": data.num_edges // 2,
-        "num_nodes": data.num_nodes,
+        "interactions": graph.num_edges,
+        "num_nodes": graph.num_nodes,
         "trained_by": type(loader).__name__,
         "seconds_per_epoch": refresh + shuffle + each * total,
         "seconds_per_step": each,
@@ -121,25 +119,9 @@ def measure(name: str, num_interactions: int) -> Row:
     }
 
 
-def child(task: str, num_interactions: int) -> Row:
-    """One task within the memory allowed; nothing is measured if that is too little."""
-    limit = int(args.memory_gb * 2**30)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    try:
-        if task == "expand":
-            return {"interactions": len(load(num_interactions, make=True))}
-        return measure(task, num_interactions)
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "alloc" not in str(error):
-            raise
-        return {"seconds_per_epoch": None, "error": f"over {args.memory_gb} GB"}
-
-
 def point(name: str, num_interactions: int, turns: list[Row]) -> Row:
     """The turn of the median time, and the highest memory of all."""
     about = {"model": name, "num_interactions": num_interactions}
-    if failed := [result for result in turns if "error" in result]:
-        return {**about, **failed[0]}
     turns = sorted(turns, key=lambda result: result["seconds_per_epoch"])
     peak = max(result["peak_rss_mb"] for result in turns)
     spent = [result["seconds_per_epoch"] for result in turns]
@@ -148,7 +130,7 @@ def point(name: str, num_interactions: int, turns: list[Row]) -> Row:
 
 def exponent(points: list[Row], name: str) -> float | None:
     """The slope in log-log."""
-    fit = [p for p in points if p["model"] == name and p["seconds_per_epoch"]]
+    fit = [p for p in points if p["model"] == name]
     if len(fit) < 2:
         return None
     x, y = (np.log([p[k] for p in fit]) for k in ("interactions", "seconds_per_epoch"))
@@ -162,8 +144,7 @@ def main() -> None:
         parser.error(f"Expected --models among {list(MODELS)} (got {unknown})")
     points: list[Row] = []
     for num in args.sizes:
-        if "error" in alone(args.threads, "expand", num):
-            break
+        alone(args.threads, "expand", num)
         turns: dict[str, list[Row]] = {}
         for _ in range(args.turns):
             for name in names:
@@ -177,6 +158,8 @@ def main() -> None:
 
 args = begin(parser)
 if args.child:
-    print(json.dumps(child(args.child[0], int(args.child[1]))))
+    task, num = args.child[0], int(args.child[1])
+    expanded = None if task in MODELS else {"made": len(load(num, make=True))}
+    print(json.dumps(expanded or measure(task, num)))
 else:
     main()

@@ -5,7 +5,7 @@
 Starts the server in processes of its own on this machine, and asks it by
 `benchmarks/load.py`, which takes part of the same processor. The interactions are those
 of the set, the vectors random ones of length 1: times do not depend on how good they
-are; --run serves a trained run instead. `bare_ms` is what a list takes without a
+are. `bare_ms` is what a list takes without a
 server: the median of `top_k` for one user, in one thread with nothing beside it.
 
 * load: for each number of workers and clients.
@@ -44,17 +44,11 @@ from ltgnn_pyg.serving import publish
 from ltgnn_pyg.serving.feedback_store import FeedbackStore
 
 parser = arguments(__doc__, threads=1)
-parser.add_argument("--run", type=Path, help="the folder of a trained run")
 parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 64])
 parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
 parser.add_argument("--seconds", type=float, default=10.0, help="of each load")
 args = begin(parser)
 HERE = Path(__file__).parent
-START = """
-import sys
-from ltgnn_pyg.serving import serve
-serve(sys.argv[1], port=int(sys.argv[2]), workers=int(sys.argv[3]))
-"""
 FEW, NUM = 8, 500  # Clients while things happen; users of the bare ranking.
 
 
@@ -88,8 +82,9 @@ class Server:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        command = sys.executable, "-c", START, path, self.port, workers
-        self.command = list(map(str, command))
+        given = f"{str(path)!r}, port={self.port}, workers={workers}"
+        code = f"from ltgnn_pyg.serving import serve; serve({given})"
+        self.command = [sys.executable, "-c", code]
         self.start()
 
     def start(self) -> None:
@@ -130,15 +125,13 @@ def result(process: subprocess.Popen) -> dict:
 
 with TemporaryDirectory() as temporary:
     folder = Path(temporary)
-    run = RunFolder.open(args.run) if args.run else make_run(folder / "run")
+    run = make_run(folder / "run")
     store, users = folder / "store", folder / "users.txt"
     publish(run.path, store)
     some = torch.randint(run.vectors.num_users, (5000,)).tolist()
     users.write_text("\n".join(run.user_ids[user] for user in some))
     about = {"num_users": len(run.user_ids), "num_items": len(run.item_ids),
              "embedding_dim": run.vectors.dim}  # fmt: skip
-    if args.run:
-        about["dataset"] = "run"
 
     for workers in args.workers:
         with closing(Server(store, workers)) as server:

@@ -1,4 +1,4 @@
-"""The sets that scripts run on, by name."""
+"""The sets that scripts run on, by name, and what needs no training on them."""
 
 import hashlib
 import os
@@ -9,6 +9,7 @@ import torch
 from expand import expand
 from record import SETS
 
+from ltgnn_pyg import Graph, Vectors
 from ltgnn_pyg.datasets import (
     Gowalla,
     Interactions,
@@ -19,6 +20,7 @@ from ltgnn_pyg.datasets import (
     split_ratio,
     synthetic_interactions,
 )
+from ltgnn_pyg.nn.init import spectral_
 
 PUBLISHED = {"gowalla": Gowalla, "yelp2018": Yelp2018}
 CACHE = Path(gettempdir(), "ltgnn_pyg_expansions")  #: The folder of expansions.
@@ -42,11 +44,6 @@ def load_split(
     if not Path(name).is_file():
         raise SystemExit(f"Expected --dataset to be {SETS} (got {name})")
     return split_ratio(read_interactions(name), **cut)
-
-
-def known(split: Split) -> Interactions:
-    """The training and the validation part."""
-    return Interactions.cat(split.train, split.val)
 
 
 def load_expansion(
@@ -91,3 +88,14 @@ def sample_users(part: Interactions, num: int) -> torch.Tensor:
     user = part.user.unique()
     perm = torch.randperm(len(user), generator=torch.Generator().manual_seed(0))
     return user[perm[:num]]
+
+
+def spectral(known: Interactions, dim: int = 64) -> Vectors:
+    """The leading singular vectors of the normalised interactions, which training
+    starts from.
+    """
+    graph = Graph.from_interactions(known)
+    z = spectral_(torch.empty(graph.num_nodes, dim), graph)
+    value = (graph.operator @ z * z).sum(0) / z.square().sum(0)
+    z *= graph.matrix.degree.sqrt().unsqueeze(1)
+    return Vectors(z[graph.nodes("user")] * value, z[graph.nodes("item")])

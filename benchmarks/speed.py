@@ -9,9 +9,9 @@ LightGCNs over a few steps, times the steps of an epoch.
 - ltgnn: ltgnn_pyg.nn.LTGNN, the paper's step on the batches of a VRNeighborLoader.
 - ltgnn_rounds: the same model on the 80 exact rounds of a PairLoader.
 - mf: ltgnn_pyg.nn.MatrixFactorization, a PairLoader of single batches.
-- bags_, csr_ and reduction_lightgcn: ltgnn_pyg.nn.LightGCN, three layers, over the
+- bags_, matmul_ and reduction_lightgcn: ltgnn_pyg.nn.LightGCN, three layers, over the
   whole graph in each batch, as in its paper, with a matrix normalised once; by each
-  kernel of ltgnn_pyg.graph.adjacency. best_lightgcn is the fastest of them, and
+  kernel of ltgnn_pyg.graph.product. best_lightgcn is the fastest of them, and
   chosen_kernel what the package takes here of itself.
 - pyg_lightgcn: torch_geometric.nn.LightGCN, three layers, trained as PyG's example
   trains it.
@@ -22,20 +22,19 @@ from functools import partial
 from itertools import islice
 from statistics import median
 from typing import Any
-from unittest.mock import patch
 
 import torch
 from record import arguments, begin, seconds, write
 from sets import load_split
 from torch_geometric.nn import LightGCN as PyGLightGCN
 
-from ltgnn_pyg import LTGNN, PairLoader, VRNeighborLoader
-from ltgnn_pyg.graph import adjacency
-from ltgnn_pyg.inputs.row_adam import RowAdam
+from ltgnn_pyg import LTGNN, Graph, PairLoader, VRNeighborLoader
+from ltgnn_pyg.graph.kernels import kernels
+from ltgnn_pyg.graph.product import KERNELS
+from ltgnn_pyg.inputs import RowAdam
 from ltgnn_pyg.nn import BPRLoss, LightGCN, MatrixFactorization
 
-# The kernels of the product, and the name of a LightGCN that is run by one.
-KERNELS = {"bags": "_by_bags", "csr": "_by_matmul", "reduction": "_by_reduction"}
+PRODUCT = "product on cpu in float32"
 
 parser = arguments(__doc__)
 parser.add_argument("--batch-size", type=int, default=2048)
@@ -47,7 +46,8 @@ args = begin(parser)
 
 warnings.filterwarnings("ignore", message="Using 'NeighborSampler' without")
 train = load_split(args.dataset, args.root).train
-data, pairs = train.to_data(), train.edge_label_index
+graph = Graph.from_interactions(train)
+data, pairs = graph.to_data(), graph.target_edges
 sizes = (train.num_users, train.num_items, args.embedding_dim)
 settings = {"loss_fn": BPRLoss(), "weight_decay": 2e-4, "init_std": 0.1}
 models = {
@@ -58,10 +58,10 @@ models = {
 }
 batch = {"batch_size": args.batch_size, "neg_sampling": "triplet"}
 num_steps = -(-len(train) // args.batch_size)
-by_batch = PairLoader(data, **batch, num_rounds=num_steps, leave_out=False)
+by_batch = PairLoader(graph, **batch, num_rounds=num_steps, leave_out=False)
 loaders: dict[str, Any] = {
-    "ltgnn": VRNeighborLoader(data, models["ltgnn"], args.num_neighbors, **batch),
-    "ltgnn_rounds": PairLoader(data, **batch),
+    "ltgnn": VRNeighborLoader(graph, models["ltgnn"], args.num_neighbors, **batch),
+    "ltgnn_rounds": PairLoader(graph, **batch),
     "mf": by_batch,
     "lightgcn": by_batch,
 }
@@ -79,8 +79,7 @@ def run(name: str, steps: int | None = None) -> None:
 
 def run_by(kernel: str, steps: int) -> None:
     """Some steps of LightGCN by a kernel."""
-    product = getattr(adjacency, KERNELS[kernel])
-    with patch.object(adjacency, "kernel_for", lambda *args: product):
+    with kernels.run({PRODUCT: kernel}):
         run("lightgcn", steps)
 
 
@@ -118,13 +117,10 @@ epoch = {
 }
 best = min(KERNELS, key=lambda kernel: epoch[f"{kernel}_lightgcn"])
 epoch["best_lightgcn"] = epoch[f"{best}_lightgcn"]
-table = models["lightgcn"].inputs.weight.detach()
-chosen = adjacency.fastest_kernel(by_batch.graph, table, table).__name__
-
 result = {
     **{f"{name}_epoch_s": round(value, 3) for name, value in epoch.items()},
-    "best_lightgcn_kernel": KERNELS[best],
-    "chosen_kernel": chosen,
+    "best_lightgcn_kernel": best,
+    "chosen_kernel": kernels.chosen()[PRODUCT],
     "ratio_ltgnn_mf": round(epoch["ltgnn"] / epoch["mf"], 3),
     "ratio_rounds_ltgnn": round(epoch["ltgnn_rounds"] / epoch["ltgnn"], 3),
     "ratio_best_ltgnn": round(epoch["best_lightgcn"] / epoch["ltgnn"], 1),

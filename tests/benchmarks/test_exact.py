@@ -1,15 +1,14 @@
-"""The exact parts of benchmarks: ranks, cut histories, and settings of papers."""
+"""The exact parts of benchmarks: ranks, and settings of papers."""
 
-import cut_history
 import pytest
 import recipes
 import torch
-from ranks import compare, rank_pairs
+from ranks import by_fifths, compare, rank_pairs
 
+from ltgnn_pyg import Graph
 from ltgnn_pyg.datasets import split_ratio, synthetic_interactions
 from ltgnn_pyg.evaluation import evaluate
 from ltgnn_pyg.scorers import Vectors
-from ltgnn_pyg.scorers.filters import GFCF
 
 
 def test_papers_steps_move_all_rows():
@@ -63,9 +62,9 @@ def test_published_settings():
         made, training = recipes.build(model, "published", name, split, 64)
         std = settings.pop("std", None)
         assert {key: getattr(made, key) for key in settings} == settings
-        weight = made.embedding.weight
+        weight = made.inputs.weight
         if std is None:  # Tables of users and of items of their own.
-            made.init_table(training["init"], None)
+            made.init_table(training["init"], Graph.from_interactions(split.train))
             sizes = [made.num_users] if made.num_nodes == len(weight) else []
             parts = weight.detach().tensor_split(sizes)
             for part in parts:
@@ -76,30 +75,13 @@ def test_published_settings():
             assert float(weight.detach().std()) == pytest.approx(std, rel=0.05)
 
 
-def test_a_history_cut_at_its_end_is_the_history(monkeypatch):
-    """A filter scores rows that hold all that is known as it scores the users."""
-    data = synthetic_interactions(60, 50, 900)
-    order = torch.randperm(len(data))
-    known, test = data[order[:600]], data[order[600:]]
-    monkeypatch.setattr(cut_history, "LENGTHS", (1, 10**6))
-    count = torch.bincount(known.user, minlength=60)
-    test = test[count[test.user] >= cut_history.NUM_KNOWN]
-    scorer = GFCF(known)
-    out = cut_history.cut_history(scorer, known, test)
-    ranks = rank_pairs(scorer, test, known.edge_label_index)
-    assert out["1000000"]["recall@20"] == pytest.approx(float(ranks.recall().mean()))
-    assert out["1000000"]["ndcg@20"] == pytest.approx(float(ranks.ndcg().mean()))
-    assert out["1"] != out["1000000"]
-
-
 def test_ranks_equal_evaluate():
     """Two routes to the figures, and quintiles that add up."""
     split = split_ratio(synthetic_interactions(60, 50, 900), test_ratio=0.3)
     vectors = Vectors(torch.randn(60, 4), torch.randn(50, 4))
-    test, train = (p.edge_label_index for p in (split.test, split.train))
-    ranks = rank_pairs(vectors, split.test, train)
+    ranks = rank_pairs(vectors, split.test, split.train)
     expected = evaluate(
-        vectors, test, exclude_edge_index=train, k=[5, 20],
+        vectors, split.test, exclude=split.train, k=[5, 20],
         metrics=["recall", "ndcg", "coverage"],
     )  # fmt: skip
     for k in (5, 20):
@@ -115,6 +97,16 @@ def test_ranks_equal_evaluate():
     )  # fmt: skip
     total = torch.bincount(ranks.user)
     torch.testing.assert_close(whole / total, ranks.recall(20))
+    fifths = by_fifths(ranks, split.train)
+    degree = torch.bincount(split.train.user, minlength=60)[ranks.users]
+    most = torch.tensor(fifths["most_of_user"])
+    assert most.diff().min() >= 0 and most[-1] == degree.max()
+    size = torch.bincount(torch.bucketize(degree, most), minlength=5).double()
+    for name, metric in (("recall", ranks.recall()), ("ndcg", ranks.ndcg())):
+        total = size @ torch.tensor(fifths[f"{name}_by_user"]).double().nan_to_num()
+        assert float(total / size.sum()) == pytest.approx(
+            float(metric.mean()), abs=1e-6
+        )
     better = compare(ranks.recall() + 0.1, ranks.recall())
     assert better["p"] < 0.001 and better["difference"] == pytest.approx(0.1)
     same = compare(ranks.recall(), ranks.recall().flip(0))

@@ -30,8 +30,8 @@ class BSPM(Filter):
     Amazon-Book :obj:`beta=0, T=2.2, num_steps=2`.
 
     To put beside a trained model (:class:`~ltgnn_pyg.scorers.Blend`), whose columns
-    are a low-pass filter already, take :obj:`beta=0, T=0.7, order=1`: :math:`\mathbf{r}
-    (P - 0.7 P^2)`, two sparse products and nothing to fit.
+    are a low-pass filter already, take :obj:`beta=0, T=0.7, solver_order=1`:
+    :math:`\mathbf{r} (P - 0.7 P^2)`, two sparse products and nothing to fit.
 
     Args:
         interactions (Interactions): What is known; a pair counts once.
