@@ -80,7 +80,7 @@ print("popularity", popular)
 
 # %%
 config = {"model": model.settings(), "metrics": found}
-RunFolder.write(work / "run", report.vectors, split, config, model)
+RunFolder.write(work / "run", report.scorer, split, config, model)
 run = RunFolder.open(work / "run")
 
 # %% [markdown]

@@ -31,6 +31,7 @@ FORMAT = 2  #: Of what is written here.
 IDS, INTERACTIONS = "ids.parquet", "interactions.parquet"
 INDEX = "index"  #: Of :class:`~ltgnn_pyg.retrieval.Index`, if one was built.
 PARTS = ("train", "val", "test", "disliked")
+VALUES = ("time", "rating", "weight", "behavior")  #: One a pair, where there are.
 COUNTS = {"num_users", "num_items", "order"}  #: Of the interactions.
 
 
@@ -47,7 +48,8 @@ class RunFolder:
                                  the nodes, users first
     :obj:`interactions.parquet`  :obj:`user`, :obj:`item` (indices from 0), :obj:`part`
                                  (0 training, 1 validation, 2 test, 3 disliked), and
-                                 :obj:`time` and :obj:`rating` where there are
+                                 :obj:`time`, :obj:`rating`, :obj:`weight` and
+                                 :obj:`behavior` where there are
     ============================ ==================================================
 
     beside :obj:`metrics.jsonl` and the checkpoint of :func:`~ltgnn_pyg.fit`. Tables
@@ -143,7 +145,15 @@ class RunFolder:
         replace_file(folder / IDS, lambda to: pq.write_table(ids, to))
         table = _interactions_table(split)
         replace_file(folder / INTERACTIONS, lambda to: pq.write_table(table, to))
-        counts = {"num_users": size[0], "num_items": size[1], "order": split.order}
+        counts: dict[str, Any] = {
+            "num_users": size[0],
+            "num_items": size[1],
+            "order": split.order,
+        }
+        if train.behaviors:
+            counts["behaviors"] = list(train.behaviors)
+        if train.time_unit is not None:
+            counts["time_unit"] = train.time_unit
         config = {"format": FORMAT, "scorer": plain, **config, "interactions": counts}
         text = json.dumps(config, indent=1) + "\n"
         replace_text(folder / CONFIG, text)
@@ -234,7 +244,9 @@ class RunFolder:
             columns["user"].long(),
             columns["item"].long(),
         )
-        columns |= {"num_users": size["num_users"], "num_items": size["num_items"]}
+        columns |= {name: size[name] for name in ("num_users", "num_items")}
+        columns["behaviors"] = tuple(size.get("behaviors", ()))
+        columns["time_unit"] = size.get("time_unit")
         whole = Interactions(**columns)
         train, val, test, disliked = (whole[part == n] for n in range(len(PARTS)))
         kept = disliked if len(disliked) else None
@@ -262,7 +274,7 @@ def _interactions_table(split: Split) -> pa.Table:
     number = np.repeat(np.arange(len(PARTS), dtype=np.int8), [len(p) for p in parts])
     columns = {"user": whole.user.int().numpy(), "item": whole.item.int().numpy()}
     columns["part"] = number
-    for name in ("time", "rating"):
+    for name in VALUES:
         value = getattr(whole, name)
         if value is not None:
             columns[name] = value.numpy()

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ltgnn_pyg.datasets import Interactions, read_interactions, split_ratio
+from ltgnn_pyg.datasets import Interactions, Split, read_interactions, split_ratio
 from ltgnn_pyg.runs import Ids, RunFolder
 from ltgnn_pyg.scorers import Vectors, top_k
 
@@ -98,3 +98,26 @@ def test_what_is_disliked_is_kept_and_never_listed(split, tmp_path):
     for user, row in enumerate(items.tolist()):
         listed = {item for item in row if item >= 0}
         assert listed == {i for i in range(num_items) if (user, i) not in pairs}
+
+
+def test_weights_and_behaviours_are_kept(tmp_path):
+    num = 12
+    given = Interactions(
+        torch.arange(num) % 4,
+        torch.arange(num) % 3,
+        4,
+        3,
+        time=torch.arange(num),
+        weight=torch.rand(num) + 0.5,
+        behavior=torch.arange(num) % 2,
+        behaviors=("view", "buy"),
+        time_unit="s",
+    )
+    split = Split(given[:7], given[7:9], given[9:], "time")
+    RunFolder.write(tmp_path, Vectors(torch.rand(4, 2), torch.rand(3, 2)), split, {})
+    found = RunFolder.open(tmp_path).split
+    for name in ("train", "val", "test"):
+        one, two = getattr(found, name), getattr(split, name)
+        for value in ("user", "item", "time", "weight", "behavior"):
+            assert torch.equal(getattr(one, value), getattr(two, value))
+        assert (one.behaviors, one.time_unit) == (("view", "buy"), "s")
