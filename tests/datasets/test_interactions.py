@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from ltgnn_pyg.datasets import Interactions, align_ids
+from ltgnn_pyg.graph import Graph
 
 
 def _interactions(user, item, num_users=3, num_items=4, **kwargs):
@@ -13,8 +14,8 @@ def _interactions(user, item, num_users=3, num_items=4, **kwargs):
     )
 
 
-def test_to_data():
-    data = _interactions([0, 2, 0], [3, 0, 1]).to_data()
+def test_its_graph_as_data():
+    data = Graph.from_interactions(_interactions([0, 2, 0], [3, 0, 1])).to_data()
     assert data.edge_index.tolist() == [[0, 2, 0, 6, 3, 4], [6, 3, 4, 0, 2, 0]]
     assert data.edge_index.dtype == torch.long
     assert (data.num_nodes, data.num_users, data.num_items) == (7, 3, 4)
@@ -29,10 +30,10 @@ def test_select_and_repeated():
     assert out.repeated().tolist() == [False, False, True, True]
     kept = out[~out.repeated()]
     assert len(kept) == 2
-    assert kept.edge_label_index.tolist() == [[0, 2], [6, 3]]
+    assert (kept.user.tolist(), kept.item.tolist()) == ([0, 2], [3, 0])
     assert kept.time.tolist() == [0, 1] and kept.rating.tolist() == [1, 1]
     empty = kept[torch.zeros(2, dtype=torch.bool)]
-    assert empty.edge_label_index.size() == (2, 0)
+    assert empty.user.size() == empty.item.size() == (0,)
     assert empty.repeated().size() == (0,)
 
 

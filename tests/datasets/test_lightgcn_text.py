@@ -17,6 +17,7 @@ from ltgnn_pyg.datasets import (
     interaction_dataset,
     lightgcn_text,
 )
+from ltgnn_pyg.graph import Graph
 
 DATA = Path(__file__).parents[2] / "../shared/data"
 FILES = {"train.txt": "0 0 2\n1 1\n", "test.txt": "0 1\n1\n2 3\n"}
@@ -42,7 +43,9 @@ def _check(dataset):
     split = dataset.split()
     in_order = isinstance(dataset, (Gowalla, Yelp2018))
     assert split.order == ("lines" if in_order else "random")
-    assert split.train.to_data().edge_index.equal(data.edge_index)
+    assert (
+        Graph.from_interactions(split.train).to_data().edge_index.equal(data.edge_index)
+    )
     assert (split.test.user.tolist(), split.test.item.tolist()) == ([0, 2], [1, 3])
     assert len(split.val) == 0
     split = dataset.split(val_ratio=0.5, order="random", seed=1)
@@ -182,7 +185,7 @@ def test_published_sizes(cls):
     assert split.order == "lines"
     assert cls(DATA / cls.name)[0].edge_index.equal(dataset[0].edge_index)
     num_users, num_items, num_train, num_test = cls.sizes
-    data = split.train.to_data()
+    data = Graph.from_interactions(split.train).to_data()
     assert (data.num_users, data.num_items) == (num_users, num_items)
     assert len(split.train) + len(split.val) == num_train
     assert len(split.test) == num_test

@@ -14,6 +14,7 @@ from ltgnn_pyg.datasets import (
     split_temporal,
     synthetic_interactions,
 )
+from ltgnn_pyg.graph import Graph
 
 
 def _interactions(pairs, time=None, num_users=None, num_items=None):
@@ -63,11 +64,11 @@ def _check(split, interactions):
         assert part.num_users == interactions.num_users
         assert part.num_items == interactions.num_items
         assert (part.time is None) == (interactions.time is None)
-    data = split.train.to_data()
-    nodes = set(map(tuple, data.edge_index.t().tolist()))
+    graph = Graph.from_interactions(split.train)
+    nodes = set(map(tuple, graph.to_data().edge_index.t().tolist()))
     assert len(nodes) == 2 * len(split.train)
     for part in (split.val, split.test):
-        assert not nodes & set(map(tuple, part.edge_label_index.t().tolist()))
+        assert not nodes & set(map(tuple, graph.pairs(part).t().tolist()))
 
 
 def _degree(part, num_users=40):
@@ -137,7 +138,7 @@ def test_given_unites_ids():
     for part in _parts(split):
         assert (part.num_users, part.num_items) == (3, 5)
     assert _pairs(split.test) == [(2, 4)]  # neither has a training edge
-    assert split.train.to_data().num_nodes == 8
+    assert Graph.from_interactions(split.train).num_nodes == 8
     train = replace(train, user_ids=np.array([5, 9]), item_ids=np.array([3, 4]))
     test = _interactions([(0, 0)])
     test = replace(test, user_ids=np.array([7]), item_ids=np.array([4]))
