@@ -66,6 +66,11 @@ def test_code_of_the_guide_runs():
     assert scope["found"]["recall@20"] > 0.0
     first, second = scope["items"].tolist()
     assert not {5, 8} & {*first} and not {2, -1} & {*second}
+    bought, movies = scope["bought"], scope["movies"]
+    assert [kind[1] for kind in bought.edge_types] == ["buy", "view"]
+    seen = scope["report"].interactions
+    for user, movie in zip(seen.user.tolist(), seen.item.tolist(), strict=True):
+        assert movie not in movies[user].tolist()
 
 
 def test_code_of_the_export_page_runs(tmp_path, monkeypatch):
