@@ -179,8 +179,9 @@ def build(name: str, setting: str, dataset: str, split: Split, dim: int) -> Reci
 def bspm(known: Interactions, dataset: str) -> Scorer:
     """BSPM as its paper sets it for a set."""
     if dataset == "yelp2018":
-        return filters.BSPM(known, rank=384, beta=0.3, T=1.2, solver_order=1,
-        averaged=True)
+        return filters.BSPM(
+            known, rank=384, beta=0.3, T=1.2, solver_order=1, averaged=True
+        )
     return filters.BSPM(known)
 
 

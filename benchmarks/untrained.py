@@ -1,10 +1,10 @@
 """Vectors that need no training: what trained ones are to be held against."""
 
 import torch
+from ltgnn_pyg.graph.adjacency import propagate
 
 from ltgnn_pyg import Vectors, normalized_adj
 from ltgnn_pyg.datasets import Interactions
-from ltgnn_pyg.graph.adjacency import propagate
 from ltgnn_pyg.nn.init import spectral_
 
 

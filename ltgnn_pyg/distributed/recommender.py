@@ -209,7 +209,9 @@ class ShardedRecommender(Module):
         z = self.model.encode(graph)
         if self.loss_fn.cosine:
             z = F.normalize(z, dim=-1)
-        bias = self.loss_fn.item_bias(graph.item_degree.to(z))
+        wide = torch.promote_types(z.dtype, torch.float32)
+        bias = self.loss_fn.item_bias(graph.item_degree.to(z.device, wide))
+        bias = None if bias is None else bias.to(z.dtype)
         user, rows = z.split(
             [self.partition.num_own_users, z.size(0) - self.partition.num_own_users]
         )

@@ -56,8 +56,8 @@ class Graph:
             PyG's data, see :meth:`to_hetero`. (default: :obj:`{}`)
 
     Raises:
-        ValueError: If a type is not there, an edge leads to a node that is not, or an
-            edge that is recommended does not lead from a user to an item.
+        ValueError: If a type is not there, or an edge leads to a node that is not, or
+            is not of the type that its own says.
 
     *Cost:* O(E) to check the edges; the operator takes O(E log E) time once, O(E)
     memory.
@@ -87,13 +87,13 @@ class Graph:
                 f"indices in [{int(index.min())}, {int(index.max())}]); pass the right "
                 "numbers of nodes"
             )
-        user, item = self.target_edges
-        ends = self.numbering.is_of(USER, user), self.numbering.is_of(ITEM, item)
-        if not bool(ends[0].all() & ends[1].all()):
-            raise ValueError(
-                f"Expected edges of type {self.edge_types[0]} to lead from users to "
-                "items (got others); see 'Graph.number'"
-            )
+        for code, kind in enumerate(self.edge_types):
+            ends = zip((kind[0], kind[2]), self.edges.of_type(code).index, strict=True)
+            if not all(bool(self.numbering.is_of(*end).all()) for end in ends):
+                raise ValueError(
+                    f"Expected edges of type {kind} to lead from {kind[0]}s to "
+                    f"{kind[2]}s (got others); see 'Graph.number'"
+                )
 
     @classmethod
     def from_interactions(
@@ -246,7 +246,7 @@ class Graph:
         weights of them and of their types; edges of weight 0 are left out.
         """
         index, weight = self.edges.index, self._weight(self.edges)
-        if weight is not None:
+        if weight is not None and 0.0 in self.type_weight.values():
             index, weight = index[:, weight > 0], weight[weight > 0]
         back = index[0] != index[1]
         both = torch.cat([index, index[:, back].flip(0)], dim=1)
@@ -303,6 +303,7 @@ class Graph:
         operator, num_users = self._operator, self.num_users
         runs = ((USER, num_users), (ITEM, self.num_items))
         is_plain = self.numbering.runs == runs and self.edges.type is None
+        is_plain &= 0.0 not in self.type_weight.values()
         if is_plain and isinstance(operator, CSROperator):  # It is sorted already.
             rowptr = operator.rowptr[: num_users + 1]
             col = operator.col[: int(rowptr[-1])] - num_users
@@ -385,8 +386,8 @@ class Graph:
         return out._with_edges(self.edges.cat(new))
 
     def with_interactions(self, interactions: Interactions) -> Graph:
-        """The graph with some interactions in place of its own: of their behaviours, or
-        of the type that is recommended; the other edges stay.
+        """The graph with some interactions in place of its own: those of the type that
+        is recommended, and of their behaviours; the other edges stay.
 
         Args:
             interactions (Interactions): The interactions, of as many users and items.
@@ -406,17 +407,23 @@ class Graph:
         if not interactions.behaviors:
             kinds = self.edge_types[:1]
         out = copy.copy(self)
-        others = tuple(kind for kind in self.edge_types if kind not in kinds)
+        others = [kind for kind in self.edge_types[1:] if kind not in kinds]
         out.edge_types = (*kinds, *others)
-        if others and self.edges.type is not None:
-            place = torch.tensor([out.edge_types.index(k) for k in self.edge_types])
-            code = place.to(self.device)[self.edges.codes]
-            old = Edges(self.edges.index, code, self.edges.weight, self.edges.time)
-            new = new.cat(old[code >= len(kinds)])
+        out.type_weight = {
+            kind: weight
+            for kind, weight in self.type_weight.items()
+            if kind in out.edge_types
+        }
+        for kind in others:
+            old = self.edges.of_type(self.edge_types.index(kind))
+            if len(old) > 0:
+                new = new.cat(old.with_type(out.edge_types.index(kind)))
         return out._with_edges(new)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Graph:
         """The graph on another device, with what was made of it."""
+        if self.device == torch.device(device):
+            return self
         out = self._with_edges(self.edges.to(device))
         for name in ("_operator", "_rows"):
             made = getattr(self, name)

@@ -118,23 +118,22 @@ def _by_bags(
 def _by_matmul(
     rowptr: Tensor, col: Tensor, value: Tensor, x: Tensor, out: Tensor
 ) -> None:
-    torch.mm(_matrix(rowptr, col, value, x), x, out=out)
+    torch.mm(csr_tensor(rowptr, col, value.to(x.dtype), x.size(0)), x, out=out)
 
 
 def _by_reduction(
     rowptr: Tensor, col: Tensor, value: Tensor, x: Tensor, out: Tensor
 ) -> None:
-    out.copy_(torch.sparse.mm(_matrix(rowptr, col, value, x), x, "sum"))
+    matrix = csr_tensor(rowptr, col, value.to(x.dtype), x.size(0))
+    out.copy_(torch.sparse.mm(matrix, x, "sum"))
 
 
-def _matrix(rowptr: Tensor, col: Tensor, value: Tensor, x: Tensor) -> Tensor:
-    """The matrix as torch has it, of the type of a table."""
-    size = rowptr.numel() - 1, x.size(0)
+def csr_tensor(rowptr: Tensor, col: Tensor, value: Tensor, num_cols: int) -> Tensor:
+    """A matrix as torch has it, which shares its parts."""
+    size = rowptr.numel() - 1, num_cols
     with warnings.catch_warnings():  # "Sparse CSR tensor support is in beta state."
         warnings.simplefilter("ignore", UserWarning)
-        return torch.sparse_csr_tensor(
-            rowptr, col, value.to(x.dtype), size, check_invariants=False
-        )
+        return torch.sparse_csr_tensor(rowptr, col, value, size, check_invariants=False)
 
 
 KERNELS: dict[str, Kernel] = {

@@ -202,9 +202,10 @@ class History(torch.nn.Module):
         else:
             reference.copy_(output)
         difference.zero_()
-        if graph.device != reference.device:
-            graph = graph.to(reference.device)
-        propagate(graph.operator, reference, out=self._table("aggregate"))
+        operator = graph.operator
+        if operator.device != reference.device:
+            operator = graph.matrix.to(reference.device)
+        propagate(operator, reference, out=self._table("aggregate"))
         self.num_refreshes += 1
 
     def append(self, num_nodes: int) -> None:

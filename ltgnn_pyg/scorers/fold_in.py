@@ -6,7 +6,7 @@ from torch.nn.functional import embedding_bag, normalize
 
 from ltgnn_pyg.graph.csr_operator import CSROperator
 from ltgnn_pyg.scorers.query import Query, Rows
-from ltgnn_pyg.scorers.rows import check_items, take
+from ltgnn_pyg.scorers.rows import check_items
 from ltgnn_pyg.scorers.scorer import Scorer
 from ltgnn_pyg.scorers.vectors import Vectors
 
@@ -133,7 +133,7 @@ class FoldIn(Scorer):
                     "Expected to know what users had taken (got nothing), to add what "
                     "they have taken since; pass 'seen', such as 'graph.rows'"
                 )
-            known = take(self.seen, query.user)
+            known = self.seen.take(query.user)
             seen = known.rowptr, known.col
         return self.rows(query.items, query.user, seen)
 

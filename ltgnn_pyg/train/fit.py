@@ -183,11 +183,13 @@ def fit(
 
 def _digest(split: Split, graph: Graph | None) -> str:
     """Tells the interactions of two splits apart, and what is known beside."""
-    out = hashlib.sha256()
+    out = hashlib.sha256(repr(split.train.behaviors).encode())
     tensors: list[Tensor | None] = []
     for part in (split.train, split.val):
-        tensors += [part.user, part.item, part.weight]
+        tensors += [part.user, part.item, part.weight, part.behavior]
     if graph is not None:
+        out.update(repr(sorted(graph.type_weight.items())).encode())
+        out.update(repr((graph.numbering, graph.edge_types)).encode())
         tensors += [graph.edges.index, graph.edges.type, graph.edges.weight]
     for tensor in tensors:
         if tensor is not None:

@@ -96,7 +96,3 @@ class HardNegatives(Objective):
         if num == 0:  # Some pair has no candidate.
             return given
         return neg.gather(1, score.topk(num, dim=1).indices)
-
-    def extra_repr(self) -> str:
-        """The settings."""
-        return f"num_hard={self.num_hard}"

@@ -8,6 +8,7 @@ from torch.nn import Module
 
 from ltgnn_pyg.batch import PairBatch
 from ltgnn_pyg.graph import Graph
+from ltgnn_pyg.nn.settings_repr import settings_repr
 
 
 class Objective(Module, ABC):
@@ -65,6 +66,10 @@ class Objective(Module, ABC):
             cosine; :obj:`None` if nothing is left out.
         """
         return None
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        return settings_repr(self)
 
 
 def log_degree(degree: Tensor) -> Tensor:

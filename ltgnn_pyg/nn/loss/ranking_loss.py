@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch_geometric.typing import OptTensor
 
 from ltgnn_pyg.batch import PairBatch
 from ltgnn_pyg.graph import Graph
@@ -179,11 +180,7 @@ class RankingLoss(Objective):
 
     @abstractmethod
     def compare(
-        self,
-        pos: Tensor,
-        neg: Tensor,
-        src_index: Tensor,
-        weight: Tensor | None = None,
+        self, pos: Tensor, neg: Tensor, src_index: Tensor, weight: OptTensor = None
     ) -> Tensor:
         r"""Returns the mean loss, a scalar.
 
@@ -196,13 +193,6 @@ class RankingLoss(Objective):
                 :obj:`[num_pairs]`, of mean 1 over all that are trained on. If
                 :obj:`None`, ones. (default: :obj:`None`)
         """
-
-    def extra_repr(self) -> str:
-        """The settings."""
-        return (
-            f"cosine={self.cosine}, temperature={self.temperature}, "
-            f"in_batch={self.in_batch}"
-        )
 
 
 def mean_of_pairs(term: Tensor, weight: Tensor | None) -> Tensor:

@@ -13,7 +13,10 @@ from ltgnn_pyg.graph import Graph, polynomial
 from ltgnn_pyg.inputs import Embeddings, History, Inputs
 from ltgnn_pyg.nn.loss import Objective, SoftmaxLoss
 from ltgnn_pyg.nn.models.pretrained import load, save, settings_of
+from ltgnn_pyg.nn.settings_repr import settings_repr
 from ltgnn_pyg.scorers import FoldIn, Vectors
+
+INIT_STD = 0.005  #: The standard deviation of a table, if nothing else is said.
 
 
 class Recommender(Module):
@@ -80,7 +83,7 @@ class Recommender(Module):
         inputs: Inputs | None = None,
         loss_fn: Objective | None = None,
         weight_decay: float = 0.0,
-        init_std: float = 0.005,
+        init_std: float = INIT_STD,
     ) -> None:
         super().__init__()
         if num_users < 1 or num_items < 1 or embedding_dim < 1:
@@ -120,7 +123,8 @@ class Recommender(Module):
         """
         num_users, num_items = graph.num_users, graph.num_items
         if graph.num_nodes > num_users + num_items and "inputs" not in kwargs:
-            kwargs["inputs"] = Embeddings(graph.num_nodes, embedding_dim)
+            std = kwargs.get("init_std", INIT_STD)
+            kwargs["inputs"] = Embeddings(graph.num_nodes, embedding_dim, std=std)
         return cls(num_users, num_items, embedding_dim, **kwargs)
 
     def make_inputs(self) -> Inputs:
@@ -345,7 +349,10 @@ class Recommender(Module):
         """
         z = F.normalize(z, dim=-1) if self.loss_fn.cosine else z
         degree = graph.item_degree if item_degree is None else item_degree
-        bias = self.loss_fn.item_bias(degree.to(z))
+        # In float32 at least, or the degrees of popular items overflow.
+        wide = torch.promote_types(z.dtype, torch.float32)
+        bias = self.loss_fn.item_bias(degree.to(z.device, wide))
+        bias = None if bias is None else bias.to(z.dtype)
         return Vectors(z[graph.nodes("user")], z[graph.nodes("item")], bias)
 
     def settings(self) -> dict[str, Any]:
@@ -368,6 +375,10 @@ class Recommender(Module):
         if self.makes_inputs:  # It would make them again.
             about["settings"].pop("inputs", None)
         return about
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        return settings_repr(self)
 
     def save_pretrained(self, path: str | os.PathLike[str]) -> None:
         """Writes the model to a folder: :meth:`settings` to :obj:`config.json`,

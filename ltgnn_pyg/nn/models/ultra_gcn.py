@@ -103,14 +103,8 @@ class UltraGCN(Recommender):
         return [1.0]
 
     def loss(self, batch: PairBatch) -> Tensor:
-        """Returns the training loss of a batch, a scalar.
-
-        Args:
-            batch (PairBatch): A batch of a
-                :class:`~ltgnn_pyg.PairLoader`.
-
-        Raises:
-            ValueError: If the batch has no graph.
+        """Returns the training loss of a batch, a scalar, see
+        :meth:`~ltgnn_pyg.nn.models.Recommender.loss`.
         """
         self.check_weights(batch)
         loss = torch.zeros((), device=batch.n_id.device)
@@ -153,11 +147,3 @@ class UltraGCN(Recommender):
         """True if the objective asks for negatives that the loader did not draw."""
         drawn = isinstance(self.loss_fn, RankingLoss) and not self.loss_fn.in_batch
         return drawn and batch.negatives is None
-
-    def extra_repr(self) -> str:
-        """The settings."""
-        return (
-            f"{self.num_users}, {self.num_items}, {self.embedding_dim}, "
-            f"item_weight={self.item_weight}, num_neighbors={self.num_neighbors}, "
-            f"num_negatives={self.num_negatives}, gamma={self.gamma}"
-        )
