@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,7 +13,8 @@ from torch_geometric.typing import EdgeType
 from ltgnn_pyg.graph.csr_operator import CSROperator
 from ltgnn_pyg.graph.edges import Edges
 from ltgnn_pyg.graph.from_pyg import INTERACTS, ITEM, USER, read_data, read_hetero
-from ltgnn_pyg.graph.interaction_edges import interaction_edges
+from ltgnn_pyg.graph.interaction_edges import interaction_edges, with_interactions
+from ltgnn_pyg.graph.interaction_rows import interaction_rows
 from ltgnn_pyg.graph.normalize import normalized_adj
 from ltgnn_pyg.graph.numbering import Numbering
 from ltgnn_pyg.graph.operator import Operator
@@ -296,22 +297,8 @@ class Graph:
         *Cost:* O(E log E) time once.
         """
         if self._rows is None:
-            self._rows = self._make_rows()
+            self._rows = interaction_rows(self, self._operator)
         return self._rows
-
-    def _make_rows(self) -> CSROperator:
-        operator, num_users = self._operator, self.num_users
-        runs = ((USER, num_users), (ITEM, self.num_items))
-        is_plain = self.numbering.runs == runs and self.edges.type is None
-        is_plain &= 0.0 not in self.type_weight.values()
-        if is_plain and isinstance(operator, CSROperator):  # It is sorted already.
-            rowptr = operator.rowptr[: num_users + 1]
-            col = operator.col[: int(rowptr[-1])] - num_users
-            ones = torch.ones(col.numel(), device=col.device)
-            return CSROperator(rowptr, col, ones, self.num_items)
-        user, item = self.target_edges
-        index = self.index(USER, user), self.index(ITEM, item)
-        return CSROperator.from_coo(*index, num_users, self.num_items)
 
     @property
     def item_degree(self) -> Tensor:
@@ -347,7 +334,7 @@ class Graph:
             raise ValueError(
                 "Expected edges with times (got none); read 'time' with them"
             )
-        return self._with_edges(self.edges[self.edges.time < time])
+        return replace(self, edges=self.edges[self.edges.time < time])
 
     def append(
         self,
@@ -375,15 +362,13 @@ class Graph:
 
         *Cost:* O(E).
         """
-        out = copy.copy(self)
-        out.numbering = self.numbering.append(num or {})
-        if edges is None:
-            return out._with_edges(self.edges)
-        kind = self.edge_types[0] if edge_type is None else edge_type
-        if kind not in self.edge_types:
-            out.edge_types = (*self.edge_types, kind)
-        new = edges.with_type(out.edge_types.index(kind))
-        return out._with_edges(self.edges.cat(new))
+        numbering, joined = self.numbering.append(num or {}), self.edges
+        kinds = self.edge_types
+        if edges is not None:
+            kind = kinds[0] if edge_type is None else edge_type
+            kinds = kinds if kind in kinds else (*kinds, kind)
+            joined = joined.cat(edges.with_type(kinds.index(kind)))
+        return replace(self, numbering=numbering, edges=joined, edge_types=kinds)
 
     def with_interactions(self, interactions: Interactions) -> Graph:
         """The graph with some interactions in place of its own: those of the type that
@@ -395,36 +380,13 @@ class Graph:
         Raises:
             ValueError: If they are of others.
         """
-        size = interactions.num_users, interactions.num_items
-        if size != (self.num_users, self.num_items):
-            raise ValueError(
-                f"Expected interactions of {self.num_users} users and {self.num_items} "
-                f"items (got {size[0]} and {size[1]}); append the nodes first"
-            )
-        own = self.edge_types[0][1]
-        target = own if own in interactions.behaviors else None
-        new, kinds = interaction_edges(interactions, self.numbering, target)
-        if not interactions.behaviors:
-            kinds = self.edge_types[:1]
-        out = copy.copy(self)
-        others = [kind for kind in self.edge_types[1:] if kind not in kinds]
-        out.edge_types = (*kinds, *others)
-        out.type_weight = {
-            kind: weight
-            for kind, weight in self.type_weight.items()
-            if kind in out.edge_types
-        }
-        for kind in others:
-            old = self.edges.of_type(self.edge_types.index(kind))
-            if len(old) > 0:
-                new = new.cat(old.with_type(out.edge_types.index(kind)))
-        return out._with_edges(new)
+        return with_interactions(self, interactions)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Graph:
         """The graph on another device, with what was made of it."""
         if self.device == torch.device(device):
             return self
-        out = self._with_edges(self.edges.to(device))
+        out = replace(self, edges=self.edges.to(device))
         for name in ("_operator", "_rows"):
             made = getattr(self, name)
             setattr(out, name, None if made is None else made.to(device))
@@ -437,12 +399,6 @@ class Graph:
     def _type(self, name: str) -> str:
         """The type of nodes of a name, by what PyG's data called it, too."""
         return next((own for own, given in self.names.items() if given == name), name)
-
-    def _with_edges(self, edges: Edges) -> Graph:
-        """A graph of other edges, and nothing that was made of these."""
-        return Graph(
-            self.numbering, edges, self.edge_types, self.type_weight, self.names
-        )
 
     def _weight(self, edges: Edges) -> Tensor | None:
         """The weights of some edges, of their types too; :obj:`None` for ones."""
