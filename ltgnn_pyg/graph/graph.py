@@ -249,9 +249,14 @@ class Graph:
         index, weight = self.edges.index, self._weight(self.edges)
         if weight is not None and 0.0 in self.type_weight.values():
             index, weight = index[:, weight > 0], weight[weight > 0]
-        back = index[0] != index[1]
-        both = torch.cat([index, index[:, back].flip(0)], dim=1)
-        return both, None if weight is None else torch.cat([weight, weight[back]])
+        is_loop, back, of_back = index[0] == index[1], index, weight
+        if bool(is_loop.any()):  # Rarely; a copy less where there is none.
+            back = index[:, ~is_loop]
+            of_back = None if weight is None else weight[~is_loop]
+        both = torch.cat([index, back.flip(0)], dim=1)
+        if weight is None or of_back is None:
+            return both, None
+        return both, torch.cat([weight, of_back])
 
     @property
     def operator(self) -> Operator:
