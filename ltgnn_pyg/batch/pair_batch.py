@@ -102,7 +102,7 @@ class PairBatch(Data):
         Args:
             z (torch.Tensor): The rows of the seeds.
             compare (callable): The objective of a micro-batch, given its rows and it.
-            params (list, optional): What else the objective is differentiated by.
+            params (list, optional): The parameters of the objective itself.
                 (default: :obj:`()`)
         """
         return compare(z, self)

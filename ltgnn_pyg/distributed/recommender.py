@@ -106,7 +106,7 @@ class ShardedRecommender(Module):
             model (Recommender): The model.
             train (Interactions): The interactions to train on.
             val (Interactions): Those that are trained on later.
-            settings (dict): What must be alike in all processes.
+            settings (dict): Those that must be alike in all processes.
         """
         users = torch.cat([train.user, val.user])
         degree = torch.bincount(users, minlength=train.num_users)

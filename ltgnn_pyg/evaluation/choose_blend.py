@@ -40,14 +40,14 @@ def choose_blend(
         scorer = Blend(report.scorer, EASE(split.known), found.weight)
 
     Args:
-        first (Scorer): What is blended, *e.g.*, the vectors of a trained model.
-        others (Iterable[Scorer]): What to put beside it, tried in turn; none of them
+        first (Scorer): The one to blend, *e.g.*, the vectors of a trained model.
+        others (Iterable[Scorer]): Those to put beside it, tried in turn; none of them
             may know the pairs of validation.
         held_out (Interactions): The pairs of validation, see :func:`evaluate`.
         exclude (Interactions, optional): The pairs that are not ranked, likewise.
             (default: :obj:`None`)
         k (int, optional): The length of the lists. (default: :obj:`20`)
-        metric (str, optional): What is to be large, see :func:`evaluate`.
+        metric (str, optional): The metric that decides, see :func:`evaluate`.
             (default: :obj:`"recall"`)
         weights (Sequence[float], optional): The weights to try; 0 is :obj:`first`
             alone. (default:

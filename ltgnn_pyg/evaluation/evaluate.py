@@ -28,9 +28,9 @@ def evaluate(
     over users.
 
     Users without a held-out item are neither scored nor counted. Repeated pairs
-    count once. What is known when the list is made is left out of it: validation
-    ranks all but the training items, the final test all but the items of training
-    **and** validation.
+    count once. Pairs that are known when the list is made are left out of it:
+    validation ranks all but the training items, the final test all but the items of
+    training **and** validation.
 
     .. code-block:: python
 
@@ -38,8 +38,8 @@ def evaluate(
         evaluate(report.scorer, split.test, exclude=split.known, k=[10, 20])
         >>> {'recall@10': ..., 'ndcg@10': ..., 'recall@20': ..., 'ndcg@20': ...}
 
-    What else is to be known of the same lists is asked for in the same call, also of
-    lists that were re-ranked, or made in any other way:
+    Other metrics of the same lists are asked for in the same call, also of lists that
+    were re-ranked, or made in any other way:
 
     .. code-block:: python
 
@@ -47,8 +47,8 @@ def evaluate(
                  metrics=["recall", "ild", "gini"], item_vector=vectors.item)
 
     Args:
-        scorer (Scorer): What scores: :class:`~ltgnn_pyg.scorers.Vectors`, or a
-            filter of :mod:`ltgnn_pyg.scorers.filters`.
+        scorer (Scorer): The scorer: :class:`~ltgnn_pyg.scorers.Vectors`, a filter of
+            :mod:`ltgnn_pyg.scorers.filters`, or any other.
         held_out (Interactions): The held-out pairs.
         exclude (Interactions, optional): The pairs that are never ranked: training
             interactions, and at test time those of validation too.

@@ -29,9 +29,9 @@ class Graph:
     r"""Users, items and whatever else there is, in one append-only numbering, and their
     edges, with a type, a weight and a time each.
 
-    Each edge stands for both of its directions. What models multiply with is
-    :attr:`operator`, :math:`\hat{A} = D^{-1/2} A D^{-1/2}` of the symmetric adjacency
-    :math:`A` over the edges of all types, made once, when it is first asked for.
+    Each edge stands for both of its directions. Models multiply with :attr:`operator`,
+    :math:`\hat{A} = D^{-1/2} A D^{-1/2}` of the symmetric adjacency :math:`A` over the
+    edges of all types. It is made once, when it is first asked for.
 
     .. code-block:: python
 

@@ -62,8 +62,8 @@ def fit(
         evaluate(report.scorer, split.test, exclude=report.interactions)
 
     An epoch is PyTorch's own loop (see
-    :class:`~ltgnn_pyg.nn.models.Recommender`), and equal to it to the bit. What is
-    drawn comes from torch's global generator: :func:`torch.manual_seed` before makes a
+    :class:`~ltgnn_pyg.nn.models.Recommender`), and equal to it to the bit. All is
+    drawn from torch's global generator: :func:`torch.manual_seed` before makes a
     run reproducible, to the bit with as many threads on the like hardware. The model
     starts from the state it is given with, for either training, and holds the result in
     the end.
@@ -76,8 +76,8 @@ def fit(
         model (Recommender): The model.
         split (Split): The parts; the test part is not looked at. Without a validation
             part the model is trained for :obj:`max_epochs`.
-        graph (Graph, optional): What is known beside the interactions of the split:
-            nodes and edges of other types. Its own edges of the type that is
+        graph (Graph, optional): The graph of all else, beside the interactions of the
+            split: nodes and edges of other types. Its own edges of the type that is
             recommended are left out, so that nothing held out is looked at. If
             :obj:`None`, nothing. (default: :obj:`None`)
         loader (callable, optional): Makes of a graph and the model the loader of an
@@ -92,7 +92,7 @@ def fit(
             (default: :obj:`None`)
         patience (int, optional): How many epochs without a gain end the choice.
             (default: :obj:`5`)
-        metric (str, optional): What a gain is of, see
+        metric (str, optional): The metric that is to gain, see
             :func:`~ltgnn_pyg.evaluation.evaluate`. (default: :obj:`"recall@20"`)
         average (float, optional): Scores with the exponential moving average of the
             parameters at this decay, taken 80 times an epoch (with fewer batches as

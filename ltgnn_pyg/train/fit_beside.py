@@ -39,7 +39,7 @@ def fit_beside(
             of :mod:`ltgnn_pyg.scorers.filters`.
         split (Split): The parts, with a validation part; the test part is not looked
             at.
-        metric (str, optional): What is to be large, see :func:`fit`.
+        metric (str, optional): The metric that decides, see :func:`fit`.
             (default: :obj:`"recall@20"`)
         eval_users (int, optional): Validates on a sample of so many users. If
             :obj:`None`, on all. (default: :obj:`None`)

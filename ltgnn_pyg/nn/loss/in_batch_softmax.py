@@ -45,7 +45,7 @@ def in_batch_softmax(
             :obj:`[num_pairs, dim]`.
         dst (torch.Tensor): :math:`\mathbf{v}`, the items' rows :obj:`[num_pairs, dim]`.
         item (torch.Tensor): Which item each is :obj:`[num_pairs]`.
-        bound (float, optional): What no score, or :math:`f` below, exceeds in size,
+        bound (float, optional): The largest size of a score, or of :math:`f` below,
             such as the inverse temperature for cosines. Scores of a small one need no
             maximum first, and may be rounded. (default: :obj:`None`)
         teacher (callable, optional): Returns, of a slice of pairs, what their users

@@ -51,10 +51,11 @@ class PSLLoss(RankingLoss):
     \tanh d + 1`, :math:`\arctan d + 1` or :math:`\max(0, d + 1)`. With :math:`\sigma =
     \exp` it is :class:`~ltgnn_pyg.nn.SoftmaxLoss` at the temperature :math:`2 \tau`.
 
-    What it learns grows with the density ratio :math:`p(i | u) / q(i)`, but is its
-    logarithm only with the exponential. So negatives drawn otherwise than uniformly are
-    corrected outside of :math:`\sigma`, which is exact: :math:`\sigma(d_{bj})^{1 /
-    \tau} \, q_{i_b} / q_j`. In the batch, :meth:`item_bias` is that of softmax,
+    The score that it learns grows with the density ratio :math:`p(i | u) / q(i)`, but
+    is its logarithm only with the exponential. So negatives drawn otherwise than
+    uniformly are corrected outside of :math:`\sigma`, which is exact:
+    :math:`\sigma(d_{bj})^{1 / \tau} \, q_{i_b} / q_j`. In the batch, :meth:`item_bias`
+    is that of softmax,
     :math:`2 \tau \ln d_i`, exact to the first order: near :math:`d = 0` all surrogates
     are the exponential.
 

@@ -148,7 +148,7 @@ class Recommender(Module):
 
     @torch.no_grad()
     def init_table(self, init: Callable[[Tensor, Graph], Any], graph: Graph) -> None:
-        """Fills the inputs with what a function makes for all nodes.
+        """Fills the inputs with a table of all nodes that a function makes.
 
         Args:
             init (callable): Fills a table :obj:`[num_nodes, dim]`, given also the
@@ -233,7 +233,7 @@ class Recommender(Module):
         return loss + self.decay(self.inputs.rows(batch.seeds), batch)
 
     def rows(self, graph: Graph, n_id: Tensor) -> Tensor:
-        r"""Returns what a round trains: rows of :meth:`encode`.
+        r"""Returns the rows that a round trains, of :meth:`encode`.
 
         A model that compares views of the graph returns the rows of all of them side by
         side, and takes them apart in :meth:`compare`.
@@ -306,8 +306,8 @@ class Recommender(Module):
 
     @torch.no_grad()
     def scorer(self, graph: Graph) -> FoldIn:
-        r"""Returns what scores, in training too: :meth:`to_vectors` of :math:`Z` over a
-        graph, which also score users by what they have taken since.
+        r"""Returns the scorer, in training too: :meth:`to_vectors` of :math:`Z` over a
+        graph, which also score users by the items that they have taken since.
 
         Args:
             graph (Graph): The graph; items are as popular as it says.
@@ -336,11 +336,11 @@ class Recommender(Module):
     def to_vectors(
         self, z: Tensor, graph: Graph, item_degree: Tensor | None = None
     ) -> Vectors:
-        r"""Makes of embeddings what the objective scores: rows of length 1 if by
-        cosine, and the bias of items that it leaves out.
+        r"""Makes of embeddings the vectors that score: rows of length 1 if the
+        objective scores by cosine, and the bias of items that it leaves out.
 
         Args:
-            z (torch.Tensor): What :meth:`encode` returned :obj:`[num_nodes, dim]`.
+            z (torch.Tensor): The embeddings, of :meth:`encode` :obj:`[num_nodes, dim]`.
             graph (Graph): The graph, which tells users and items.
             item_degree (torch.Tensor, optional): The popularity of the items. If
                 :obj:`None`, :obj:`graph.item_degree`. (default: :obj:`None`)
@@ -405,8 +405,8 @@ class Recommender(Module):
         Args:
             path (str): The folder. Nothing is downloaded.
             **kwargs (optional): Arguments of the constructor that go before those
-                saved. What JSON cannot hold must be given again, such as an objective
-                of your own, :obj:`loss_fn`, or a table of features.
+                saved. Those that JSON cannot hold must be given again, such as an
+                objective of your own, :obj:`loss_fn`, or a table of features.
 
         Raises:
             ValueError: If there is no such folder, it is of another class, or an

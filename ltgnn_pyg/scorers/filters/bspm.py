@@ -34,7 +34,7 @@ class BSPM(Filter):
     (P - 0.7 P^2)`, two sparse products and nothing to fit.
 
     Args:
-        interactions (Interactions): What is known; a pair counts once.
+        interactions (Interactions): The interactions; a pair counts once.
         rank (int, optional): The number of singular vectors. (default: :obj:`448`)
         beta (float, optional): The weight of the low-pass filter :math:`\beta`; with
             0, no singular vectors are calculated. (default: :obj:`0.2`)

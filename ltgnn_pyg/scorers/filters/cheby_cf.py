@@ -25,7 +25,7 @@ class ChebyCF(Filter):
     paper's for Gowalla; Amazon-Book has :obj:`phi=10, beta=0`.
 
     Args:
-        interactions (Interactions): What is known; a pair counts once.
+        interactions (Interactions): The interactions; a pair counts once.
         K (int, optional): The degree of the polynomial. (default: :obj:`8`)
         phi (float, optional): How flat the filter is in its middle.
             (default: :obj:`1.5`)

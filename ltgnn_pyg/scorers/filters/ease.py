@@ -27,7 +27,7 @@ class EASE(Filter):
         R P = Q R, \qquad P = \tfrac{1}{\lambda} (I - R^{\top} Q R)
 
     Args:
-        interactions (Interactions): What is known; a pair counts once.
+        interactions (Interactions): The interactions; a pair counts once.
         l2 (float, optional): The weight of the :math:`L_2` term :math:`\lambda`.
             (default: :obj:`200.0`)
 

@@ -37,7 +37,7 @@ class Filter(Scorer):
         scores, items = top_k(scorer, k=20)
 
     Args:
-        interactions (Interactions): What is known; a pair counts once.
+        interactions (Interactions): The interactions; a pair counts once.
 
     *Cost:* O(E log E) time and O(E) memory, and that of the method.
     """

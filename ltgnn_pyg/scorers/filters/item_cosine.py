@@ -20,8 +20,8 @@ class ItemCosine(Scorer):
     in the place of users here; the table is never held.
 
     Args:
-        rows (CSROperator): What users have taken, a matrix of ones.
-        shrinkage (float): What is added to each norm :math:`h`.
+        rows (CSROperator): The items that users have taken, a matrix of ones.
+        shrinkage (float): The number added to each norm :math:`h`.
 
     *Cost:* O(E) an item scored.
     """
