@@ -165,8 +165,7 @@ class ShardedRecommender(Module):
             settings = init.keywords if isinstance(init, partial) else {}
             matrix: Any = graph.operator
             sharded_spectral_(table, matrix, **settings)
-        num_all = self.num_users * self.num_items
-        self.loss_fn.set_density(graph.num_edges, num_all)
+        self.loss_fn.prepare(graph)
         held = [p for p in self.parameters() if p is not table and p.requires_grad]
         if held:
             optimizer.register_step_pre_hook(partial(self._sum_gradients, held))

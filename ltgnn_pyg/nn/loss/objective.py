@@ -46,14 +46,6 @@ class Objective(Module, ABC):
             if isinstance(inner, Objective):
                 inner.prepare(graph)
 
-    def set_density(self, num_pairs: int, num_all: int) -> None:
-        """Tells an objective, and those inside of it, how many of all pairs of users
-        and items are trained on; a part of :meth:`prepare`.
-        """
-        for inner in self.children():
-            if isinstance(inner, Objective):
-                inner.set_density(num_pairs, num_all)
-
     def item_bias(self, degree: Tensor) -> Tensor | None:
         r"""Returns what the embeddings leave out of the score of an item.
 

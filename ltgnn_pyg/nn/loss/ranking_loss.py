@@ -93,14 +93,8 @@ class RankingLoss(Objective):
         """Finds the temperature, if it is none of its own, see
         :meth:`Objective.prepare`.
         """
-        num_all = graph.num_users * graph.num_items
-        self.set_density(graph.target_edges.size(1), num_all)
-
-    def set_density(self, num_pairs: int, num_all: int) -> None:
-        """Finds the temperature, if it is none of its own, see
-        :meth:`Objective.set_density`.
-        """
-        ratio = math.log(max(num_all / max(num_pairs, 1), math.e))
+        num_pairs = max(graph.target_edges.size(1), 1)
+        ratio = math.log(max(graph.num_users * graph.num_items / num_pairs, math.e))
         self._found = max(LEAST_TEMPERATURE, AT_DENSITY / ratio)
 
     def _save_to_state_dict(self, destination: Any, prefix: str, *args: Any) -> None:
