@@ -60,7 +60,7 @@ class InnerSteps:
 
         Args:
             inputs (Inputs): :math:`X`.
-            index (torch.Tensor): Which rows.
+            index (torch.Tensor): The numbers of the rows.
             coefficients (list of float): :math:`c_0, \\ldots, c_K`.
             is_last (bool): True for the last micro-batch of the round.
         """

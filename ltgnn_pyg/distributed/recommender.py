@@ -45,7 +45,7 @@ class ShardedRecommender(Module):
     Args:
         model (Recommender): The model, alike in all processes; it keeps this process's
             rows of its table and gives up the others.
-        partition (Partition): Which rows each process holds.
+        partition (Partition): The rows of each process.
 
     Raises:
         ValueError: If the model's loss needs more than rows of what it encodes, its

@@ -13,7 +13,7 @@ class CSROperator(Operator):
     r"""A sparse matrix in compressed rows, with what is known of it.
 
     Args:
-        rowptr (torch.Tensor): Where each row starts and ends.
+        rowptr (torch.Tensor): The bounds of each row.
         col (torch.Tensor): The column of each entry; within a row they ascend.
         value (torch.Tensor): The value of each entry.
         num_cols (int): The number of columns.
@@ -96,7 +96,7 @@ class CSROperator(Operator):
 
     @property
     def rowptr(self) -> Tensor:
-        """The place where each row starts and ends."""
+        """The bounds of each row."""
         return self.pattern.rowptr
 
     @property

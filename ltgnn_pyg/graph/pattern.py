@@ -13,7 +13,7 @@ class Pattern:
     that differ in their values.
 
     Args:
-        rowptr (torch.Tensor): Where each row starts and ends, :obj:`[num_rows + 1]`.
+        rowptr (torch.Tensor): The bounds of each row :obj:`[num_rows + 1]`.
         col (torch.Tensor): The column of each entry :obj:`[num_entries]`.
         num_cols (int): The number of columns.
     """

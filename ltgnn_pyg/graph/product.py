@@ -71,7 +71,7 @@ def propagate(operator: Operator, x: Tensor, out: Tensor | None = None) -> Tenso
     Args:
         operator (Operator): The matrix, such as :obj:`graph.operator`.
         x (torch.Tensor): The table :obj:`[num_nodes, dim]`.
-        out (torch.Tensor, optional): Where to write the product, not :obj:`x`; for
+        out (torch.Tensor, optional): The table to write to, not :obj:`x`; for
             tables without gradient. For large tables that is a third faster, as the
             system need not clear new memory. If :obj:`None`, a new tensor.
             (default: :obj:`None`)

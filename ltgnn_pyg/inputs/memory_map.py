@@ -83,7 +83,7 @@ def memory_map_(
 
     Args:
         module_or_optimizer (torch.nn.Module or RowAdam): The one to move, in place.
-        folder (str): Where the files go, see :meth:`memory_map`; made if it is not
+        folder (str): The folder of the files, see :meth:`memory_map`; made if it is not
             there.
 
     Raises:

@@ -71,7 +71,7 @@ def signs(table: Tensor, index: Tensor) -> Tensor:
     Args:
         table (torch.Tensor): Some rows :math:`\mathbf{x}_i` of a table
             :obj:`[num_rows, dim]`.
-        index (torch.Tensor): Which rows :math:`i` they are :obj:`[num_rows]`.
+        index (torch.Tensor): Their numbers :math:`i` :obj:`[num_rows]`.
 
     Returns:
         :obj:`[dim]`, to be added up where the rows are held apart.

@@ -90,7 +90,7 @@ def fit(
         max_seconds (float, optional): Ends the choice after the epoch in which the
             seconds of training reach that many. If :obj:`None`, nothing does.
             (default: :obj:`None`)
-        patience (int, optional): How many epochs without a gain end the choice.
+        patience (int, optional): The epochs without a gain that end the choice.
             (default: :obj:`5`)
         metric (str, optional): The metric that is to gain, see
             :func:`~ltgnn_pyg.evaluation.evaluate`. (default: :obj:`"recall@20"`)
@@ -108,8 +108,9 @@ def fit(
             :func:`~ltgnn_pyg.datasets.recency_weight`. (default: :obj:`None`)
         eval_users (int, optional): Validates on a sample of so many users. If
             :obj:`None`, on all. (default: :obj:`None`)
-        folder (str, optional): Where :obj:`metrics.jsonl` and a checkpoint are written
-            after each epoch. If :obj:`None`, nothing is. (default: :obj:`None`)
+        folder (str, optional): The folder that :obj:`metrics.jsonl` and a checkpoint
+            are written to after each epoch. If :obj:`None`, nothing is. (default:
+            :obj:`None`)
         resume (bool, optional): Goes on from the checkpoint in :obj:`folder`, if there
             is one, as if nothing had happened, by the kernels it was begun with.
             (default: :obj:`False`)

@@ -43,7 +43,7 @@ def fit_beside(
             (default: :obj:`"recall@20"`)
         eval_users (int, optional): Validates on a sample of so many users. If
             :obj:`None`, on all. (default: :obj:`None`)
-        folder (str, optional): Where both trainings are kept, in folders of their own,
+        folder (str, optional): The folder of both trainings, in folders of their own,
             see :func:`fit`. If :obj:`None`, nowhere. (default: :obj:`None`)
         resume (bool, optional): Goes on from what is there. (default: :obj:`False`)
         **kwargs (optional): Further arguments of :func:`fit`.

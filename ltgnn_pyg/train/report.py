@@ -14,7 +14,7 @@ class Report:
     Attributes:
         epochs (int): The epochs that the model was trained for in the end.
         reason (str): Why that many, a sentence.
-        order (str): How the held-out interactions were chosen, see
+        order (str): The way that the held-out interactions were chosen, see
             :class:`~ltgnn_pyg.datasets.Split`.
         validation (dict): The metrics of the validation part at that epoch; empty
             without one.

@@ -33,7 +33,7 @@ class HardNegatives(Objective):
 
     Args:
         loss_fn (RankingLoss): The objective.
-        num_hard (int): How many negatives of a pair are handed on; 0 for all.
+        num_hard (int): The number of negatives of a pair that are handed on; 0 for all.
 
     Raises:
         ValueError: If :obj:`num_hard` is negative, or the objective compares no

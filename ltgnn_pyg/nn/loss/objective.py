@@ -50,7 +50,7 @@ class Objective(Module, ABC):
         r"""Returns what the embeddings leave out of the score of an item.
 
         Args:
-            degree (torch.Tensor): How popular each item is in the training graph,
+            degree (torch.Tensor): The popularity of each item in the training graph,
                 :obj:`[num_items]`.
 
         Returns:

@@ -141,7 +141,7 @@ class SoftmaxAtKLoss(RankingLoss):
             pos (torch.Tensor): Scores of the positives :obj:`[num_pairs]`.
             neg (torch.Tensor): Scores of the negatives, :obj:`-inf` where there is
                 none.
-            num (int): How many negatives there are.
+            num (int): The number of negatives.
         """
         rho = num / max(self.num_items - 1, 1)
         last = max(math.ceil(self.k * rho), 1)

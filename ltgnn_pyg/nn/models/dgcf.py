@@ -47,14 +47,14 @@ class DGCF(Recommender):
             together. (default: :obj:`64`)
         num_intents (int, optional): :math:`K`. (default: :obj:`4`)
         num_layers (int, optional): The number of layers. (default: :obj:`1`)
-        num_iterations (int, optional): How often a layer routes.
+        num_iterations (int, optional): The times that a layer routes.
             (default: :obj:`2`)
         frozen_routing (bool, optional): Lets no gradient through the logits. The
             values are the same; a layer is then :math:`K` sparse matrices, whose
             exact transposes are all that goes back. (default: :obj:`False`)
         cor_weight (float, optional): :math:`\lambda`. (default: :obj:`0.01`)
-        num_cor_nodes (int, optional): How many users, and how many items, are drawn;
-            the reference code draws 61 to 100, by the set. (default: :obj:`100`)
+        num_cor_nodes (int, optional): The number of users, and of items, that are
+            drawn; the reference code draws 61 to 100, by the set. (default: :obj:`100`)
         **kwargs (optional): See :class:`~ltgnn_pyg.nn.models.Recommender`.
 
     Raises:

@@ -72,9 +72,9 @@ class LTGNN(Recommender):
             what rounds train. If :obj:`None`, so many that a tenth of the way to the
             fixed point is left, :math:`(1 - \alpha)^K \le 0.1`: for the paper's step,
             which trains the fixed point. (default: :obj:`3`)
-        history_device (torch.device or str, optional): Where the history stays. If
+        history_device (torch.device or str, optional): The place of the history. If
             :obj:`None`, it follows the model. (default: :obj:`None`)
-        history_dtype (torch.dtype, optional): How the history is stored. If
+        history_dtype (torch.dtype, optional): The type of the history. If
             :obj:`None`, as the table. (default: :obj:`None`)
         **kwargs (optional): :obj:`inputs`, :obj:`loss_fn`, :obj:`weight_decay` and
             :obj:`init_std` of :class:`~ltgnn_pyg.nn.models.Recommender`.

@@ -49,9 +49,9 @@ class UltraGCN(Recommender):
             (default: :obj:`64`)
         item_weight (float, optional): :math:`\lambda`; the reference code takes 2.75
             for Amazon-Book, 5e-4 for Gowalla and Yelp2018. (default: :obj:`2.75`)
-        num_neighbors (int, optional): How many items :math:`\mathcal{S}` has.
+        num_neighbors (int, optional): The number of items of :math:`\mathcal{S}`.
             (default: :obj:`10`)
-        num_negatives (int, optional): How many negatives are drawn for a micro-batch,
+        num_negatives (int, optional): The number of negatives drawn for a micro-batch,
             by torch's global generator, if the loader brings none and the objective
             takes drawn ones; 1500 for Gowalla, 800 for Yelp2018, 500 for Amazon-Book.
             (default: :obj:`800`)

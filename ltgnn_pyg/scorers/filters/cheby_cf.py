@@ -27,7 +27,7 @@ class ChebyCF(Filter):
     Args:
         interactions (Interactions): The interactions; a pair counts once.
         K (int, optional): The degree of the polynomial. (default: :obj:`8`)
-        phi (float, optional): How flat the filter is in its middle.
+        phi (float, optional): The flatness of the filter in its middle.
             (default: :obj:`1.5`)
         rank (int, optional): The number of singular vectors. (default: :obj:`512`)
         alpha (float, optional): The weight of the low-pass filter :math:`\alpha`; with
