@@ -13,7 +13,7 @@ class HistoryRows(PairBatch):
     Attributes:
         aggregate (torch.Tensor): The estimate of :math:`\hat{A} Z_{hist}` for each seed
             :obj:`[num_seeds, dim]`.
-        history (History): The history that they are of.
+        history (History): The history.
         edge_index (torch.Tensor): The sampled edges in positions of :obj:`n_id`,
             neighbour to seed.
         edge_weight (torch.Tensor): Their weights :math:`c_{rj} \hat{A}_{rj}`.

@@ -11,7 +11,7 @@ class InnerStep(PairBatch):
     """A micro-batch of a round, for a step of its own.
 
     Attributes:
-        steps (InnerSteps): What the steps of the round share.
+        steps (InnerSteps): The state that the steps of the round share.
         is_last (bool): True for the last one of the round, which brings the gradient of
             all.
     """

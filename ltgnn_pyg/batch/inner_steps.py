@@ -31,9 +31,9 @@ class InnerSteps:
         \frac{\partial L}{\partial \mathbf{x}_r} = c_0\, \mathbf{g}_r, \qquad
         \mathbf{g}_r = \frac{\partial L}{\partial \mathbf{z}_r},
 
-    and the last one delivers, to all rows of the table, what the gradients of all
-    micro-batches, :math:`G = \sum \mathbf{g}`, lack: :math:`\sum_{k \ge 1} c_k
-    (\hat{A}^{\top})^k G`. So a round of one micro-batch has the exact gradient.
+    and the last one delivers the rest of the gradient to all rows of the table,
+    :math:`\sum_{k \ge 1} c_k (\hat{A}^{\top})^k G` with :math:`G = \sum \mathbf{g}`
+    over all micro-batches. So a round of one micro-batch has the exact gradient.
 
     The loader puts one on each :class:`InnerStep` of a round.
 
@@ -60,9 +60,9 @@ class InnerSteps:
 
         Args:
             inputs (Inputs): :math:`X`.
-            index (torch.Tensor): Which rows.
+            index (torch.Tensor): The numbers of the rows.
             coefficients (list of float): :math:`c_0, \\ldots, c_K`.
-            is_last (bool): Whether the micro-batch is the last of the round.
+            is_last (bool): True for the last micro-batch of the round.
         """
         if self.tables is None:
             table = inputs.table().detach()
@@ -74,7 +74,7 @@ class InnerSteps:
         return _Step.apply(x, self, index, coefficients, is_last)
 
     def deliver(self, coefficients: Sequence[float]) -> Tensor:
-        """Returns what the gradients of all micro-batches lack, and ends the round."""
+        """Returns the rest of the gradient of the round, and ends it."""
         assert self.tables is not None
         _, gradient, spare = self.tables
         lacking = [0.0, *coefficients[1:]]

@@ -44,7 +44,7 @@ class PairBatch(Data):
         log_q (torch.Tensor): The logarithm of the probability of each seed to be drawn
             as a negative, where that is not uniform.
         weight (torch.Tensor): The weight of each pair, where they differ.
-        input_id (torch.Tensor): Which of the training pairs they are.
+        input_id (torch.Tensor): Their places among the training pairs.
 
     Shapes:
         :obj:`src_index`, :obj:`dst_pos_index`, :obj:`weight`, :obj:`input_id`
@@ -102,7 +102,7 @@ class PairBatch(Data):
         Args:
             z (torch.Tensor): The rows of the seeds.
             compare (callable): The objective of a micro-batch, given its rows and it.
-            params (list, optional): What else the objective is differentiated by.
+            params (list, optional): The parameters of the objective itself.
                 (default: :obj:`()`)
         """
         return compare(z, self)

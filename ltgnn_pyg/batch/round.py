@@ -26,9 +26,9 @@ class Round(PairBatch):
             after the other; all are seeds.
         dst_neg_index (torch.Tensor): As in :class:`PairBatch`; shared ones, a row a
             micro-batch :obj:`[num_micro_batches, amount]`.
-        pair_ptr (list): Where the pairs of each micro-batch start and end,
+        pair_ptr (list): The bounds of the pairs of each micro-batch,
             :obj:`num_micro_batches + 1` numbers.
-        seed_ptr (list): Where its seeds do, likewise.
+        seed_ptr (list): Those of its seeds, likewise.
     """
 
     def rows(self, model: Trainable) -> Tensor:

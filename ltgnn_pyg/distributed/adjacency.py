@@ -29,7 +29,7 @@ class ShardedAdjacency(Operator):
     symmetric: its adjoint is itself.
 
     Args:
-        partition (Partition): Which rows each process holds.
+        partition (Partition): The rows of each process.
         to_user (list of CSROperator): :math:`R_{r1}, \ldots, R_{rP}`.
         to_item (list of CSROperator): Their transposes.
 
@@ -51,7 +51,7 @@ class ShardedAdjacency(Operator):
         """Normalises the edges of users to items, of which this process keeps its own.
 
         Args:
-            partition (Partition): Which rows each process holds.
+            partition (Partition): The rows of each process.
             graph (Graph): All edges.
 
         Raises:

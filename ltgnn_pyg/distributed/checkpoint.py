@@ -95,7 +95,7 @@ def save_sharded(
     Args:
         model (ShardedRecommender): The model, whose table tells what is sharded.
         path (str): The file.
-        **state (Any): What to save, by name, as for
+        **state (Any): The objects to save, by name, as for
             :func:`~ltgnn_pyg.train.checkpoint.save_checkpoint`.
 
     *Cost:* One write of all tables, by all processes together.
@@ -134,7 +134,7 @@ def load_sharded(
             there are none, what is no object is returned.
 
     Returns:
-        What else was saved, by name, if no objects are named.
+        All else that was saved, by name, if no objects are named.
 
     Raises:
         ValueError: If the file is no such checkpoint, or lacks a name.

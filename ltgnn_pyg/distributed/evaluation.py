@@ -9,7 +9,7 @@ from torch_geometric.metrics import LinkPredCoverage
 from ltgnn_pyg.datasets import Interactions
 from ltgnn_pyg.distributed.process_group import answered
 from ltgnn_pyg.distributed.vectors import ShardedVectors
-from ltgnn_pyg.evaluation.evaluate import OF_POPULARITY, measure, values_of
+from ltgnn_pyg.evaluation.measure import OF_POPULARITY, measure, values_of
 
 
 @torch.no_grad()

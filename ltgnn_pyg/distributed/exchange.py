@@ -20,7 +20,7 @@ def pull_rows(table: Tensor, n_id: list[Tensor], partition: Partition) -> Tensor
         table (torch.Tensor): The rows of this process :obj:`[num_rows, dim]`.
         n_id (list): The nodes that each process asks for; all processes know them all,
             so no ids are sent.
-        partition (Partition): Which rows each process holds.
+        partition (Partition): The rows of each process.
 
     Returns:
         The rows that this process asks for, in its order.

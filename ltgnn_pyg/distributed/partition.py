@@ -10,7 +10,7 @@ from ltgnn_pyg.distributed.process_group import answered
 
 
 class Partition:
-    r"""Which rows of a table each process holds.
+    r"""The rows of a table that each process holds.
 
     Process :math:`r` of :math:`P` holds the users :math:`[p_r, p_{r+1})`, cut where the
     sums of their degrees reach :math:`r E / P`, so that all hold nearly equally many

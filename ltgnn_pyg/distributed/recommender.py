@@ -45,7 +45,7 @@ class ShardedRecommender(Module):
     Args:
         model (Recommender): The model, alike in all processes; it keeps this process's
             rows of its table and gives up the others.
-        partition (Partition): Which rows each process holds.
+        partition (Partition): The rows of each process.
 
     Raises:
         ValueError: If the model's loss needs more than rows of what it encodes, its
@@ -106,7 +106,7 @@ class ShardedRecommender(Module):
             model (Recommender): The model.
             train (Interactions): The interactions to train on.
             val (Interactions): Those that are trained on later.
-            settings (dict): What must be alike in all processes.
+            settings (dict): Those that must be alike in all processes.
         """
         users = torch.cat([train.user, val.user])
         degree = torch.bincount(users, minlength=train.num_users)
@@ -165,8 +165,7 @@ class ShardedRecommender(Module):
             settings = init.keywords if isinstance(init, partial) else {}
             matrix: Any = graph.operator
             sharded_spectral_(table, matrix, **settings)
-        num_all = self.num_users * self.num_items
-        self.loss_fn.set_density(graph.num_edges, num_all)
+        self.loss_fn.prepare(graph)
         held = [p for p in self.parameters() if p is not table and p.requires_grad]
         if held:
             optimizer.register_step_pre_hook(partial(self._sum_gradients, held))
@@ -209,7 +208,9 @@ class ShardedRecommender(Module):
         z = self.model.encode(graph)
         if self.loss_fn.cosine:
             z = F.normalize(z, dim=-1)
-        bias = self.loss_fn.item_bias(graph.item_degree.to(z))
+        wide = torch.promote_types(z.dtype, torch.float32)
+        bias = self.loss_fn.item_bias(graph.item_degree.to(z.device, wide))
+        bias = None if bias is None else bias.to(z.dtype)
         user, rows = z.split(
             [self.partition.num_own_users, z.size(0) - self.partition.num_own_users]
         )

@@ -13,7 +13,7 @@ class ShardedVectors:
     r"""Vectors that score, of which each process holds its own users and items.
 
     Args:
-        partition (Partition): Which users and items each process holds.
+        partition (Partition): The users and items of each process.
         user (torch.Tensor): The vectors of this process's users.
         item (torch.Tensor): Those of its items.
         item_bias (torch.Tensor, optional): The biases of all items.

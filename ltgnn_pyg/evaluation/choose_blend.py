@@ -20,19 +20,7 @@ def choose_blend(
     exclude: Interactions | None = None,
     k: int = 20,
     metric: str = "recall",
-    weights: Sequence[float] = (
-        0.0,
-        0.05,
-        0.1,
-        0.2,
-        0.3,
-        0.5,
-        0.7,
-        0.8,
-        0.9,
-        0.95,
-        1.0,
-    ),
+    weights: Sequence[float] = WEIGHTS,
     user: Tensor | None = None,
     chunk_bytes: int = 2**28,
 ) -> Blend:
@@ -52,14 +40,14 @@ def choose_blend(
         scorer = Blend(report.scorer, EASE(split.known), found.weight)
 
     Args:
-        first (Scorer): What is blended, *e.g.*, the vectors of a trained model.
-        others (Iterable[Scorer]): What to put beside it, tried in turn; none of them
+        first (Scorer): The one to blend, *e.g.*, the vectors of a trained model.
+        others (Iterable[Scorer]): Those to put beside it, tried in turn; none of them
             may know the pairs of validation.
         held_out (Interactions): The pairs of validation, see :func:`evaluate`.
         exclude (Interactions, optional): The pairs that are not ranked, likewise.
             (default: :obj:`None`)
         k (int, optional): The length of the lists. (default: :obj:`20`)
-        metric (str, optional): What is to be large, see :func:`evaluate`.
+        metric (str, optional): The metric that decides, see :func:`evaluate`.
             (default: :obj:`"recall"`)
         weights (Sequence[float], optional): The weights to try; 0 is :obj:`first`
             alone. (default:

@@ -1,21 +1,19 @@
 from __future__ import annotations
 
-import warnings
-
 import torch
 from torch import Tensor
 from torch_geometric.utils import index_sort
 
 from ltgnn_pyg.graph.operator import Operator
-from ltgnn_pyg.graph.pattern import Pattern, is_symmetric
-from ltgnn_pyg.graph.product import kernel_for
+from ltgnn_pyg.graph.pattern import Pattern, is_symmetric, narrow
+from ltgnn_pyg.graph.product import csr_tensor, kernel_for
 
 
 class CSROperator(Operator):
     r"""A sparse matrix in compressed rows, with what is known of it.
 
     Args:
-        rowptr (torch.Tensor): Where each row starts and ends.
+        rowptr (torch.Tensor): The bounds of each row.
         col (torch.Tensor): The column of each entry; within a row they ascend.
         value (torch.Tensor): The value of each entry.
         num_cols (int): The number of columns.
@@ -89,8 +87,7 @@ class CSROperator(Operator):
         key, perm = index_sort(row * num_cols + col, num_rows * num_cols)
         ptr = torch.arange(num_rows + 1, device=key.device) * num_cols
         rowptr, col = torch.searchsorted(key, ptr), key % max(num_cols, 1)
-        if max(num_rows, num_cols, key.numel()) < 2**31:
-            rowptr, col = rowptr.int(), col.int()
+        rowptr, col = narrow(rowptr, col, num_cols)
         if value is None:
             value = torch.ones(key.numel(), device=key.device)
         else:
@@ -99,7 +96,7 @@ class CSROperator(Operator):
 
     @property
     def rowptr(self) -> Tensor:
-        """The place where each row starts and ends."""
+        """The bounds of each row."""
         return self.pattern.rowptr
 
     @property
@@ -129,15 +126,7 @@ class CSROperator(Operator):
 
     def tensor(self) -> Tensor:
         """The matrix as :obj:`torch.sparse_csr`, which shares its parts."""
-        with warnings.catch_warnings():  # "Sparse CSR tensor support is in beta state."
-            warnings.simplefilter("ignore", UserWarning)
-            return torch.sparse_csr_tensor(
-                self.rowptr,
-                self.col,
-                self.value,
-                (self.num_rows, self.num_cols),
-                check_invariants=False,
-            )
+        return csr_tensor(self.rowptr, self.col, self.value, self.num_cols)
 
     def to_dense(self) -> Tensor:
         """The matrix as a dense table, for small ones."""
@@ -285,26 +274,23 @@ class CSROperator(Operator):
         out._is_symmetric, out._degree = self._is_symmetric, self._degree
         return out
 
-    def zero_entries(self, row: Tensor, other: Tensor) -> CSROperator:
+    def zero_entries(self, row: Tensor, col: Tensor) -> CSROperator:
         """Returns the matrix with the entries of some rows and columns set to zero."""
-        rowptr, col, value = self.rowptr, self.col, self.value.clone()
-        row, other = row.to(rowptr.dtype), other.to(rowptr.dtype)
-        if col.numel() > 0:
-            low, high = rowptr[row], rowptr[row + 1]
-            end, last = high, col.numel() - 1
-            for _ in range(int((high - low).max()).bit_length() if row.numel() else 0):
-                middle = (low + high) // 2
-                right = (col[middle.clamp(max=last)] < other) & (low < high)
-                low, high = (
-                    torch.where(right, middle + 1, low),
-                    torch.where(right, high, middle),
-                )
-            while low.numel() > 0:  # Again for edges that stand there more than once.
-                found = (low < end) & (col[low.clamp(max=last)] == other)
-                low, end, other = low[found], end[found], other[found]
-                value[low] = 0.0
-                low = low + 1
+        value = self.value.clone()
+        value[self.pattern.find(row, col)] = 0.0
         return self.with_value(value)
+
+    def take(self, index: Tensor) -> CSROperator:
+        """The matrix of some rows, in any order.
+
+        *Cost:* O(num_entries) of these rows.
+        """
+        rowptr = self.rowptr
+        first, count = rowptr[index], rowptr[index + 1] - rowptr[index]
+        ptr = torch.cat([rowptr[:1], count.cumsum(0, dtype=rowptr.dtype)])
+        entry = torch.arange(int(ptr[-1]), dtype=rowptr.dtype, device=ptr.device)
+        entry += (first - ptr[:-1]).repeat_interleave(count, output_size=entry.numel())
+        return CSROperator(ptr, self.col[entry], self.value[entry], self.num_cols)
 
     def __repr__(self) -> str:
         size = f"{self.num_rows}, {self.num_cols}"

@@ -14,7 +14,7 @@ def drop_edges(operator: CSROperator, p: float) -> CSROperator:
 
     Its mean is :math:`\hat{A}`. The two directions of an edge are drawn apart, and
     nothing is normalised anew, as in the reference code of `LightGCN
-    <https://arxiv.org/abs/2002.02126>`_. What is drawn comes from torch's global
+    <https://arxiv.org/abs/2002.02126>`_. All is drawn from torch's global
     generator. The matrix knows its transpose, so the gradient of
     :func:`~ltgnn_pyg.graph.propagate` is exact.
 

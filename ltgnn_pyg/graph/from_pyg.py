@@ -34,6 +34,8 @@ def read_data(
             f"{num_users} of {num_nodes}); set both"
         )
     edge_index, weight = coo_of(data)
+    if weight is not None and bool((weight == 0).any()):
+        edge_index, weight = edge_index[:, weight != 0], weight[weight != 0]
     operator = normalized_adj(edge_index, weight, num_nodes)
     if not operator.is_symmetric:
         raise ValueError(
@@ -48,8 +50,6 @@ def read_data(
     kind[target < num_users] = 1  # Among users.
     is_plain = not bool(kind.any())
     weight = None if weight is None else weight[once]
-    if weight is not None and bool((weight == 0).any()):
-        index, kind, weight = (each[..., weight > 0] for each in (index, kind, weight))
     edges = Edges(index, None if is_plain else kind, weight)
     types = (INTERACTS,) if is_plain else (INTERACTS, *LINKS)
     num = {USER: int(num_users), ITEM: int(num_nodes - num_users)}

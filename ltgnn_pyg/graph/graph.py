@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,7 +13,8 @@ from torch_geometric.typing import EdgeType
 from ltgnn_pyg.graph.csr_operator import CSROperator
 from ltgnn_pyg.graph.edges import Edges
 from ltgnn_pyg.graph.from_pyg import INTERACTS, ITEM, USER, read_data, read_hetero
-from ltgnn_pyg.graph.interaction_edges import interaction_edges
+from ltgnn_pyg.graph.interaction_edges import interaction_edges, with_interactions
+from ltgnn_pyg.graph.interaction_rows import interaction_rows
 from ltgnn_pyg.graph.normalize import normalized_adj
 from ltgnn_pyg.graph.numbering import Numbering
 from ltgnn_pyg.graph.operator import Operator
@@ -28,9 +29,9 @@ class Graph:
     r"""Users, items and whatever else there is, in one append-only numbering, and their
     edges, with a type, a weight and a time each.
 
-    Each edge stands for both of its directions. What models multiply with is
-    :attr:`operator`, :math:`\hat{A} = D^{-1/2} A D^{-1/2}` of the symmetric adjacency
-    :math:`A` over the edges of all types, made once, when it is first asked for.
+    Each edge stands for both of its directions. Models multiply with :attr:`operator`,
+    :math:`\hat{A} = D^{-1/2} A D^{-1/2}` of the symmetric adjacency :math:`A` over the
+    edges of all types. It is made once, when it is first asked for.
 
     .. code-block:: python
 
@@ -56,8 +57,8 @@ class Graph:
             PyG's data, see :meth:`to_hetero`. (default: :obj:`{}`)
 
     Raises:
-        ValueError: If a type is not there, an edge leads to a node that is not, or an
-            edge that is recommended does not lead from a user to an item.
+        ValueError: If a type is not there, or an edge leads to a node that is not, or
+            is not of the type that its own says.
 
     *Cost:* O(E) to check the edges; the operator takes O(E log E) time once, O(E)
     memory.
@@ -87,13 +88,13 @@ class Graph:
                 f"indices in [{int(index.min())}, {int(index.max())}]); pass the right "
                 "numbers of nodes"
             )
-        user, item = self.target_edges
-        ends = self.numbering.is_of(USER, user), self.numbering.is_of(ITEM, item)
-        if not bool(ends[0].all() & ends[1].all()):
-            raise ValueError(
-                f"Expected edges of type {self.edge_types[0]} to lead from users to "
-                "items (got others); see 'Graph.number'"
-            )
+        for code, kind in enumerate(self.edge_types):
+            ends = zip((kind[0], kind[2]), self.edges.of_type(code).index, strict=True)
+            if not all(bool(self.numbering.is_of(*end).all()) for end in ends):
+                raise ValueError(
+                    f"Expected edges of type {kind} to lead from {kind[0]}s to "
+                    f"{kind[2]}s (got others); see 'Graph.number'"
+                )
 
     @classmethod
     def from_interactions(
@@ -246,11 +247,16 @@ class Graph:
         weights of them and of their types; edges of weight 0 are left out.
         """
         index, weight = self.edges.index, self._weight(self.edges)
-        if weight is not None:
+        if weight is not None and 0.0 in self.type_weight.values():
             index, weight = index[:, weight > 0], weight[weight > 0]
-        back = index[0] != index[1]
-        both = torch.cat([index, index[:, back].flip(0)], dim=1)
-        return both, None if weight is None else torch.cat([weight, weight[back]])
+        is_loop, back, of_back = index[0] == index[1], index, weight
+        if bool(is_loop.any()):  # Rarely; a copy less where there is none.
+            back = index[:, ~is_loop]
+            of_back = None if weight is None else weight[~is_loop]
+        both = torch.cat([index, back.flip(0)], dim=1)
+        if weight is None or of_back is None:
+            return both, None
+        return both, torch.cat([weight, of_back])
 
     @property
     def operator(self) -> Operator:
@@ -296,21 +302,8 @@ class Graph:
         *Cost:* O(E log E) time once.
         """
         if self._rows is None:
-            self._rows = self._make_rows()
+            self._rows = interaction_rows(self, self._operator)
         return self._rows
-
-    def _make_rows(self) -> CSROperator:
-        operator, num_users = self._operator, self.num_users
-        runs = ((USER, num_users), (ITEM, self.num_items))
-        is_plain = self.numbering.runs == runs and self.edges.type is None
-        if is_plain and isinstance(operator, CSROperator):  # It is sorted already.
-            rowptr = operator.rowptr[: num_users + 1]
-            col = operator.col[: int(rowptr[-1])] - num_users
-            ones = torch.ones(col.numel(), device=col.device)
-            return CSROperator(rowptr, col, ones, self.num_items)
-        user, item = self.target_edges
-        index = self.index(USER, user), self.index(ITEM, item)
-        return CSROperator.from_coo(*index, num_users, self.num_items)
 
     @property
     def item_degree(self) -> Tensor:
@@ -346,7 +339,7 @@ class Graph:
             raise ValueError(
                 "Expected edges with times (got none); read 'time' with them"
             )
-        return self._with_edges(self.edges[self.edges.time < time])
+        return replace(self, edges=self.edges[self.edges.time < time])
 
     def append(
         self,
@@ -374,19 +367,17 @@ class Graph:
 
         *Cost:* O(E).
         """
-        out = copy.copy(self)
-        out.numbering = self.numbering.append(num or {})
-        if edges is None:
-            return out._with_edges(self.edges)
-        kind = self.edge_types[0] if edge_type is None else edge_type
-        if kind not in self.edge_types:
-            out.edge_types = (*self.edge_types, kind)
-        new = edges.with_type(out.edge_types.index(kind))
-        return out._with_edges(self.edges.cat(new))
+        numbering, joined = self.numbering.append(num or {}), self.edges
+        kinds = self.edge_types
+        if edges is not None:
+            kind = kinds[0] if edge_type is None else edge_type
+            kinds = kinds if kind in kinds else (*kinds, kind)
+            joined = joined.cat(edges.with_type(kinds.index(kind)))
+        return replace(self, numbering=numbering, edges=joined, edge_types=kinds)
 
     def with_interactions(self, interactions: Interactions) -> Graph:
-        """The graph with some interactions in place of its own: of their behaviours, or
-        of the type that is recommended; the other edges stay.
+        """The graph with some interactions in place of its own: those of the type that
+        is recommended, and of their behaviours; the other edges stay.
 
         Args:
             interactions (Interactions): The interactions, of as many users and items.
@@ -394,30 +385,13 @@ class Graph:
         Raises:
             ValueError: If they are of others.
         """
-        size = interactions.num_users, interactions.num_items
-        if size != (self.num_users, self.num_items):
-            raise ValueError(
-                f"Expected interactions of {self.num_users} users and {self.num_items} "
-                f"items (got {size[0]} and {size[1]}); append the nodes first"
-            )
-        own = self.edge_types[0][1]
-        target = own if own in interactions.behaviors else None
-        new, kinds = interaction_edges(interactions, self.numbering, target)
-        if not interactions.behaviors:
-            kinds = self.edge_types[:1]
-        out = copy.copy(self)
-        others = tuple(kind for kind in self.edge_types if kind not in kinds)
-        out.edge_types = (*kinds, *others)
-        if others and self.edges.type is not None:
-            place = torch.tensor([out.edge_types.index(k) for k in self.edge_types])
-            code = place.to(self.device)[self.edges.codes]
-            old = Edges(self.edges.index, code, self.edges.weight, self.edges.time)
-            new = new.cat(old[code >= len(kinds)])
-        return out._with_edges(new)
+        return with_interactions(self, interactions)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Graph:
         """The graph on another device, with what was made of it."""
-        out = self._with_edges(self.edges.to(device))
+        if self.device == torch.device(device):
+            return self
+        out = replace(self, edges=self.edges.to(device))
         for name in ("_operator", "_rows"):
             made = getattr(self, name)
             setattr(out, name, None if made is None else made.to(device))
@@ -430,12 +404,6 @@ class Graph:
     def _type(self, name: str) -> str:
         """The type of nodes of a name, by what PyG's data called it, too."""
         return next((own for own, given in self.names.items() if given == name), name)
-
-    def _with_edges(self, edges: Edges) -> Graph:
-        """A graph of other edges, and nothing that was made of these."""
-        return Graph(
-            self.numbering, edges, self.edge_types, self.type_weight, self.names
-        )
 
     def _weight(self, edges: Edges) -> Tensor | None:
         """The weights of some edges, of their types too; :obj:`None` for ones."""

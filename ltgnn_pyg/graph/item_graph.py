@@ -1,4 +1,4 @@
-"""Which items go together: the strongest links of an item-item graph."""
+"""Items that go together: the strongest links of an item-item graph."""
 
 import torch
 from torch import Tensor
@@ -28,7 +28,7 @@ def item_graph(graph: Graph, num_neighbors: int = 10) -> tuple[Tensor, Tensor]:
     Args:
         graph (Graph): The graph, of which the edges that are recommended count, and
             each as one.
-        num_neighbors (int, optional): How many items are kept of each.
+        num_neighbors (int, optional): The number of items kept of each.
             (default: :obj:`10`)
 
     Returns:

@@ -13,6 +13,7 @@ from torch_geometric.utils import (
 )
 
 from ltgnn_pyg.graph.csr_operator import CSROperator, inv_sqrt
+from ltgnn_pyg.graph.pattern import narrow
 
 
 def normalized_adj(
@@ -129,8 +130,7 @@ def _normalized(
     rowptr: Tensor, col: Tensor, edge_weight: OptTensor, num_nodes: int
 ) -> CSROperator:
     """The normalised matrix of one whose rows are sorted."""
-    if max(num_nodes, col.numel()) < 2**31:
-        rowptr, col = rowptr.int(), col.int()
+    rowptr, col = narrow(rowptr, col, num_nodes)
     degree = rowptr.diff().float()
     if edge_weight is not None:
         if not bool(((edge_weight >= 0) & edge_weight.isfinite()).all()):
@@ -172,29 +172,3 @@ def inv_sqrt_degree(index: Tensor, edge_weight: OptTensor, num_nodes: int) -> Te
     else:
         deg = scatter(edge_weight, index, dim=0, dim_size=num_nodes, reduce="sum")
     return inv_sqrt(deg)
-
-
-def degree(
-    edge_index: Adj, edge_weight: OptTensor = None, num_nodes: int | None = None
-) -> Tensor:
-    r"""The sum of the weights of the edges that point to each node, self-loops
-    apart: the popularity of items, one rule for every form of a graph.
-
-    Args:
-        edge_index (torch.Tensor or SparseTensor): The graph, as
-            :func:`normalized_adj` takes it, before it is normalised.
-        edge_weight (torch.Tensor, optional): Weights :obj:`[num_edges]`. If
-            :obj:`None`, ones. (default: :obj:`None`)
-        num_nodes (int, optional): The number of nodes. If :obj:`None`, the largest
-            index + 1. (default: :obj:`None`)
-
-    Returns:
-        :obj:`[num_nodes]`, :obj:`float32` unless the weights have another type.
-
-    *Cost:* O(E) time.
-    """
-    (source, target), weight = to_coo(edge_index, edge_weight)
-    if weight is None:
-        weight = torch.ones(target.numel(), device=target.device)
-    weight = weight.masked_fill(source == target, 0.0)
-    return scatter(weight, target, dim=0, dim_size=num_nodes, reduce="sum")

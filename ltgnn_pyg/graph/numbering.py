@@ -51,7 +51,7 @@ class Numbering:
         """The numbering with more nodes, which take the next numbers.
 
         Args:
-            num (dict): How many of each type; a type may be new.
+            num (dict): The number of new nodes of each type; a type may be new.
 
         Raises:
             ValueError: If a number is negative.
@@ -96,7 +96,7 @@ class Numbering:
 
         Args:
             node_type (str): The type.
-            index (torch.Tensor): Which nodes, counted from 0 within the type.
+            index (torch.Tensor): The nodes, counted from 0 within the type.
         """
         bounds = self.spans(node_type)
         if len(bounds) == 1:

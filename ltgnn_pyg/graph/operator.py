@@ -1,4 +1,4 @@
-"""Propagation matrices: what a product takes, and what is known of one."""
+"""Propagation matrices, which products take."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ class Pattern:
     that differ in their values.
 
     Args:
-        rowptr (torch.Tensor): Where each row starts and ends, :obj:`[num_rows + 1]`.
+        rowptr (torch.Tensor): The bounds of each row :obj:`[num_rows + 1]`.
         col (torch.Tensor): The column of each entry :obj:`[num_entries]`.
         num_cols (int): The number of columns.
     """
@@ -37,12 +37,42 @@ class Pattern:
         )
         return row.repeat_interleave(self.rowptr.diff(), output_size=self.col.numel())
 
+    def find(self, row: Tensor, col: Tensor) -> Tensor:
+        """The places of the entries of some rows and columns: all of those that are
+        there more than once, none of those that are not.
+
+        *Cost:* O(num x log(degree)) time.
+        """
+        rowptr, last = self.rowptr, self.col.numel() - 1
+        row, col = row.to(rowptr.dtype), col.to(rowptr.dtype)
+        if last < 0 or row.numel() == 0:
+            return row[:0]
+        low, high = rowptr[row], rowptr[row + 1]
+        end, found = high, []
+        for _ in range(int((high - low).max()).bit_length()):
+            mid = (low + high) // 2
+            right = (self.col[mid.clamp(max=last)] < col) & (low < high)
+            low, high = torch.where(right, mid + 1, low), torch.where(right, high, mid)
+        while low.numel() > 0:  # Again for entries that stand there more than once.
+            there = (low < end) & (self.col[low.clamp(max=last)] == col)
+            low, end, col = low[there], end[there], col[there]
+            found.append(low)
+            low = low + 1
+        return torch.cat(found)
+
     def to(self, device: torch.device | str) -> Pattern:
         """The same on another device, with what is known of it."""
         out = Pattern(self.rowptr.to(device), self.col.to(device), self.num_cols)
         if "reverse" in vars(self):
             out.reverse = self.reverse.to(device)
         return out
+
+
+def narrow(rowptr: Tensor, col: Tensor, num_cols: int) -> tuple[Tensor, Tensor]:
+    """The places of entries as :obj:`int32`, where that suffices."""
+    if max(rowptr.numel(), num_cols, col.numel()) < 2**31:
+        return rowptr.int(), col.int()
+    return rowptr, col
 
 
 def is_symmetric(pattern: Pattern, value: Tensor) -> bool:

@@ -1,4 +1,4 @@
-"""Polynomials of the propagation matrix: what linear graph recommenders are."""
+"""Polynomials of the propagation matrix, the linear graph recommenders."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from ltgnn_pyg.graph.product import propagate
 
 
 def polynomial(x: Tensor, operator: Operator, coefficients: Sequence[float]) -> Tensor:
-    r"""Propagates by a polynomial of the matrix: what a linear graph recommender is.
+    r"""Propagates by a polynomial of the matrix, as a linear graph recommender does.
 
     .. math::
         Z = \sum_{k=0}^{K} c_k \hat{A}^k X
@@ -62,7 +62,7 @@ def horner(
         x (torch.Tensor): The table :obj:`[num_nodes, dim]`.
         operator (Operator): The matrix.
         coefficients (list of float): :math:`c_0, \ldots, c_K`.
-        out (torch.Tensor, optional): Where to write it, :obj:`float32` at least. If
+        out (torch.Tensor, optional): The table to write to, :obj:`float32` at least. If
             :obj:`None`, a new tensor. (default: :obj:`None`)
         spare (torch.Tensor, optional): A table to calculate in. If :obj:`None`, a new
             tensor. (default: :obj:`None`)

@@ -71,7 +71,7 @@ def propagate(operator: Operator, x: Tensor, out: Tensor | None = None) -> Tenso
     Args:
         operator (Operator): The matrix, such as :obj:`graph.operator`.
         x (torch.Tensor): The table :obj:`[num_nodes, dim]`.
-        out (torch.Tensor, optional): Where to write the product, not :obj:`x`; for
+        out (torch.Tensor, optional): The table to write to, not :obj:`x`; for
             tables without gradient. For large tables that is a third faster, as the
             system need not clear new memory. If :obj:`None`, a new tensor.
             (default: :obj:`None`)
@@ -118,23 +118,22 @@ def _by_bags(
 def _by_matmul(
     rowptr: Tensor, col: Tensor, value: Tensor, x: Tensor, out: Tensor
 ) -> None:
-    torch.mm(_matrix(rowptr, col, value, x), x, out=out)
+    torch.mm(csr_tensor(rowptr, col, value.to(x.dtype), x.size(0)), x, out=out)
 
 
 def _by_reduction(
     rowptr: Tensor, col: Tensor, value: Tensor, x: Tensor, out: Tensor
 ) -> None:
-    out.copy_(torch.sparse.mm(_matrix(rowptr, col, value, x), x, "sum"))
+    matrix = csr_tensor(rowptr, col, value.to(x.dtype), x.size(0))
+    out.copy_(torch.sparse.mm(matrix, x, "sum"))
 
 
-def _matrix(rowptr: Tensor, col: Tensor, value: Tensor, x: Tensor) -> Tensor:
-    """The matrix as torch has it, of the type of a table."""
-    size = rowptr.numel() - 1, x.size(0)
+def csr_tensor(rowptr: Tensor, col: Tensor, value: Tensor, num_cols: int) -> Tensor:
+    """A matrix as torch has it, which shares its parts."""
+    size = rowptr.numel() - 1, num_cols
     with warnings.catch_warnings():  # "Sparse CSR tensor support is in beta state."
         warnings.simplefilter("ignore", UserWarning)
-        return torch.sparse_csr_tensor(
-            rowptr, col, value.to(x.dtype), size, check_invariants=False
-        )
+        return torch.sparse_csr_tensor(rowptr, col, value, size, check_invariants=False)
 
 
 KERNELS: dict[str, Kernel] = {

@@ -32,11 +32,11 @@ class History(torch.nn.Module):
     Args:
         num_nodes (int): The number of nodes.
         embedding_dim (int): The size of a row.
-        device (torch.device or str, optional): Where the tables live. If given,
+        device (torch.device or str, optional): The device of the tables. If given,
             they stay there whatever the model they belong to is moved to
             (CPU-resident histories of a GPU model). If :obj:`None`, they follow
             the model. (default: :obj:`None`)
-        dtype (torch.dtype, optional): How the tables are stored, *e.g.*,
+        dtype (torch.dtype, optional): The type of the tables, *e.g.*,
             :obj:`torch.bfloat16`; arithmetic is in :obj:`float32` at least. If
             given, it stays. If :obj:`None`, it follows the model.
             (default: :obj:`None`)
@@ -202,9 +202,10 @@ class History(torch.nn.Module):
         else:
             reference.copy_(output)
         difference.zero_()
-        if graph.device != reference.device:
-            graph = graph.to(reference.device)
-        propagate(graph.operator, reference, out=self._table("aggregate"))
+        operator = graph.operator
+        if operator.device != reference.device:
+            operator = graph.matrix.to(reference.device)
+        propagate(operator, reference, out=self._table("aggregate"))
         self.num_refreshes += 1
 
     def append(self, num_nodes: int) -> None:

@@ -14,7 +14,7 @@ def memory_map(tensor: Tensor, path: str | os.PathLike[str]) -> Tensor:
     The mapped tensor is used like any other. The system keeps in memory the pages
     that are in use and writes the others back, so that tables and graphs may
     exceed it; a step of LTGNN touches the rows of its batch and their neighbours
-    only. What is written to the tensor is written to the file.
+    only. Writes to the tensor are writes to the file.
 
     A file of that name is replaced, never written over: a tensor mapped to it,
     which may be :obj:`tensor` itself, keeps its numbers, and what is written to it
@@ -82,8 +82,8 @@ def memory_map_(
         memory_map_(optimizer, "run")
 
     Args:
-        module_or_optimizer (torch.nn.Module or RowAdam): What to move, in place.
-        folder (str): Where the files go, see :meth:`memory_map`; made if it is not
+        module_or_optimizer (torch.nn.Module or RowAdam): The one to move, in place.
+        folder (str): The folder of the files, see :meth:`memory_map`; made if it is not
             there.
 
     Raises:

@@ -66,6 +66,8 @@ def pair_weights(
             f"Expected 'edge_label_weight' of shape [{num}] (got "
             f"{list(weight.size())}); give one weight a pair"
         )
+    if bool((weight == weight[:1]).all()):  # As where other edges alone have weights.
+        return None
     return weight / weight.mean()
 
 

@@ -71,7 +71,7 @@ def signs(table: Tensor, index: Tensor) -> Tensor:
     Args:
         table (torch.Tensor): Some rows :math:`\mathbf{x}_i` of a table
             :obj:`[num_rows, dim]`.
-        index (torch.Tensor): Which rows :math:`i` they are :obj:`[num_rows]`.
+        index (torch.Tensor): Their numbers :math:`i` :obj:`[num_rows]`.
 
     Returns:
         :obj:`[dim]`, to be added up where the rows are held apart.
@@ -99,14 +99,13 @@ def _singular_vectors(a: Tensor, rank: int) -> tuple[Tensor, Tensor]:
 
 def _interactions(graph: Graph, dtype: torch.dtype) -> Tensor:
     """The block of users and items of the matrix, as sparse COO."""
-    operator, numbering = graph.matrix, graph.numbering
-    row, col = operator.pattern.row.long(), operator.col.long()
-    inside = numbering.is_of("user", row) & numbering.is_of("item", col)
-    user = numbering.index("user", row[inside])
-    value = operator.value.to(dtype)
+    user = torch.arange(graph.num_users, device=graph.device)
+    rows = graph.matrix.take(graph.number("user", user))
+    row, col = user.repeat_interleave(rows.rowptr.diff()), rows.col.long()
+    inside = graph.numbering.is_of("item", col)
     return torch.sparse_coo_tensor(
-        torch.stack([user, numbering.index("item", col[inside])]),
-        value[inside],
+        torch.stack([row[inside], graph.index("item", col[inside])]),
+        rows.value[inside].to(dtype),
         (graph.num_users, graph.num_items),
         is_coalesced=True,
         check_invariants=False,

@@ -54,9 +54,9 @@ class ItemNegativeSampling(NegativeSampling):
             disliked something is one of those. (default: :obj:`0.5`)
         generator (torch.Generator, optional): Draws the negatives. If :obj:`None`,
             torch's global generator does. (default: :obj:`None`)
-        numbering (Numbering, optional): Which nodes they are, :obj:`graph.numbering` of
-            a graph that grew. If :obj:`None`, users, then items.
-            (default: :obj:`None`)
+        numbering (Numbering, optional): The numbers of the nodes,
+            :obj:`graph.numbering` of a graph that grew. If :obj:`None`, users, then
+            items. (default: :obj:`None`)
 
     Raises:
         ValueError: If arguments contradict each other, an index is no user or

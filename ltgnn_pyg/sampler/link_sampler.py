@@ -35,7 +35,7 @@ def sample_links(
         sample_fn (callable): Maps distinct seeds (and their time) to a sampler
             output.
         num_nodes (int): The number of nodes.
-        device (torch.device): Where to sample.
+        device (torch.device): The device to sample on.
 
     Returns:
         The output of :obj:`sample_fn` with PyG's link metadata.

@@ -79,21 +79,18 @@ class StratifiedNeighborSampler(BaseSampler):
             The neighbours' node ids and weights, seed by seed,
             :obj:`[num_sampled_edges]`, and the boundaries :obj:`[num_seeds + 1]`.
         """
+        if self.num_neighbors == -1:
+            rows = self.operator.take(seed)
+            return rows.col.long(), rows.value, rows.rowptr.long()
         rowptr = self.operator.rowptr
         start = rowptr[seed]
         degree = rowptr[seed + 1] - start
-        if self.num_neighbors == -1:
-            ptr = _cumsum(degree)
-            edge = torch.arange(int(ptr[-1]), device=seed.device)
-            edge += (start - ptr[:-1]).repeat_interleave(degree, output_size=len(edge))
-            neighbor = self.operator.col[edge].long()
-            return neighbor, self.operator.value[edge], ptr
         # Stratum t of a seed covers its neighbours [t d / k, (t + 1) d / k), with
         # k = d for a seed of fewer than k neighbours. All is laid out for k strata
         # a seed, in double precision, in which such quotients have an exact floor.
         k = self.num_neighbors
         count = degree.clamp(max=k)
-        ptr = _cumsum(count)
+        ptr = torch.cat([count.new_zeros(1), count.cumsum(0)])
         t = torch.arange(k + 1, dtype=torch.double, device=seed.device)
         bound = (t * degree.unsqueeze(1)).div_(count.clamp(min=1).unsqueeze(1)).floor_()
         size = bound.diff(dim=1)
@@ -127,7 +124,3 @@ class StratifiedNeighborSampler(BaseSampler):
 
     def _subgraph(self, seed: Tensor, time: OptTensor = None) -> WeightedSamplerOutput:
         return WeightedSamplerOutput.one_hop(seed, *self.sample(seed))
-
-
-def _cumsum(count: Tensor) -> Tensor:
-    return torch.cat([count.new_zeros(1), count.cumsum(0)])

@@ -16,8 +16,8 @@ class Blend(Scorer):
     a weighted *CombSUM* of `"Combination of Multiple Searches"
     <https://trec.nist.gov/pubs/trec2/papers/txt/23.txt>`_ with the standardised scores
     of `"Relevance Score Normalization for Metasearch"
-    <https://doi.org/10.1145/502585.502657>`_. What a trained model and a filter of
-    :mod:`ltgnn_pyg.scorers.filters` get wrong differs, and on some sets both together
+    <https://doi.org/10.1145/502585.502657>`_. A trained model and a filter of
+    :mod:`ltgnn_pyg.scorers.filters` err differently, and on some sets both together
     are better than either: :func:`~ltgnn_pyg.evaluation.choose_blend` finds the weight
     on a validation part.
 
@@ -30,8 +30,8 @@ class Blend(Scorer):
     a filter, is scored by the other alone.
 
     Args:
-        first (Scorer): What scores :math:`a_{ui}`.
-        second (Scorer): What scores :math:`b_{ui}`; another blend, for more than two.
+        first (Scorer): The scorer of :math:`a_{ui}`.
+        second (Scorer): That of :math:`b_{ui}`; another blend, for more than two.
         weight (float): That of the second, :math:`w \in [0, 1]`.
 
     Raises:

@@ -6,18 +6,18 @@ from torch.nn.functional import embedding_bag, normalize
 
 from ltgnn_pyg.graph.csr_operator import CSROperator
 from ltgnn_pyg.scorers.query import Query, Rows
-from ltgnn_pyg.scorers.rows import check_items, take
+from ltgnn_pyg.scorers.rows import check_items
 from ltgnn_pyg.scorers.scorer import Scorer
 from ltgnn_pyg.scorers.vectors import Vectors
 
 
 class FoldIn(Scorer):
-    r"""Vectors that score everybody: users by what the model learned of them, and by
-    what they have taken since, a row of the propagation and no training; new users by
-    what they have taken alone.
+    r"""Vectors that score everybody: known users by their vectors and the items that
+    they have taken since, new users by their items alone. That is a row of the
+    propagation, and no training.
 
     For a user whose vector was made of the items :math:`\mathcal{N}_u`, :math:`d_u` of
-    them, and who has taken :math:`m` others, :math:`\mathcal{M}`, since
+    them, and who has taken :math:`m` others since, :math:`\mathcal{M}`,
 
     .. math::
         \mathbf{z}_u^{\prime} = \sqrt{\frac{d_u}{d_u + m}} \, \mathbf{z}_u
@@ -27,10 +27,11 @@ class FoldIn(Scorer):
     is the row of :math:`(1 - \alpha) \hat{A} Z + \alpha X`, the fixed point of
     `"Predict then Propagate" <https://arxiv.org/abs/1810.05997>`_, over the graph with
     the new edges; the other rows of :math:`Z` are held fixed and :math:`\mathbf{x}_u`
-    is scaled as :math:`\mathbf{z}_u`. A new user has the second term alone.
+    is scaled as :math:`\mathbf{z}_u`. A new user has the second term alone. Each edge
+    counts as one: weights, and edges of other types, are no part of :math:`d_u`.
 
-    Rows of objectives that score by cosine have the length 1: what they had before is
-    not known any more. There :math:`\mathbf{z}_u` is given the length of its own row
+    Rows of objectives that score by cosine have the length 1; the one they had before
+    is not known. There :math:`\mathbf{z}_u` is given the length of its own row
     over :math:`\mathcal{N}_u`, :math:`\| \frac{1 - \alpha}{\sqrt{d_u}} \sum_{i \in
     \mathcal{N}_u} \mathbf{z}_i / \sqrt{d_i} \|`, and :math:`\mathbf{z}_u^{\prime}` the
     length 1.
@@ -41,13 +42,14 @@ class FoldIn(Scorer):
         scores = scorer.score(Query.of_items([[5, 8]]))  # Who has taken items 5 and 8.
 
     Args:
-        vectors (Vectors): What is scored.
-        item_degree (torch.Tensor): How often each item was taken, :math:`d_i`.
+        vectors (Vectors): The vectors of users and items.
+        item_degree (torch.Tensor): The number of times that each item was taken,
+            :math:`d_i`.
         alpha (float, optional): :math:`\alpha` of the model, 0 for one without; at 1
             nothing is propagated, and what was taken since has no say.
             (default: :obj:`0.0`)
-        seen (CSROperator, optional): What users had taken when the vectors were made,
-            users by items; needed for what known users have taken since.
+        seen (CSROperator, optional): The items that users had taken when the vectors
+            were made, users by items; needed for known users who took more since.
             (default: :obj:`None`)
 
     Shapes:
@@ -138,7 +140,7 @@ class FoldIn(Scorer):
                     "Expected to know what users had taken (got nothing), to add what "
                     "they have taken since; pass 'seen', such as 'graph.rows'"
                 )
-            known = take(self.seen, query.user)
+            known = self.seen.take(query.user)
             seen = known.rowptr, known.col
         return self.rows(query.items, query.user, seen)
 
@@ -148,12 +150,12 @@ class FoldIn(Scorer):
         r"""Returns the vectors :math:`\mathbf{z}_u^{\prime}` of some users.
 
         Args:
-            items (tuple): What each has taken since, :obj:`(rowptr, col)`, without what
-                is in :obj:`seen`.
-            user (torch.Tensor, optional): Who they are. If :obj:`None`, new users.
+            items (tuple): The items that each has taken since, :obj:`(rowptr, col)`,
+                without those in :obj:`seen`.
+            user (torch.Tensor, optional): The users. If :obj:`None`, new ones.
                 (default: :obj:`None`)
-            seen (tuple, optional): What their vectors were made of, likewise. Who has
-                none there counts as new. (default: :obj:`None`)
+            seen (tuple, optional): The items that their vectors were made of, likewise.
+                A user with none counts as new. (default: :obj:`None`)
 
         Shapes:
             - **input:** :obj:`user` :math:`(Q)`, :obj:`rowptr` :math:`(Q + 1)`,

@@ -11,8 +11,8 @@ Rows = tuple[Tensor, Tensor]  #: Items of each query, as CSR.
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    r"""Whose list is asked for, one query a row: a known user, anybody by what they
-    have taken, or a known user and what they have taken since.
+    r"""Queries for lists, one a row: a known user, anybody by the items that they have
+    taken, or a known user and the items taken since.
 
     .. code-block:: python
 
@@ -27,10 +27,10 @@ class Query:
         items (tuple, optional): The items that each has taken, :obj:`(rowptr, col)`;
             beside :obj:`user`, those since the scorer was made.
             (default: :obj:`None`)
-        time (torch.Tensor, optional): When each is asked, for scorers that know of
-            time. (default: :obj:`None`)
-        context (dict, optional): What else is known of each request, a row a query, by
-            name. (default: :obj:`{}`)
+        time (torch.Tensor, optional): The time of each, for scorers that know of time.
+            (default: :obj:`None`)
+        context (dict, optional): The context of each request, a row a query, by name.
+            (default: :obj:`{}`)
 
     Shapes:
         :obj:`user` and :obj:`time` :math:`(B)`; :obj:`items` :math:`(B + 1), (M)`;

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from ltgnn_pyg.datasets.interactions import Interactions
 from ltgnn_pyg.graph.csr_operator import CSROperator
+from ltgnn_pyg.graph.pattern import narrow
 from ltgnn_pyg.scorers.query import Rows
 
 
@@ -14,9 +15,9 @@ def rows_of(interactions: Interactions) -> CSROperator:
 
     *Cost:* O(E log E).
     """
-    num_users, num_items = interactions.num_users, interactions.num_items
-    key = torch.unique(interactions.user * num_items + interactions.item)
-    return CSROperator.from_coo(key // num_items, key % num_items, num_users, num_items)
+    rowptr, col = narrow(*interactions.rows(), interactions.num_items)
+    value = torch.ones(col.numel(), device=col.device)
+    return CSROperator(rowptr, col, value, interactions.num_items)
 
 
 def check_items(items: Rows, num_items: int) -> None:
@@ -38,28 +39,20 @@ def rows_of_query(items: Rows, num_items: int) -> CSROperator:
     rowptr, col = items
     row = torch.arange(rowptr.numel() - 1, device=col.device)
     row = row.repeat_interleave(rowptr.diff(), output_size=col.numel())
-    key = torch.unique(row * num_items + col)
-    size = rowptr.numel() - 1, num_items
-    return CSROperator.from_coo(key // num_items, key % num_items, *size)
+    return _ones(row, col, rowptr.numel() - 1, num_items)
 
 
 def add_rows(one: CSROperator, two: CSROperator) -> CSROperator:
     """The matrix with 1 where either of two has an entry."""
     parts = [coordinates(one), coordinates(two)]
     row, col = (torch.cat(each) for each in zip(*parts, strict=True))
-    key = torch.unique(row * one.num_cols + col)
-    size = one.num_rows, one.num_cols
-    return CSROperator.from_coo(key // one.num_cols, key % one.num_cols, *size)
+    return _ones(row, col, one.num_rows, one.num_cols)
 
 
-def take(rows: CSROperator, index: Tensor) -> CSROperator:
-    """Some rows of a sparse matrix, in any order."""
-    rowptr = rows.rowptr
-    first, count = rowptr[index], rowptr[index + 1] - rowptr[index]
-    ptr = torch.cat([rowptr[:1], count.cumsum(0, dtype=rowptr.dtype)])
-    entry = torch.arange(int(ptr[-1]), dtype=rowptr.dtype, device=ptr.device)
-    entry += (first - ptr[:-1]).repeat_interleave(count, output_size=entry.numel())
-    return CSROperator(ptr, rows.col[entry], rows.value[entry], rows.num_cols)
+def _ones(row: Tensor, col: Tensor, num_rows: int, num_cols: int) -> CSROperator:
+    """The matrix with 1 at some places, however often one is named."""
+    key = torch.unique(row * num_cols + col)
+    return CSROperator.from_coo(key // num_cols, key % num_cols, num_rows, num_cols)
 
 
 def rows_of_lists(index: Tensor, value: Tensor, num_cols: int) -> CSROperator:
@@ -68,9 +61,8 @@ def rows_of_lists(index: Tensor, value: Tensor, num_cols: int) -> CSROperator:
     """
     kept = index >= 0
     ptr = torch.cat([kept.new_zeros(1, dtype=torch.long), kept.sum(1).cumsum(0)])
-    if max(index.numel(), num_cols) < 2**31:
-        ptr, index = ptr.int(), index.int()
-    return CSROperator(ptr, index[kept], value[kept], num_cols)
+    ptr, col = narrow(ptr, index[kept], num_cols)
+    return CSROperator(ptr, col, value[kept], num_cols)
 
 
 def coordinates(rows: CSROperator) -> tuple[Tensor, Tensor]:

@@ -63,7 +63,7 @@ class Scorer(ABC):
 
         Args:
             query (Query): The users, or what somebody has taken.
-            out (torch.Tensor, optional): Where to write the scores, all of which are
+            out (torch.Tensor, optional): The table to write to, all of which is
                 overwritten; rows may lie apart. If :obj:`None`, a new tensor.
                 (default: :obj:`None`)
 

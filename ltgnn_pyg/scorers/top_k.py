@@ -40,8 +40,8 @@ def top_k(
     :class:`torch_geometric.nn.pool.KNNIndex`.
 
     Args:
-        scorer (Scorer): What scores: :class:`~ltgnn_pyg.scorers.Vectors`, or a
-            filter of :mod:`ltgnn_pyg.scorers.filters`.
+        scorer (Scorer): The scorer: :class:`~ltgnn_pyg.scorers.Vectors`, a filter of
+            :mod:`ltgnn_pyg.scorers.filters`, or any other.
         k (int): The number of items to return for each user.
         user (torch.Tensor, optional): The users to query, in any order, with or
             without repeats. If :obj:`None`, queries all of them.

@@ -35,7 +35,7 @@ def save_checkpoint(path: str | os.PathLike[str], **state: Any) -> None:
 
     Args:
         path (str): The file.
-        **state (Any): What to save, by name: objects with :obj:`state_dict` and
+        **state (Any): The objects to save, by name: objects with :obj:`state_dict` and
             :obj:`load_state_dict` (modules with their histories, optimizers,
             schedulers), :class:`torch.Generator`, or plain values (numbers,
             strings, tensors, lists and dicts of them).
@@ -89,7 +89,7 @@ def load_checkpoint(path: str | os.PathLike[str], **state: Any) -> dict[str, Any
         **state (Any): The objects to restore, by the names they were saved under.
 
     Returns:
-        What else the file holds, by name.
+        The other parts of the file, by name.
 
     Raises:
         FileNotFoundError: If there is no such file.

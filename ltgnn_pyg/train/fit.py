@@ -61,8 +61,8 @@ def fit(
         evaluate(report.scorer, split.test, exclude=report.interactions)
 
     An epoch is PyTorch's own loop (see
-    :class:`~ltgnn_pyg.nn.models.Recommender`), and equal to it to the bit. What is
-    drawn comes from torch's global generator: :func:`torch.manual_seed` before makes a
+    :class:`~ltgnn_pyg.nn.models.Recommender`), and equal to it to the bit. All is
+    drawn from torch's global generator: :func:`torch.manual_seed` before makes a
     run reproducible, to the bit with as many threads on the like hardware. The model
     starts from the state it is given with, for either training, and holds the result in
     the end.
@@ -75,8 +75,8 @@ def fit(
         model (Recommender): The model.
         split (Split): The parts; the test part is not looked at. Without a validation
             part the model is trained for :obj:`max_epochs`.
-        graph (Graph, optional): What is known beside the interactions of the split:
-            nodes and edges of other types. Its own edges of the type that is
+        graph (Graph, optional): The graph of all else, beside the interactions of the
+            split: nodes and edges of other types. Its own edges of the type that is
             recommended are left out, so that nothing held out is looked at. If
             :obj:`None`, nothing. (default: :obj:`None`)
         loader (callable, optional): Makes of a graph and the model the loader of an
@@ -89,9 +89,9 @@ def fit(
         max_seconds (float, optional): Ends the choice after the epoch in which the
             seconds of training reach that many. If :obj:`None`, nothing does.
             (default: :obj:`None`)
-        patience (int, optional): How many epochs without a gain end the choice.
+        patience (int, optional): The epochs without a gain that end the choice.
             (default: :obj:`5`)
-        metric (str, optional): What a gain is of, see
+        metric (str, optional): The metric that is to gain, see
             :func:`~ltgnn_pyg.evaluation.evaluate`. (default: :obj:`"recall@20"`)
         average (float, optional): Scores with the exponential moving average of the
             parameters at this decay, taken 80 times an epoch (with fewer batches as
@@ -107,8 +107,9 @@ def fit(
             :func:`~ltgnn_pyg.datasets.recency_weight`. (default: :obj:`None`)
         eval_users (int, optional): Validates on a sample of so many users. If
             :obj:`None`, on all. (default: :obj:`None`)
-        folder (str, optional): Where :obj:`metrics.jsonl` and a checkpoint are written
-            after each epoch. If :obj:`None`, nothing is. (default: :obj:`None`)
+        folder (str, optional): The folder that :obj:`metrics.jsonl` and a checkpoint
+            are written to after each epoch. If :obj:`None`, nothing is. (default:
+            :obj:`None`)
         resume (bool, optional): Goes on from the checkpoint in :obj:`folder`, if there
             is one, as if nothing had happened, by the kernels it was begun with.
             (default: :obj:`False`)
@@ -182,11 +183,13 @@ def fit(
 
 def _digest(split: Split, graph: Graph | None) -> str:
     """Tells the interactions of two splits apart, and what is known beside."""
-    out = hashlib.sha256()
+    out = hashlib.sha256(repr(split.train.behaviors).encode())
     tensors: list[Tensor | None] = []
     for part in (split.train, split.val):
-        tensors += [part.user, part.item, part.weight]
+        tensors += [part.user, part.item, part.weight, part.behavior]
     if graph is not None:
+        out.update(repr(sorted(graph.type_weight.items())).encode())
+        out.update(repr((graph.numbering, graph.edge_types)).encode())
         tensors += [graph.edges.index, graph.edges.type, graph.edges.weight]
     for tensor in tensors:
         if tensor is not None:

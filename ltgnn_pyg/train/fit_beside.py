@@ -42,14 +42,14 @@ def fit_beside(
             of :mod:`ltgnn_pyg.scorers.filters`.
         split (Split): The parts, with a validation part; the test part is not looked
             at.
-        metric (str, optional): What is to be large, see :func:`fit`.
+        metric (str, optional): The metric that decides, see :func:`fit`.
             (default: :obj:`"recall@20"`)
         refit (bool, optional): Makes both anew of both parts; otherwise the model of
             the best epoch is kept, and the other scorer of the training part.
             (default: :obj:`True`)
         eval_users (int, optional): Validates on a sample of so many users. If
             :obj:`None`, on all. (default: :obj:`None`)
-        folder (str, optional): Where both trainings are kept, in folders of their own,
+        folder (str, optional): The folder of both trainings, in folders of their own,
             see :func:`fit`. If :obj:`None`, nowhere. (default: :obj:`None`)
         resume (bool, optional): Goes on from what is there. (default: :obj:`False`)
         **kwargs (optional): Further arguments of :func:`fit`.

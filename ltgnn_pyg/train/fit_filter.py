@@ -27,7 +27,7 @@ def fit_filter(
         make (callable): Makes the scorer of interactions, such as a class of
             :mod:`ltgnn_pyg.scorers.filters`.
         split (Split): The parts; the test part is not looked at.
-        metric (str, optional): What is measured beside recall and NDCG, see
+        metric (str, optional): The metric beside recall and NDCG, see
             :func:`fit`. (default: :obj:`"recall@20"`)
 
     *Cost:* Twice that of the scorer, and a full ranking of the validation part.

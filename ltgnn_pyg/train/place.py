@@ -52,7 +52,7 @@ class Place(ABC):
 
         Args:
             interactions (Interactions): The interactions.
-            base (Graph, optional): What else is known.
+            base (Graph, optional): The graph of all else.
         """
 
     @abstractmethod
@@ -89,7 +89,7 @@ class OneProcess(Place):
             graph = Graph.from_interactions(interactions)
         else:
             graph = base.with_interactions(interactions.to(base.device))
-        return graph.to(self.model.inputs.table().device)
+        return graph.to(next(self.model.parameters()).device)
 
     def start(
         self, graph: Graph, loader: Loader, optimizer: Optimizer, init: Init | None

@@ -14,16 +14,16 @@ class Report:
     Attributes:
         epochs (int): The epochs that the model was trained for in the end.
         reason (str): Why that many, a sentence.
-        order (str): How the held-out interactions were chosen, see
+        order (str): The way that the held-out interactions were chosen, see
             :class:`~ltgnn_pyg.datasets.Split`.
         validation (dict): The metrics of the validation part at that epoch; empty
             without one.
         curve (list): A dict for each epoch: phase, epoch, loss, seconds, metrics.
-        train_seconds (float): What the epochs of the model took in the end.
-        seconds (float): What all of it took, choosing and ranking included.
-        interactions (Interactions): What the model was trained on in the end.
+        train_seconds (float): The time of the model's epochs in the end.
+        seconds (float): The time of all, choosing and ranking included.
+        interactions (Interactions): Those that the model was trained on in the end.
         graph (Graph): The graph that is scored over.
-        scorer (Scorer): What scores, over that graph; a
+        scorer (Scorer): The scorer, over that graph; a
             :class:`~ltgnn_pyg.distributed.ShardedVectors` in several processes.
         settings (dict): Those of the model, its objective and its training, for the
             record.

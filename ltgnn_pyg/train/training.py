@@ -32,7 +32,7 @@ class Training:
     Args:
         place (Place): The model, and the place where it is trained.
         interactions (Interactions): The interactions.
-        base (Graph, optional): What else is known.
+        base (Graph, optional): The graph of all else.
         loader (callable, optional): Makes the loader of an epoch.
         optimizer (callable, optional): Makes the optimizer.
         average (float): The decay of the moving average; 0 for none.

@@ -604,3 +604,49 @@ def test_types_go_by_the_names_of_the_data():
     index = torch.tensor([1])
     assert torch.equal(graph.number("book", index), graph.number("item", index))
     assert graph.index("reader", index).tolist() == [1]
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_rows_are_the_same_before_and_after_the_operator(weight, graph):
+    """Also of edges that the operator leaves out: both ways to make them agree."""
+    kind = ("user", "interacts", "item")
+    some = draw()
+    expected = torch.zeros(6, 5).index_put((some.user, some.item), torch.tensor(1.0))
+    for first in ("rows", "operator"):
+        found = Graph.from_interactions(some, type_weight={kind: weight})
+        getattr(found, first)
+        assert torch.equal(found.rows.to_dense(), expected)
+    graph.edge_weight = torch.ones(graph.num_edges // 2).repeat(2)
+    graph.edge_weight[[2, 2 + graph.num_edges // 2]] = weight
+    found = Graph.from_data(graph)
+    assert found.rows.col.numel() == found.num_edges
+    assert torch.equal(found.rows.to_dense(), found.append().rows.to_dense())
+
+
+def test_with_interactions_of_other_names_leaves_no_target_behind():
+    """The edges that were recommended may be the held-out ones."""
+    graph = read(hetero(), type_weight={("customer", "buys", "book"): 0.5})
+    few = draw(4, 5, 6, behavior=torch.arange(6) % 2, behaviors=("view", "like"))
+    found = graph.with_interactions(few)
+    kinds = [("user", name, "item") for name in ("view", "like")]
+    assert found.edge_types == (*kinds, *graph.edge_types[1:])
+    assert found.type_weight == {}
+    assert found.num_edges == 6 + (graph.edges.type > 0).sum()
+    for code, old in ((2, 1), (3, 2)):
+        one, other = found.edges.of_type(code), graph.edges.of_type(old)
+        assert torch.equal(one.index, other.index)
+    alone = Graph.from_interactions(draw(4, 5, 9)).with_interactions(few)
+    assert alone.edge_types == tuple(kinds) and alone.num_edges == 6
+
+
+def test_edges_of_every_type_lead_where_it_says():
+    graph = Graph.from_interactions(draw()).append({"tag": 2})
+    tag, item = 11, 6
+    has = ("item", "has", "tag")
+    right = graph.append(edges=Edges(torch.tensor([[item], [tag]])), edge_type=has)
+    assert right.to_hetero()[has].edge_index.tolist() == [[0], [0]]
+    with pytest.raises(ValueError, match="to lead from items to tags"):
+        graph.append(edges=Edges(torch.tensor([[tag], [item]])), edge_type=has)
+    with pytest.raises(ValueError, match="got 'brand'"):
+        edges = Edges(torch.tensor([[item], [tag]]))
+        graph.append(edges=edges, edge_type=("item", "of", "brand"))

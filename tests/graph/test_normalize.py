@@ -2,21 +2,7 @@ import pytest
 import torch
 
 from ltgnn_pyg import normalized_adj
-from ltgnn_pyg.graph.normalize import degree
 from tests.dense import dense_adj
-
-
-def test_degree_has_one_rule():
-    edge_index, weight = torch.randint(6, (2, 30)), torch.rand(30)
-    edge_index = edge_index.unique(dim=1)
-    weight = weight[: edge_index.size(1)]
-    expected = torch.zeros(6)
-    for source, target, w in zip(*edge_index.tolist(), weight.tolist(), strict=True):
-        expected[target] += w * (source != target)
-    torch.testing.assert_close(degree(edge_index, weight, 6), expected)
-    matrix = torch.sparse_coo_tensor(edge_index.flip(0), weight, (6, 6)).coalesce()
-    torch.testing.assert_close(degree(matrix, None, 6), expected)
-    torch.testing.assert_close(degree(matrix.to_sparse_csr(), None, 6), expected)
 
 
 def test_a_sorted_matrix_is_not_sorted_again():

@@ -3,7 +3,9 @@ import torch
 from torch_geometric.sampler import NegativeSampling
 from torch_geometric.transforms import AddSelfLoops
 
-from ltgnn_pyg import ItemNegativeSampling, PairLoader
+from ltgnn_pyg import Graph, ItemNegativeSampling, PairLoader
+from ltgnn_pyg.datasets import Interactions
+from ltgnn_pyg.graph import Edges
 from ltgnn_pyg.loader import PairBatchSampler
 from tests.dense import dense_adj
 
@@ -202,3 +204,19 @@ def test_bad_arguments(graph, pairs):
     del graph.num_users
     with pytest.raises(ValueError, match=r"data.num_users"):
         PairLoader(graph)
+
+
+def test_weights_of_other_edges_are_none_of_the_pairs():
+    """Objectives that take no weights train on such a graph, too."""
+    known = Interactions(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]), 2, 2)
+    graph = Graph.from_interactions(known).append({"tag": 1})
+    tags = Edges(torch.tensor([[2], [4]]), weight=torch.tensor([0.5]))
+    graph = graph.append(edges=tags, edge_type=("item", "has", "tag"))
+    assert graph.edges.weight.tolist() == [1.0, 1.0, 1.0, 0.5]
+    (batch,) = PairLoader(graph, num_rounds=1)
+    assert batch.get("weight") is None
+    (batch,) = PairLoader(graph, edge_label_weight=torch.full((3,), 2.0), num_rounds=1)
+    assert batch.get("weight") is None
+    given = torch.tensor([1.0, 2.0, 3.0])
+    (batch,) = PairLoader(graph, edge_label_weight=given, num_rounds=1)
+    assert torch.equal(batch.weight, (given / 2.0)[batch.input_id])

@@ -95,3 +95,9 @@ def test_singular_vectors_of_torch_to_the_bit(size):
 def test_spectral_refuses_what_does_not_fit(graph):
     with pytest.raises(ValueError, match="a row for each of 12 nodes"):
         spectral_(torch.empty(3, 2), graph_of(graph))
+
+
+def test_nothing_of_the_size_of_the_graph_is_kept(graph):
+    known = Graph.from_data(graph)
+    spectral_(torch.empty(known.num_nodes, 4), known)
+    assert vars(known.matrix.pattern).keys() == {"rowptr", "col", "num_cols"}

@@ -1,6 +1,6 @@
 import torch
 
-from ltgnn_pyg.scorers.rows import coordinates, rows_of, take, write_columns
+from ltgnn_pyg.scorers.rows import coordinates, rows_of, write_columns
 
 
 def test_rows(interactions, rows):
@@ -15,7 +15,7 @@ def test_take(interactions, rows):
     found = rows_of(interactions)
     for index in ([], [3], [5, 0, 5, 2], [len(rows) - 1, 1]):
         index = torch.tensor(index, dtype=torch.long)
-        assert take(found, index).to_dense().double().equal(rows[index])
+        assert found.take(index).to_dense().double().equal(rows[index])
 
 
 def test_write_columns(interactions, rows):

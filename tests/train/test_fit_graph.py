@@ -10,6 +10,7 @@ from ltgnn_pyg import LTGNN, Graph, fit
 from ltgnn_pyg.graph.edges import Edges
 from ltgnn_pyg.inputs import Embeddings
 from ltgnn_pyg.nn import LightGCN
+from ltgnn_pyg.train.fit import _digest
 from tests.toy import blocks
 
 DIM = 16
@@ -170,3 +171,19 @@ def test_a_graph_that_does_not_fit_is_refused():
         fit(build(graph), blocks(), graph=graph.append({"item": 1}), **SETTINGS)
     with pytest.raises(ValueError, match="a row for each"):
         fit(LTGNN(64, 32, DIM), blocks(), graph=graph, **SETTINGS)
+
+
+def test_a_run_does_not_go_on_with_other_types():
+    """Their weights, and the behaviours of the pairs, are among its settings."""
+    split, graph = blocks(), Graph.from_hetero(hetero())
+    digests = [_digest(split, None), _digest(split, graph)]
+    weighed = Graph.from_hetero(hetero(), type_weight={TAGGED: 0.5})
+    digests += [_digest(split, weighed), _digest(split, graph.append({"item": 1}))]
+    for shift in (0, 1):
+        parts = {}
+        for name in ("train", "val", "test"):
+            part = getattr(split, name)
+            kind = (torch.arange(len(part)) + shift) % 2
+            parts[name] = replace(part, behavior=kind, behaviors=("view", "buy"))
+        digests.append(_digest(replace(split, **parts), None))
+    assert len(set(digests)) == len(digests)

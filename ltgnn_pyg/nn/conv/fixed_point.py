@@ -22,7 +22,7 @@ class SolveReport(NamedTuple):
             :math:`\hat{A}` of norm at most 1,
             :math:`\lceil \log(tol / r_0) / \log(1 - \alpha) \rceil` with
             :math:`r_0` the residual at the start (1 from zero).
-        converged (bool): Whether :obj:`residual` is at most the tolerance.
+        converged (bool): True if :obj:`residual` is at most the tolerance.
     """
 
     iterations: int

@@ -1,5 +1,6 @@
 import torch.nn.functional as F
 from torch import Tensor
+from torch_geometric.typing import OptTensor
 
 from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss, mean_of_negatives, mean_of_pairs
 
@@ -47,17 +48,9 @@ class BCELoss(RankingLoss):
         self.negative_weight = negative_weight
 
     def compare(
-        self,
-        pos: Tensor,
-        neg: Tensor,
-        src_index: Tensor,
-        weight: Tensor | None = None,
+        self, pos: Tensor, neg: Tensor, src_index: Tensor, weight: OptTensor = None
     ) -> Tensor:
         """Returns the mean loss, a scalar."""
         rest = mean_of_negatives(F.softplus(neg), neg, weight)
         own = mean_of_pairs(F.softplus(-pos), weight)
         return own + self.negative_weight * rest
-
-    def extra_repr(self) -> str:
-        """The settings."""
-        return f"negative_weight={self.negative_weight}, {super().extra_repr()}"

@@ -2,6 +2,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch_geometric.typing import OptTensor
 from torch_geometric.utils import scatter
 
 from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss
@@ -60,21 +61,13 @@ class BilateralSoftmaxLoss(RankingLoss):
         self.pos_temperature = pos_temperature
 
     def compare(
-        self,
-        pos: Tensor,
-        neg: Tensor,
-        src_index: Tensor,
-        weight: Tensor | None = None,
+        self, pos: Tensor, neg: Tensor, src_index: Tensor, weight: OptTensor = None
     ) -> Tensor:
         """Returns the mean loss, a scalar."""
         ratio = self.tau / self.pos_temperature
         pos = _log_mean_exp(pos.mul(ratio).unsqueeze(1), src_index)
         neg = _log_mean_exp(neg, src_index)
         return (self.tau * neg - self.pos_temperature * pos).mean()
-
-    def extra_repr(self) -> str:
-        """The settings."""
-        return f"pos_temperature={self.pos_temperature}, {super().extra_repr()}"
 
 
 def _log_mean_exp(score: Tensor, index: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 import torch.nn.functional as F
 from torch import Tensor
+from torch_geometric.typing import OptTensor
 
 from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss, mean_of_pairs
 
@@ -55,11 +56,7 @@ class BPRLoss(RankingLoss):
         self.hardness = hardness
 
     def compare(
-        self,
-        pos: Tensor,
-        neg: Tensor,
-        src_index: Tensor,
-        weight: Tensor | None = None,
+        self, pos: Tensor, neg: Tensor, src_index: Tensor, weight: OptTensor = None
     ) -> Tensor:
         """Returns the mean loss, a scalar."""
         term = F.softplus(neg - pos.unsqueeze(1))
@@ -75,7 +72,3 @@ class BPRLoss(RankingLoss):
         """
         bias = super().item_bias(degree)
         return None if bias is None else bias / max(1.0, self.hardness)
-
-    def extra_repr(self) -> str:
-        """The settings."""
-        return f"{super().extra_repr()}, hardness={self.hardness}"

@@ -3,6 +3,7 @@ from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
+from torch_geometric.typing import OptTensor
 
 from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss, mean_of_negatives, mean_of_pairs
 
@@ -51,20 +52,9 @@ class CosineContrastiveLoss(RankingLoss):
         self.negative_weight = negative_weight
 
     def compare(
-        self,
-        pos: Tensor,
-        neg: Tensor,
-        src_index: Tensor,
-        weight: Tensor | None = None,
+        self, pos: Tensor, neg: Tensor, src_index: Tensor, weight: OptTensor = None
     ) -> Tensor:
         """Returns the mean loss, a scalar."""
         rest = mean_of_negatives(F.relu(neg - self.margin), neg, weight)
         own = mean_of_pairs(1 - pos, weight)
         return own + self.negative_weight * rest
-
-    def extra_repr(self) -> str:
-        """The settings."""
-        return (
-            f"margin={self.margin}, negative_weight={self.negative_weight}, "
-            f"in_batch={self.in_batch}"
-        )

@@ -48,10 +48,6 @@ class DirectAULoss(Objective):
         align = (src - pos).square().sum(-1).mean()
         return align + self.gamma / 2 * (_uniformity(src) + _uniformity(pos))
 
-    def extra_repr(self) -> str:
-        """The settings."""
-        return f"gamma={self.gamma}, cosine={self.cosine}"
-
 
 def _uniformity(rows: Tensor) -> Tensor:
     """The closeness of unit rows: the logarithm of their mean Gaussian kernel."""

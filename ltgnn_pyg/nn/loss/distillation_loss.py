@@ -79,10 +79,6 @@ class DistillationLoss(SoftmaxAtKLoss):
         self.teacher_weight = teacher_weight
         self.register_buffer("teacher", teacher.detach(), persistent=False)
 
-    def extra_repr(self) -> str:
-        """The settings."""
-        return f"teacher_weight={self.teacher_weight}, {super().extra_repr()}"
-
     def _teacher(self, z: Tensor, batch: PairBatch) -> tuple[Teacher, float]:
         """The teacher, from its rows, and its weight."""
         n_id = batch.n_id[: batch.num_seeds].to(self.teacher.device)

@@ -71,7 +71,3 @@ class EGCFLoss(Objective):
     def item_bias(self, degree: Tensor) -> Tensor | None:
         """Returns that of the objective."""
         return self.loss_fn.item_bias(degree)
-
-    def extra_repr(self) -> str:
-        """The settings."""
-        return f"weight={self.weight}, temperature={self.temperature}"

@@ -106,13 +106,6 @@ class GuidedSoftmaxLoss(SoftmaxAtKLoss):
         guide[graph.nodes("item")] = item.to(guide)
         self._guide = guide
 
-    def extra_repr(self) -> str:
-        """The settings."""
-        return (
-            f"guide_weight={self.guide_weight}, rank={self.rank}, "
-            f"{super().extra_repr()}"
-        )
-
     def _teacher(self, z: Tensor, batch: PairBatch) -> tuple[Teacher, float]:
         """The filter as a teacher, and its weight."""
         if self._guide is None:

@@ -33,7 +33,7 @@ class HardNegatives(Objective):
 
     Args:
         loss_fn (RankingLoss): The objective.
-        num_hard (int): How many negatives of a pair are handed on; 0 for all.
+        num_hard (int): The number of negatives of a pair that are handed on; 0 for all.
 
     Raises:
         ValueError: If :obj:`num_hard` is negative, or the objective compares no
@@ -96,7 +96,3 @@ class HardNegatives(Objective):
         if num == 0:  # Some pair has no candidate.
             return given
         return neg.gather(1, score.topk(num, dim=1).indices)
-
-    def extra_repr(self) -> str:
-        """The settings."""
-        return f"num_hard={self.num_hard}"

@@ -44,8 +44,8 @@ def in_batch_softmax(
         src (torch.Tensor): :math:`\mathbf{u}`, the users' rows over the temperature
             :obj:`[num_pairs, dim]`.
         dst (torch.Tensor): :math:`\mathbf{v}`, the items' rows :obj:`[num_pairs, dim]`.
-        item (torch.Tensor): Which item each is :obj:`[num_pairs]`.
-        bound (float, optional): What no score, or :math:`f` below, exceeds in size,
+        item (torch.Tensor): The number of each item :obj:`[num_pairs]`.
+        bound (float, optional): The largest size of a score, or of :math:`f` below,
             such as the inverse temperature for cosines. Scores of a small one need no
             maximum first, and may be rounded. (default: :obj:`None`)
         teacher (callable, optional): Returns, of a slice of pairs, what their users
@@ -199,7 +199,7 @@ def score_dtype(src: Tensor) -> torch.dtype:
 
 
 def _multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether there is hardware for products of :obj:`torch.bfloat16`."""
+    """True if there is hardware for products of :obj:`torch.bfloat16`."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type != "cpu":

@@ -3,6 +3,7 @@ from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
+from torch_geometric.typing import OptTensor
 
 from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss, mean_of_negatives
 
@@ -49,16 +50,8 @@ class MarginLoss(RankingLoss):
         self.margin = margin
 
     def compare(
-        self,
-        pos: Tensor,
-        neg: Tensor,
-        src_index: Tensor,
-        weight: Tensor | None = None,
+        self, pos: Tensor, neg: Tensor, src_index: Tensor, weight: OptTensor = None
     ) -> Tensor:
         """Returns the mean loss, a scalar."""
         term = F.relu(neg - pos.unsqueeze(1) + self.margin)
         return mean_of_negatives(term, neg, weight)
-
-    def extra_repr(self) -> str:
-        """The settings."""
-        return f"margin={self.margin}, {super().extra_repr()}"

@@ -8,6 +8,7 @@ from torch.nn import Module
 
 from ltgnn_pyg.batch import PairBatch
 from ltgnn_pyg.graph import Graph
+from ltgnn_pyg.nn.settings_repr import settings_repr
 
 
 class Objective(Module, ABC):
@@ -45,19 +46,11 @@ class Objective(Module, ABC):
             if isinstance(inner, Objective):
                 inner.prepare(graph)
 
-    def set_density(self, num_pairs: int, num_all: int) -> None:
-        """Tells an objective, and those inside of it, how many of all pairs of users
-        and items are trained on; a part of :meth:`prepare`.
-        """
-        for inner in self.children():
-            if isinstance(inner, Objective):
-                inner.set_density(num_pairs, num_all)
-
     def item_bias(self, degree: Tensor) -> Tensor | None:
         r"""Returns what the embeddings leave out of the score of an item.
 
         Args:
-            degree (torch.Tensor): How popular each item is in the training graph,
+            degree (torch.Tensor): The popularity of each item in the training graph,
                 :obj:`[num_items]`.
 
         Returns:
@@ -65,6 +58,10 @@ class Objective(Module, ABC):
             cosine; :obj:`None` if nothing is left out.
         """
         return None
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        return settings_repr(self)
 
 
 def log_degree(degree: Tensor) -> Tensor:

@@ -3,6 +3,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch_geometric.typing import OptTensor
 
 from ltgnn_pyg.batch import PairBatch
 from ltgnn_pyg.nn.loss.in_batch_softmax import in_batch_softmax
@@ -50,10 +51,11 @@ class PSLLoss(RankingLoss):
     \tanh d + 1`, :math:`\arctan d + 1` or :math:`\max(0, d + 1)`. With :math:`\sigma =
     \exp` it is :class:`~ltgnn_pyg.nn.SoftmaxLoss` at the temperature :math:`2 \tau`.
 
-    What it learns grows with the density ratio :math:`p(i | u) / q(i)`, but is its
-    logarithm only with the exponential. So negatives drawn otherwise than uniformly are
-    corrected outside of :math:`\sigma`, which is exact: :math:`\sigma(d_{bj})^{1 /
-    \tau} \, q_{i_b} / q_j`. In the batch, :meth:`item_bias` is that of softmax,
+    The score that it learns grows with the density ratio :math:`p(i | u) / q(i)`, but
+    is its logarithm only with the exponential. So negatives drawn otherwise than
+    uniformly are corrected outside of :math:`\sigma`, which is exact:
+    :math:`\sigma(d_{bj})^{1 / \tau} \, q_{i_b} / q_j`. In the batch, :meth:`item_bias`
+    is that of softmax,
     :math:`2 \tau \ln d_i`, exact to the first order: near :math:`d = 0` all surrogates
     are the exponential.
 
@@ -107,11 +109,7 @@ class PSLLoss(RankingLoss):
         return torch.zeros_like(pos), self._over_temperature(difference)[0]
 
     def compare(
-        self,
-        pos: Tensor,
-        neg: Tensor,
-        src_index: Tensor,
-        weight: Tensor | None = None,
+        self, pos: Tensor, neg: Tensor, src_index: Tensor, weight: OptTensor = None
     ) -> Tensor:
         """Returns the mean loss, a scalar."""
         return mean_of_pairs(cross_entropy(pos, neg), weight)
@@ -119,11 +117,6 @@ class PSLLoss(RankingLoss):
     def item_bias(self, degree: Tensor) -> Tensor | None:
         r"""Returns :math:`2 \tau \ln d_i` in the batch, :obj:`None` elsewhere."""
         return 2 * self.tau * log_degree(degree) if self.in_batch else None
-
-    def extra_repr(self) -> str:
-        """The settings."""
-        name = getattr(self.surrogate, "__qualname__", repr(self.surrogate))
-        return f"surrogate={name}, {super().extra_repr()}"
 
     def _over_temperature(self, d: Tensor) -> tuple[Tensor, Tensor]:
         log, slope = self.surrogate(d)

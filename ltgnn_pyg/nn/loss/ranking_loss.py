@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch_geometric.typing import OptTensor
 
 from ltgnn_pyg.batch import PairBatch
 from ltgnn_pyg.graph import Graph
@@ -92,14 +93,8 @@ class RankingLoss(Objective):
         """Finds the temperature, if it is none of its own, see
         :meth:`Objective.prepare`.
         """
-        num_all = graph.num_users * graph.num_items
-        self.set_density(graph.target_edges.size(1), num_all)
-
-    def set_density(self, num_pairs: int, num_all: int) -> None:
-        """Finds the temperature, if it is none of its own, see
-        :meth:`Objective.set_density`.
-        """
-        ratio = math.log(max(num_all / max(num_pairs, 1), math.e))
+        num_pairs = max(graph.target_edges.size(1), 1)
+        ratio = math.log(max(graph.num_users * graph.num_items / num_pairs, math.e))
         self._found = max(LEAST_TEMPERATURE, AT_DENSITY / ratio)
 
     def _save_to_state_dict(self, destination: Any, prefix: str, *args: Any) -> None:
@@ -179,11 +174,7 @@ class RankingLoss(Objective):
 
     @abstractmethod
     def compare(
-        self,
-        pos: Tensor,
-        neg: Tensor,
-        src_index: Tensor,
-        weight: Tensor | None = None,
+        self, pos: Tensor, neg: Tensor, src_index: Tensor, weight: OptTensor = None
     ) -> Tensor:
         r"""Returns the mean loss, a scalar.
 
@@ -196,13 +187,6 @@ class RankingLoss(Objective):
                 :obj:`[num_pairs]`, of mean 1 over all that are trained on. If
                 :obj:`None`, ones. (default: :obj:`None`)
         """
-
-    def extra_repr(self) -> str:
-        """The settings."""
-        return (
-            f"cosine={self.cosine}, temperature={self.temperature}, "
-            f"in_batch={self.in_batch}"
-        )
 
 
 def mean_of_pairs(term: Tensor, weight: Tensor | None) -> Tensor:

@@ -4,6 +4,7 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch_geometric.typing import OptTensor
 
 from ltgnn_pyg.batch import PairBatch
 from ltgnn_pyg.nn.loss.in_batch_softmax import Teacher, in_batch_softmax
@@ -116,22 +117,11 @@ class SoftmaxAtKLoss(RankingLoss):
         )
 
     def compare(
-        self,
-        pos: Tensor,
-        neg: Tensor,
-        src_index: Tensor,
-        weight: Tensor | None = None,
+        self, pos: Tensor, neg: Tensor, src_index: Tensor, weight: OptTensor = None
     ) -> Tensor:
         """Returns the mean loss, a scalar."""
         share = self._weights(pos, neg, neg.size(1))
         return mean_of_pairs(share * cross_entropy(pos, neg), weight)
-
-    def extra_repr(self) -> str:
-        """The settings."""
-        return (
-            f"num_items={self.num_items}, k={self.k}, "
-            f"weight_temperature={self.weight_temperature}, {super().extra_repr()}"
-        )
 
     def _teacher(self, z: Tensor, batch: PairBatch) -> tuple[Teacher | None, float]:
         """The teacher and its weight, see :func:`in_batch_softmax`: none."""
@@ -151,7 +141,7 @@ class SoftmaxAtKLoss(RankingLoss):
             pos (torch.Tensor): Scores of the positives :obj:`[num_pairs]`.
             neg (torch.Tensor): Scores of the negatives, :obj:`-inf` where there is
                 none.
-            num (int): How many negatives there are.
+            num (int): The number of negatives.
         """
         rho = num / max(self.num_items - 1, 1)
         last = max(math.ceil(self.k * rho), 1)

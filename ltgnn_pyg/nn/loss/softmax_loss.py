@@ -2,6 +2,7 @@ from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
+from torch_geometric.typing import OptTensor
 
 from ltgnn_pyg.batch import PairBatch
 from ltgnn_pyg.nn.loss.in_batch_softmax import in_batch_softmax
@@ -62,11 +63,7 @@ class SoftmaxLoss(RankingLoss):
         )
 
     def compare(
-        self,
-        pos: Tensor,
-        neg: Tensor,
-        src_index: Tensor,
-        weight: Tensor | None = None,
+        self, pos: Tensor, neg: Tensor, src_index: Tensor, weight: OptTensor = None
     ) -> Tensor:
         """Returns the mean loss, a scalar."""
         return mean_of_pairs(cross_entropy(pos, neg), weight)

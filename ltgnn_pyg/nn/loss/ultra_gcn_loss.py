@@ -2,6 +2,7 @@ from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
+from torch_geometric.typing import OptTensor
 
 from ltgnn_pyg.batch import PairBatch
 from ltgnn_pyg.nn.loss.ranking_loss import RankingLoss
@@ -84,18 +85,7 @@ class UltraGCNLoss(RankingLoss):
         return (of_pos * F.softplus(-pos)).mean() + self.negative_weight * rest
 
     def compare(
-        self,
-        pos: Tensor,
-        neg: Tensor,
-        src_index: Tensor,
-        weight: Tensor | None = None,
+        self, pos: Tensor, neg: Tensor, src_index: Tensor, weight: OptTensor = None
     ) -> Tensor:
         """Not to be asked: the loss needs more than scores."""
         raise NotImplementedError("Expected a call of the loss itself")
-
-    def extra_repr(self) -> str:
-        """The settings."""
-        return (
-            f"w1={self.w1}, w2={self.w2}, w3={self.w3}, w4={self.w4}, "
-            f"negative_weight={self.negative_weight}"
-        )

@@ -47,14 +47,14 @@ class DGCF(Recommender):
             together. (default: :obj:`64`)
         num_intents (int, optional): :math:`K`. (default: :obj:`4`)
         num_layers (int, optional): The number of layers. (default: :obj:`1`)
-        num_iterations (int, optional): How often a layer routes.
+        num_iterations (int, optional): The times that a layer routes.
             (default: :obj:`2`)
         frozen_routing (bool, optional): Lets no gradient through the logits. The
             values are the same; a layer is then :math:`K` sparse matrices, whose
             exact transposes are all that goes back. (default: :obj:`False`)
         cor_weight (float, optional): :math:`\lambda`. (default: :obj:`0.01`)
-        num_cor_nodes (int, optional): How many users, and how many items, are drawn;
-            the reference code draws 61 to 100, by the set. (default: :obj:`100`)
+        num_cor_nodes (int, optional): The number of users, and of items, that are
+            drawn; the reference code draws 61 to 100, by the set. (default: :obj:`100`)
         **kwargs (optional): See :class:`~ltgnn_pyg.nn.models.Recommender`.
 
     Raises:
@@ -132,14 +132,8 @@ class DGCF(Recommender):
         return out.transpose(0, 1).reshape(x.size())
 
     def loss(self, batch: PairBatch) -> Tensor:
-        """Returns the training loss of a batch, a scalar.
-
-        Args:
-            batch (PairBatch): A batch of a
-                :class:`~ltgnn_pyg.PairLoader`.
-
-        Raises:
-            ValueError: If the batch has no graph.
+        """Returns the training loss of a batch, a scalar, see
+        :meth:`~ltgnn_pyg.nn.models.Recommender.loss`.
         """
         if self.cor_weight == 0.0 or not isinstance(batch, Round):
             return super().loss(batch)
@@ -159,16 +153,6 @@ class DGCF(Recommender):
         for x, y in pairwise(parts):
             total = total + distance_correlation(x, y)
         return total / (self.num_intents * (self.num_intents + 1) / 2)
-
-    def extra_repr(self) -> str:
-        """The settings."""
-        return (
-            f"{self.num_users}, {self.num_items}, {self.embedding_dim}, "
-            f"num_intents={self.num_intents}, num_layers={self.num_layers}, "
-            f"num_iterations={self.num_iterations}, "
-            f"frozen_routing={self.frozen_routing}, cor_weight={self.cor_weight}, "
-            f"num_cor_nodes={self.num_cor_nodes}"
-        )
 
 
 def _edge_weights(operator: CSROperator, degree: Tensor) -> tuple[Tensor, Tensor]:

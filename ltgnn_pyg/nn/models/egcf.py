@@ -90,13 +90,6 @@ class EGCF(Recommender):
                 layers.append(h)
         return sum(layers[1:], layers[0])
 
-    def extra_repr(self) -> str:
-        """The settings."""
-        return (
-            f"{self.num_users}, {self.num_items}, {self.embedding_dim}, "
-            f"num_layers={self.num_layers}, alternating={self.alternating}"
-        )
-
 
 def _only(table: Tensor, nodes: slice | Tensor) -> Tensor:
     """A table with the rows of some nodes, and zeros for others."""

@@ -82,10 +82,3 @@ class LightGCN(Recommender):
         if self.dropout > 0.0 and self.training:
             operator = drop_edges(graph.matrix, self.dropout)
         return polynomial(self.inputs.table(), operator, self.layer_weights)
-
-    def extra_repr(self) -> str:
-        """The settings."""
-        return (
-            f"{self.num_users}, {self.num_items}, {self.embedding_dim}, "
-            f"layer_weights={self.layer_weights}, dropout={self.dropout}"
-        )

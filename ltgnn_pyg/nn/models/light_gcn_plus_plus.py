@@ -83,11 +83,3 @@ class LightGCNPlusPlus(Recommender):
             h = left * propagate(operator, right * F.normalize(h, dim=-1))
             z = z + (1.0 - self.gamma) / self.num_layers * h
         return z
-
-    def extra_repr(self) -> str:
-        """The settings."""
-        return (
-            f"{self.num_users}, {self.num_items}, {self.embedding_dim}, "
-            f"num_layers={self.num_layers}, alpha={self.alpha}, beta={self.beta}, "
-            f"gamma={self.gamma}"
-        )

@@ -89,13 +89,6 @@ class LightGODE(Recommender):
         x = self.inputs.rows(batch.seeds)
         return self._decayed(self.objective(x, batch), batch)
 
-    def extra_repr(self) -> str:
-        """The settings."""
-        return (
-            f"{self.num_users}, {self.num_items}, {self.embedding_dim}, T={self.T}, "
-            f"exact={self.exact}"
-        )
-
 
 def ode_coefficients(T: float) -> list[float]:
     r"""The series of :math:`Z(T)` where :math:`\dot{Z} = \hat{A} Z + X`,

@@ -19,7 +19,7 @@ class LTGNN(Recommender):
 
     Users and items have an embedding each, the rows of :math:`X`; they are
     scored by the rows of the fixed point :math:`Z = (1 - \alpha) \hat{A} Z + \alpha
-    X`. What a training step is, the batch says:
+    X`. The batch says what a training step is:
 
     * On a round of a :class:`~ltgnn_pyg.PairLoader`, :math:`K` exact steps lead from
       :math:`X` to :math:`Z` over the graph without the round's pairs, and ordinary
@@ -72,9 +72,9 @@ class LTGNN(Recommender):
             what rounds train. If :obj:`None`, so many that a tenth of the way to the
             fixed point is left, :math:`(1 - \alpha)^K \le 0.1`: for the paper's step,
             which trains the fixed point. (default: :obj:`3`)
-        history_device (torch.device or str, optional): Where the history stays. If
+        history_device (torch.device or str, optional): The place of the history. If
             :obj:`None`, it follows the model. (default: :obj:`None`)
-        history_dtype (torch.dtype, optional): How the history is stored. If
+        history_dtype (torch.dtype, optional): The type of the history. If
             :obj:`None`, as the table. (default: :obj:`None`)
         **kwargs (optional): :obj:`inputs`, :obj:`loss_fn`, :obj:`weight_decay` and
             :obj:`init_std` of :class:`~ltgnn_pyg.nn.models.Recommender`.
@@ -134,10 +134,11 @@ class LTGNN(Recommender):
 
         *Cost:* O(E x dim) time, a sparse product; eight the first time.
         """
-        history, x = self.history, self.inputs.table()
+        history = self.history
         if history.num_refreshes > 0:
             history.refresh(graph)
             return
+        x = self.inputs.table()
         history.refresh(graph, x)
         for _ in range(INIT_STEPS):
             # What was just aggregated, exactly, is a step away for every node.
@@ -147,7 +148,7 @@ class LTGNN(Recommender):
             history.refresh(graph)
 
     def history_rows(self, n_id: Tensor, aggregate: Tensor, history: History) -> Tensor:
-        """Takes the paper's step for some nodes; in training, what it computes is
+        """Takes the paper's step for some nodes; in training, they are
         pushed to the history.
 
         Raises:

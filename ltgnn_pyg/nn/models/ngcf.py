@@ -108,22 +108,8 @@ class NGCF(Recommender):
 
     def loss(self, batch: PairBatch) -> Tensor:
         r"""Returns the training loss of a batch, a scalar, whose :math:`L_2` term is
-        of the rows of :math:`Z`.
-
-        Args:
-            batch (PairBatch): A batch of a
-                :class:`~ltgnn_pyg.PairLoader`.
-
-        Raises:
-            ValueError: If the batch has no graph.
+        of the rows of :math:`Z`, see :meth:`~ltgnn_pyg.nn.models.Recommender.loss`.
         """
         z = batch.rows(self)
         loss = self.objective(z, batch)
         return loss if self.weight_decay == 0.0 else loss + self.decay(z, batch)
-
-    def extra_repr(self) -> str:
-        """The settings."""
-        return (
-            f"{self.num_users}, {self.num_items}, {self.embedding_dim}, "
-            f"num_layers={self.num_layers}, dropout={self.dropout}"
-        )

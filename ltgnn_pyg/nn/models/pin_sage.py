@@ -60,8 +60,8 @@ class PinSage(Recommender):
         **kwargs (optional): See :class:`~ltgnn_pyg.nn.models.Recommender`.
 
     Raises:
-        ValueError: If :obj:`num_layers` is not positive, or :obj:`x` are no features of
-            the items.
+        ValueError: If :obj:`num_layers` is not positive, :obj:`x` are no features of
+            the items, or :obj:`inputs` are given beside them.
 
     *Cost:* O(E + N (num_walks x num_steps + num_layers x (num_neighbors x dim +
     dim^2))) time a round.
@@ -78,6 +78,11 @@ class PinSage(Recommender):
         sampler: Callable[[CSROperator], RandomWalkSampler] = RandomWalkSampler,
         **kwargs: Any,
     ) -> None:
+        if x is not None and kwargs.get("inputs") is not None:
+            raise ValueError(
+                "Expected 'x' or 'inputs' (got both); put the features in the inputs, "
+                "see 'ltgnn_pyg.inputs.Features'"
+            )
         self.x = x if x is None else _check(x, num_items)
         super().__init__(num_users, num_items, embedding_dim, **kwargs)
         if num_layers < 1:

@@ -13,7 +13,10 @@ from ltgnn_pyg.graph import Graph, polynomial
 from ltgnn_pyg.inputs import Embeddings, History, Inputs
 from ltgnn_pyg.nn.loss import Objective, SoftmaxLoss
 from ltgnn_pyg.nn.models.pretrained import constructor_settings, load, save
+from ltgnn_pyg.nn.settings_repr import settings_repr
 from ltgnn_pyg.scorers import FoldIn, Vectors
+
+INIT_STD = 0.005  #: The standard deviation of a table, if nothing else is said.
 
 
 class Recommender(Module):
@@ -80,7 +83,7 @@ class Recommender(Module):
         inputs: Inputs | None = None,
         loss_fn: Objective | None = None,
         weight_decay: float = 0.0,
-        init_std: float = 0.005,
+        init_std: float = INIT_STD,
     ) -> None:
         super().__init__()
         if num_users < 1 or num_items < 1 or embedding_dim < 1:
@@ -120,7 +123,8 @@ class Recommender(Module):
         """
         num_users, num_items = graph.num_users, graph.num_items
         if graph.num_nodes > num_users + num_items and "inputs" not in kwargs:
-            kwargs["inputs"] = Embeddings(graph.num_nodes, embedding_dim)
+            std = kwargs.get("init_std", INIT_STD)
+            kwargs["inputs"] = Embeddings(graph.num_nodes, embedding_dim, std=std)
         return cls(num_users, num_items, embedding_dim, **kwargs)
 
     def make_inputs(self) -> Inputs:
@@ -144,7 +148,7 @@ class Recommender(Module):
 
     @torch.no_grad()
     def init_table(self, init: Callable[[Tensor, Graph], Any], graph: Graph) -> None:
-        """Fills the inputs with what a function makes for all nodes.
+        """Fills the inputs with a table of all nodes that a function makes.
 
         Args:
             init (callable): Fills a table :obj:`[num_nodes, dim]`, given also the
@@ -229,7 +233,7 @@ class Recommender(Module):
         return loss + self.decay(self.inputs.rows(batch.seeds), batch)
 
     def rows(self, graph: Graph, n_id: Tensor) -> Tensor:
-        r"""Returns what a round trains: rows of :meth:`encode`.
+        r"""Returns the rows that a round trains, of :meth:`encode`.
 
         A model that compares views of the graph returns the rows of all of them side by
         side, and takes them apart in :meth:`compare`.
@@ -302,8 +306,8 @@ class Recommender(Module):
 
     @torch.no_grad()
     def scorer(self, graph: Graph) -> FoldIn:
-        r"""Returns what scores, in training too: :meth:`to_vectors` of :math:`Z` over a
-        graph, which also score users by what they have taken since.
+        r"""Returns the scorer, in training too: :meth:`to_vectors` of :math:`Z` over a
+        graph, which also score users by the items that they have taken since.
 
         Args:
             graph (Graph): The graph; items are as popular as it says.
@@ -332,11 +336,11 @@ class Recommender(Module):
     def to_vectors(
         self, z: Tensor, graph: Graph, item_degree: Tensor | None = None
     ) -> Vectors:
-        r"""Makes of embeddings what the objective scores: rows of length 1 if by
-        cosine, and the bias of items that it leaves out.
+        r"""Makes of embeddings the vectors that score: rows of length 1 if the
+        objective scores by cosine, and the bias of items that it leaves out.
 
         Args:
-            z (torch.Tensor): What :meth:`encode` returned :obj:`[num_nodes, dim]`.
+            z (torch.Tensor): The embeddings, of :meth:`encode` :obj:`[num_nodes, dim]`.
             graph (Graph): The graph, which tells users and items.
             item_degree (torch.Tensor, optional): The popularity of the items. If
                 :obj:`None`, :obj:`graph.item_degree`. (default: :obj:`None`)
@@ -345,7 +349,10 @@ class Recommender(Module):
         """
         z = F.normalize(z, dim=-1) if self.loss_fn.cosine else z
         degree = graph.item_degree if item_degree is None else item_degree
-        bias = self.loss_fn.item_bias(degree.to(z))
+        # In float32 at least, or the degrees of popular items overflow.
+        wide = torch.promote_types(z.dtype, torch.float32)
+        bias = self.loss_fn.item_bias(degree.to(z.device, wide))
+        bias = None if bias is None else bias.to(z.dtype)
         return Vectors(z[graph.nodes("user")], z[graph.nodes("item")], bias)
 
     def settings(self) -> dict[str, Any]:
@@ -368,6 +375,10 @@ class Recommender(Module):
         if self.makes_inputs:  # It would make them again.
             about["settings"].pop("inputs", None)
         return about
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        return settings_repr(self)
 
     def save_pretrained(self, path: str | os.PathLike[str]) -> None:
         """Writes the model to a folder: :meth:`settings` to :obj:`config.json`,
@@ -394,8 +405,8 @@ class Recommender(Module):
         Args:
             path (str): The folder. Nothing is downloaded.
             **kwargs (optional): Arguments of the constructor that go before those
-                saved. What JSON cannot hold must be given again, such as an objective
-                of your own, :obj:`loss_fn`, or a table of features.
+                saved. Those that JSON cannot hold must be given again, such as an
+                objective of your own, :obj:`loss_fn`, or a table of features.
 
         Raises:
             ValueError: If there is no such folder, it is of another class, or an

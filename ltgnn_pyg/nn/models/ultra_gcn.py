@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ltgnn_pyg.batch import PairBatch
-from ltgnn_pyg.graph import Graph, item_graph
+from ltgnn_pyg.graph import CSROperator, Graph, item_graph
 from ltgnn_pyg.nn.loss import Objective, RankingLoss, UltraGCNLoss
 from ltgnn_pyg.nn.models.recommender import Recommender
 
@@ -34,8 +34,9 @@ class UltraGCN(Recommender):
 
     * the uniform negatives are drawn once a batch, and shared by its pairs;
     * :math:`\| X \|_F^2` is estimated from the pairs, :math:`\frac{E}{B} \sum_b ( \|
-      \mathbf{x}_{u_b} \|^2 / d_{u_b} + \| \mathbf{x}_{i_b} \|^2 / d_{i_b} )` of
-      :math:`E` interactions, so that rows of the batch alone have a gradient.
+      \mathbf{x}_{u_b} \|^2 / n_{u_b} + \| \mathbf{x}_{i_b} \|^2 / n_{i_b} )` of
+      :math:`E` interactions, :math:`n` of the user or item, so that rows of the batch
+      alone have a gradient.
 
     Degrees and item graph are those of the batch's graph, all of its edges, and are
     kept with it. Build the loader on the device that is trained on, or they are worked
@@ -48,9 +49,9 @@ class UltraGCN(Recommender):
             (default: :obj:`64`)
         item_weight (float, optional): :math:`\lambda`; the reference code takes 2.75
             for Amazon-Book, 5e-4 for Gowalla and Yelp2018. (default: :obj:`2.75`)
-        num_neighbors (int, optional): How many items :math:`\mathcal{S}` has.
+        num_neighbors (int, optional): The number of items of :math:`\mathcal{S}`.
             (default: :obj:`10`)
-        num_negatives (int, optional): How many negatives are drawn for a micro-batch,
+        num_negatives (int, optional): The number of negatives drawn for a micro-batch,
             by torch's global generator, if the loader brings none and the objective
             takes drawn ones; 1500 for Gowalla, 800 for Yelp2018, 500 for Amazon-Book.
             (default: :obj:`800`)
@@ -103,14 +104,8 @@ class UltraGCN(Recommender):
         return [1.0]
 
     def loss(self, batch: PairBatch) -> Tensor:
-        """Returns the training loss of a batch, a scalar.
-
-        Args:
-            batch (PairBatch): A batch of a
-                :class:`~ltgnn_pyg.PairLoader`.
-
-        Raises:
-            ValueError: If the batch has no graph.
+        """Returns the training loss of a batch, a scalar, see
+        :meth:`~ltgnn_pyg.nn.models.Recommender.loss`.
         """
         self.check_weights(batch)
         loss = torch.zeros((), device=batch.n_id.device)
@@ -129,9 +124,10 @@ class UltraGCN(Recommender):
             batch.dst_neg_index = batch.dst_neg_index.view(size)
             n_id = torch.cat([n_id, graph.number("item", item.view(-1))])
         batch.n_id, batch.num_seeds, batch.degree = n_id, n_id.numel(), degree[n_id]
+        user = graph.index("user", n_id[batch.src_index])
+        item = graph.index("item", n_id[batch.dst_pos_index])
         if self.item_weight > 0.0:
             neighbor, omega = item_graph(graph, self.num_neighbors)
-            item = graph.index("item", batch.n_id[batch.dst_pos_index])
             neighbor, omega = neighbor[item], omega[item]
             n_id = torch.cat([n_id, graph.number("item", neighbor.view(-1))])
         rows = self.inputs.rows(n_id)
@@ -143,10 +139,13 @@ class UltraGCN(Recommender):
             together = (omega.to(score) * F.logsigmoid(score)).sum(1).mean()
             loss = loss - self.item_weight * together
         if self.gamma > 0.0:
-            num_edges = degree[graph.nodes("user")].sum()
-            norm = z.square().sum(1) / batch.degree.clamp(min=1.0).to(z)
+            taken = graph.rows  # Pairs are drawn as they occur, whatever they weigh.
+            num_edges, count = z.new_tensor(taken.col.numel()), z.new_ones(z.size(0))
+            count[batch.src_index] = _counts(taken, user).to(z)
+            count[batch.dst_pos_index] = _counts(taken.adjoint, item).to(z)
+            norm = z.square().sum(1) / count
             norm = norm[batch.src_index].sum() + norm[batch.dst_pos_index].sum()
-            loss = loss + self.gamma / 2 * num_edges.to(z) / num**2 * norm
+            loss = loss + self.gamma / 2 * num_edges / num**2 * norm
         return loss
 
     def _draws(self, batch: PairBatch) -> bool:
@@ -154,10 +153,7 @@ class UltraGCN(Recommender):
         drawn = isinstance(self.loss_fn, RankingLoss) and not self.loss_fn.in_batch
         return drawn and batch.negatives is None
 
-    def extra_repr(self) -> str:
-        """The settings."""
-        return (
-            f"{self.num_users}, {self.num_items}, {self.embedding_dim}, "
-            f"item_weight={self.item_weight}, num_neighbors={self.num_neighbors}, "
-            f"num_negatives={self.num_negatives}, gamma={self.gamma}"
-        )
+
+def _counts(rows: CSROperator, index: Tensor) -> Tensor:
+    """The number of entries of some rows; 1 where there is none."""
+    return (rows.rowptr[index + 1] - rows.rowptr[index]).clamp(min=1)

@@ -34,11 +34,11 @@ class BSPM(Filter):
     :math:`\mathbf{r} (P - 0.7 P^2)`, two sparse products and nothing to fit.
 
     Args:
-        interactions (Interactions): What is known; a pair counts once.
+        interactions (Interactions): The interactions; a pair counts once.
         rank (int, optional): The number of singular vectors. (default: :obj:`448`)
         beta (float, optional): The weight of the low-pass filter :math:`\beta`; with
             0, no singular vectors are calculated. (default: :obj:`0.2`)
-        T (float, optional): How long to sharpen. (default: :obj:`2.5`)
+        T (float, optional): The time :math:`T` to sharpen. (default: :obj:`2.5`)
         solver_order (int, optional): The order of the solver :math:`q`.
             (default: :obj:`4`)
         num_steps (int, optional): The number of its steps :math:`n`.

@@ -25,9 +25,9 @@ class ChebyCF(Filter):
     paper's for Gowalla; Amazon-Book has :obj:`phi=10, beta=0`.
 
     Args:
-        interactions (Interactions): What is known; a pair counts once.
+        interactions (Interactions): The interactions; a pair counts once.
         K (int, optional): The degree of the polynomial. (default: :obj:`8`)
-        phi (float, optional): How flat the filter is in its middle.
+        phi (float, optional): The flatness of the filter in its middle.
             (default: :obj:`1.5`)
         rank (int, optional): The number of singular vectors. (default: :obj:`512`)
         alpha (float, optional): The weight of the low-pass filter :math:`\alpha`; with

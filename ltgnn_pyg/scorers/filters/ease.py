@@ -7,7 +7,7 @@ from ltgnn_pyg.datasets.interactions import Interactions
 from ltgnn_pyg.graph import CSROperator, aggregate, propagate
 from ltgnn_pyg.scorers.filters.filter import WIDTH, Filter, by_columns
 from ltgnn_pyg.scorers.query import Query
-from ltgnn_pyg.scorers.rows import coordinates, take
+from ltgnn_pyg.scorers.rows import coordinates
 
 
 class EASE(Filter):
@@ -27,7 +27,7 @@ class EASE(Filter):
         R P = Q R, \qquad P = \tfrac{1}{\lambda} (I - R^{\top} Q R)
 
     Args:
-        interactions (Interactions): What is known; a pair counts once.
+        interactions (Interactions): The interactions; a pair counts once.
         l2 (float, optional): The weight of the :math:`L_2` term :math:`\lambda`.
             (default: :obj:`200.0`)
 
@@ -62,7 +62,7 @@ class EASE(Filter):
         if out is None:
             out = self.inverse.new_empty(len(query), self.num_items)
         out = self._times_rows(self.inverse[user], out)
-        return self._without_itself(take(self.rows, user), out)
+        return self._without_itself(self.rows.take(user), out)
 
     def _filter(self, rows: CSROperator, out: Tensor) -> Tensor:
         if self.by_users:
@@ -83,7 +83,7 @@ class EASE(Filter):
         for user in torch.arange(self.num_users, device=self.device).split(16 * WIDTH):
             part = self.inverse.new_empty(user.numel(), self.num_items)
             self._times_rows(self.inverse[user], part)
-            row, col = coordinates(take(self.rows, user))
+            row, col = coordinates(self.rows.take(user))
             total.index_add_(0, col, part[row, col])
         return (1.0 - total) / self.l2
 

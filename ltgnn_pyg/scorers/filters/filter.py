@@ -12,7 +12,6 @@ from ltgnn_pyg.scorers.rows import (
     check_items,
     rows_of,
     rows_of_query,
-    take,
     write_columns,
 )
 from ltgnn_pyg.scorers.scorer import Scorer
@@ -38,7 +37,7 @@ class Filter(Scorer):
         scores, items = top_k(scorer, k=20)
 
     Args:
-        interactions (Interactions): What is known; a pair counts once.
+        interactions (Interactions): The interactions; a pair counts once.
 
     *Cost:* O(E log E) time and O(E) memory, and that of the method.
     """
@@ -83,12 +82,12 @@ class Filter(Scorer):
         """
         if query.items is None:
             assert query.user is not None
-            return take(self.rows, query.user)
+            return self.rows.take(query.user)
         check_items(query.items, self.num_items)
         rows = rows_of_query(query.items, self.num_items)
         if query.user is None:
             return rows
-        return add_rows(take(self.rows, query.user), rows)
+        return add_rows(self.rows.take(query.user), rows)
 
     @abstractmethod
     def _filter(self, rows: CSROperator, out: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ class GFCF(Filter):
     :obj:`alpha=0`.
 
     Args:
-        interactions (Interactions): What is known; a pair counts once.
+        interactions (Interactions): The interactions; a pair counts once.
         rank (int, optional): The number of singular vectors. (default: :obj:`256`)
         alpha (float, optional): The weight of the low-pass filter :math:`\alpha`; with
             0, no singular vectors are calculated. (default: :obj:`0.3`)

@@ -6,7 +6,6 @@ from torch import Tensor
 from ltgnn_pyg.graph import CSROperator, propagate
 from ltgnn_pyg.scorers.filters.filter import WIDTH, by_columns
 from ltgnn_pyg.scorers.query import Query
-from ltgnn_pyg.scorers.rows import take
 from ltgnn_pyg.scorers.scorer import Scorer
 from ltgnn_pyg.scorers.top_k import top_k
 
@@ -21,8 +20,8 @@ class ItemCosine(Scorer):
     in the place of users here; the table is never held.
 
     Args:
-        rows (CSROperator): What users have taken, a matrix of ones.
-        shrinkage (float): What is added to each norm :math:`h`.
+        rows (CSROperator): The items that users have taken, a matrix of ones.
+        shrinkage (float): The number added to each norm :math:`h`.
 
     *Cost:* O(E) an item scored.
     """
@@ -61,7 +60,7 @@ class ItemCosine(Scorer):
         assert item is not None
         if out is None:
             out = self.norm.new_empty(len(query), self.num_items)
-        taken = take(self.columns, item)
+        taken = self.columns.take(item)
         by_columns(partial(propagate, self.columns), taken, out)
         norms = self.norm[item].split(WIDTH)
         for part, norm in zip(out.split(WIDTH), norms, strict=True):

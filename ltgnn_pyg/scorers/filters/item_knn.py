@@ -24,9 +24,9 @@ class ItemKNN(Filter):
     <https://arxiv.org/abs/1907.06902>`_.
 
     Args:
-        interactions (Interactions): What is known; a pair counts once.
+        interactions (Interactions): The interactions; a pair counts once.
         k (int, optional): The number of neighbours :math:`k`. (default: :obj:`200`)
-        shrinkage (float, optional): What is added to each norm :math:`h`, against
+        shrinkage (float, optional): The number added to each norm :math:`h`, against
             cosines of rare items. (default: :obj:`10.0`)
         chunk_bytes (int, optional): The memory that the cosines of some items with all
             others may take. (default: :obj:`2**28`)

@@ -17,7 +17,7 @@ class Popularity(Filter):
     with the number :math:`d_i` of users who took :math:`i`.
 
     Args:
-        interactions (Interactions): What is known; a pair counts once.
+        interactions (Interactions): The interactions; a pair counts once.
 
     *Cost:* O(E).
     """

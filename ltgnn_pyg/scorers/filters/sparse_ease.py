@@ -34,7 +34,7 @@ class SparseEASE(Filter):
     incomplete factorisation. Solved by conjugate gradients, many items at a time.
 
     Args:
-        interactions (Interactions): What is known; a pair counts once.
+        interactions (Interactions): The interactions; a pair counts once.
         k (int, optional): The number of neighbours :math:`k`. (default: :obj:`200`)
         l2 (float, optional): The weight of the :math:`L_2` term :math:`\lambda`.
             (default: :obj:`100.0`)

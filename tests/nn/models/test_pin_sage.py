@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ltgnn_pyg import Graph, PairLoader, fit
+from ltgnn_pyg.inputs import Embeddings
 from ltgnn_pyg.inputs.row_adam import RowAdam
 from ltgnn_pyg.nn import HardNegatives, MarginLoss, PinSage
 from ltgnn_pyg.sampler import RandomWalkSampler
@@ -158,3 +159,8 @@ def test_bad_arguments(graph):
     for model in (PinSage(7, 5), PinSage(7, 5, x=torch.rand(5, 3))):
         with pytest.raises(ValueError, match="that the model was built with"):
             model.item_vectors(Graph.from_data(graph), torch.rand(5, 4))
+
+
+def test_features_beside_given_inputs_are_refused():
+    with pytest.raises(ValueError, match="'x' or 'inputs'"):
+        PinSage(3, 2, 4, x=torch.eye(2), inputs=Embeddings(5, 4))

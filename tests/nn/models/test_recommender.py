@@ -1,6 +1,7 @@
 """The rounds: exact gradients, and what PyTorch's own tools make of them."""
 
 import copy
+import inspect
 import warnings
 
 import pytest
@@ -9,6 +10,7 @@ from torch_geometric.data import Data
 from torch_geometric.transforms import AddSelfLoops
 
 from ltgnn_pyg import LTGNN, Graph, ItemNegativeSampling, PairLoader
+from ltgnn_pyg.datasets import Interactions
 from ltgnn_pyg.inputs.row_adam import RowAdam
 from ltgnn_pyg.nn import BPRLoss, LightGCN, MatrixFactorization, Recommender
 from tests.dense import dense_adj
@@ -341,3 +343,36 @@ def test_an_objective_may_learn(toy):
     torch.testing.assert_close(model.loss(batch), loss)
     with torch.no_grad():
         torch.testing.assert_close(model.loss(batch), loss)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float])
+def test_the_bias_of_an_item_that_very_many_took(dtype):
+    """Its degree is more than half precision holds."""
+    num = 70_000
+    user = torch.cat([torch.arange(num), torch.zeros(1, dtype=torch.long)])
+    item = torch.zeros(num + 1, dtype=torch.long)
+    item[-1] = 1
+    graph = Graph.from_interactions(Interactions(user, item, num, 2))
+    model = MatrixFactorization(num, 2, 1).to(dtype)
+    bias = model.scorer(graph).vectors.item_bias
+    expected = 0.12 * torch.tensor([float(num), 1.0]).log()
+    assert bias.dtype == dtype
+    torch.testing.assert_close(bias, expected.to(dtype))
+
+
+def test_a_model_of_a_graph_starts_as_it_is_told():
+    graph = Graph.from_interactions(blocks().train)
+    for each in (graph, graph.append({"tag": 5})):
+        for kwargs, std in (({}, 0.005), ({"init_std": 0.3}, 0.3)):
+            model = LightGCN.of(each, 4, **kwargs)
+            assert model.inputs.std == std
+            assert model.inputs.weight.size(0) == each.num_nodes
+
+
+@pytest.mark.parametrize("cls", MODELS)
+def test_the_settings_are_shown(cls):
+    """Those that a run must not go on with another of."""
+    model = cls(5, 4, 8)
+    for name, each in inspect.signature(cls).parameters.items():
+        shown = cls is not LTGNN and isinstance(each.default, int | float)
+        assert not shown or f"{name}={getattr(model, name)}" in repr(model)

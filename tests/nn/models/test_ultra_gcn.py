@@ -5,6 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from ltgnn_pyg import Graph, ItemNegativeSampling, PairLoader
+from ltgnn_pyg.datasets import Interactions
+from ltgnn_pyg.graph import Edges
 from ltgnn_pyg.nn import (
     BCELoss,
     MatrixFactorization,
@@ -92,6 +94,30 @@ def test_the_norm_of_all_rows_in_the_mean(graph, pairs):
     extra = [float((model.loss(b) - plain.loss(b)).detach()) for b in batches]
     expected = 0.3 / (2 * size) * float(model.inputs.weight.detach().square().sum())
     assert sum(extra) / 3 == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_norm_of_all_rows_whatever_edges_weigh():
+    """Of a batch of all pairs it is exact, with weights and edges of other types."""
+    known = Interactions(
+        torch.tensor([0, 0, 1, 2, 2, 2]),
+        torch.tensor([0, 1, 1, 0, 2, 1]),
+        3,
+        3,
+        weight=torch.rand(6) + 0.1,
+    )
+    follows = Edges(torch.tensor([[0], [1]]))
+    graph = Graph.from_interactions(known)
+    graph = graph.append({"item": 1}, follows, ("user", "follows", "user"))
+    ones = torch.ones(6)
+    (batch,) = PairLoader(graph, edge_label_weight=ones, num_rounds=1, batch_size=6)
+    settings = {"item_weight": 0.0, "init_std": 1.0}
+    losses = []
+    for gamma in (0.3, 0.0):
+        torch.manual_seed(3)
+        model = UltraGCN(3, 4, 4, gamma=gamma, **settings)
+        losses.append(model.loss(batch))
+    norm = model.inputs.weight[:6].square().sum()  # The new item has no pair.
+    torch.testing.assert_close(losses[0] - losses[1], 0.3 / (2 * 6) * norm)
 
 
 def test_draws_a_pool_for_each_micro_batch(graph):
