@@ -120,7 +120,7 @@ class Snapshot:
         """
         if self.vectors is None:
             raise NoVectors(
-                f"Expected a model of vectors (got a {type(self.scorer).__name__}, "
+                f"Expected a model of vectors (got '{type(self.scorer).__name__}', "
                 "which has none); it lists items for users, and no more"
             )
         return self.vectors
