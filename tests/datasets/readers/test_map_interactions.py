@@ -47,17 +47,6 @@ def both(tmp_path):
     return both
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write(text, name="file.csv"):
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return path
-
-    return write
-
-
 HEAD = "user,item,rating,time\n"
 GOOD = {
     "integers": "10,7,5,3\n2,7,4,1\n10,30,1,2\n9,4,2,9\n",

@@ -40,16 +40,6 @@ def everything(out):
     return values, ids, out.num_users, out.num_items, out.time_unit
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write(text, name="file.csv"):
-        path = tmp_path / name
-        path.write_text(text)
-        return path
-
-    return write
-
-
 def test_quotes_that_swallow_lines_of_a_tsv(write, both):
     lines = ['a\tx\t"Open\t1', 'b\ty\tShut"\t2', "c\tz\tPlain\t3"]
     path = write("\n".join(["user\titem\tname\trating", *lines]) + "\n", "a.tsv")
