@@ -61,8 +61,8 @@ def fit_beside(
         ValueError: If there is no validation part, or there are several processes, and
             as by :func:`fit`.
 
-    *Cost:* That of :func:`fit`, twice that of the other scorer, and eight rankings of
-    the validation part.
+    *Cost:* That of :func:`fit`, twice that of the other scorer, and a ranking of
+    the validation part for each weight.
     """
     if is_distributed():
         raise ValueError(
