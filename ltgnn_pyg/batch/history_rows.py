@@ -22,6 +22,7 @@ class HistoryRows(PairBatch):
     aggregate: Tensor
     history: History
 
-    def rows(self, model: Trainable) -> Tensor:
+    def rows(self, model: Trainable, x: Tensor | None = None) -> Tensor:
         """Returns the rows of the seeds, a step from the history."""
-        return model.history_rows(self.seeds, self.aggregate, self.history)
+        x = model.inputs.rows(self.seeds) if x is None else x
+        return model.history_rows(x, self.seeds, self.aggregate, self.history)

@@ -24,7 +24,7 @@ class InnerStep(PairBatch):
         """The graph of the round."""
         return self.steps.graph
 
-    def rows(self, model: Trainable) -> Tensor:
+    def rows(self, model: Trainable, x: Tensor | None = None) -> Tensor:
         """Returns the rows of the seeds: those of the round's start, but for the
         inputs' own.
 
@@ -39,5 +39,5 @@ class InnerStep(PairBatch):
                 "'coefficients'); load rounds with 'inner_steps=False'"
             )
         if len(c) == 1:  # No other row has a say.
-            return c[0] * model.inputs.rows(self.seeds)
+            return c[0] * (model.inputs.rows(self.seeds) if x is None else x)
         return self.steps.step(model.inputs, self.seeds, c, self.is_last)

@@ -27,7 +27,9 @@ class Trainable(Protocol):
     def rows(self, graph: Graph, n_id: Tensor) -> Tensor:
         """The rows of some nodes over a graph, with gradient."""
 
-    def history_rows(self, n_id: Tensor, aggregate: Tensor, history: History) -> Tensor:
+    def history_rows(
+        self, x: Tensor, n_id: Tensor, aggregate: Tensor, history: History
+    ) -> Tensor:
         """The rows of some nodes, a step from a history, with gradient."""
 
 
@@ -84,11 +86,13 @@ class PairBatch(Data):
         return self.src_index.numel()
 
     @abstractmethod
-    def rows(self, model: Trainable) -> Tensor:
+    def rows(self, model: Trainable, x: Tensor | None = None) -> Tensor:
         """Returns the rows of the seeds that the objective is of, with gradient.
 
         Args:
             model (Trainable): The model.
+            x (torch.Tensor, optional): The seeds' rows of its inputs, where they are at
+                hand; looked up otherwise. (default: :obj:`None`)
 
         Returns:
             :obj:`[num_seeds, dim]`.

@@ -31,13 +31,13 @@ class Round(PairBatch):
         seed_ptr (list): Those of its seeds, likewise.
     """
 
-    def rows(self, model: Trainable) -> Tensor:
+    def rows(self, model: Trainable, x: Tensor | None = None) -> Tensor:
         """Returns the rows of all micro-batches' seeds, over the graph of the
         round.
         """
         c = model.coefficients
         if c is not None and len(c) == 1:  # No other row has a say.
-            return c[0] * model.inputs.rows(self.seeds)
+            return c[0] * (model.inputs.rows(self.seeds) if x is None else x)
         return model.rows(self.graph, self.seeds)
 
     def mean(

@@ -3,9 +3,10 @@ import copy
 import pytest
 import torch
 
-from ltgnn_pyg import LTGNN, Graph, VRNeighborLoader
+from ltgnn_pyg import LTGNN, Graph, PairLoader, VRNeighborLoader
 from ltgnn_pyg.batch import HistoryRows
-from ltgnn_pyg.nn import LightGCN, history_step
+from ltgnn_pyg.inputs import Embeddings
+from ltgnn_pyg.nn import LightGCN, MatrixFactorization, history_step
 from tests.toy import blocks
 
 GRAPH = Graph.from_interactions(blocks().train)
@@ -39,6 +40,22 @@ def test_rows_are_a_step_from_the_history():
         expected = torch.zeros(GRAPH.num_nodes, 8).index_add(0, batch.seeds, grad)
         torch.testing.assert_close(found.to_dense(), 0.3 * expected)
         assert list(batch.micro_batches()) == [batch]
+
+
+@pytest.mark.parametrize("form", ["history", "rounds", "inner steps"])
+def test_a_batch_with_decay_looks_its_inputs_up_once(form, monkeypatch):
+    if form == "history":
+        model = LTGNN(*SIZE, 8, K=None, weight_decay=0.1)
+        loader = VRNeighborLoader(GRAPH, model, 2, batch_size=32)
+    else:
+        model = MatrixFactorization(*SIZE, 8, weight_decay=0.1)
+        loader = PairLoader(GRAPH, inner_steps=form == "inner steps")
+    looked_up, rows = [], Embeddings.rows
+    monkeypatch.setattr(
+        Embeddings, "rows", lambda *args: looked_up.append(args) or rows(*args)
+    )
+    model.loss(next(iter(loader)))
+    assert len(looked_up) == 1
 
 
 def test_models_without_that_history_are_refused():

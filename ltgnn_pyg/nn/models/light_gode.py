@@ -87,7 +87,7 @@ class LightGODE(Recommender):
                 :class:`~ltgnn_pyg.PairLoader`, whose graph has no say.
         """
         x = self.inputs.rows(batch.seeds)
-        return self._decayed(self.objective(x, batch), batch)
+        return self._decayed(self.objective(x, batch), batch, x)
 
 
 def ode_coefficients(T: float) -> list[float]:

@@ -147,7 +147,9 @@ class LTGNN(Recommender):
                 history.push(rows, history_step(x[rows], agg, self.alpha))
             history.refresh(graph)
 
-    def history_rows(self, n_id: Tensor, aggregate: Tensor, history: History) -> Tensor:
+    def history_rows(
+        self, x: Tensor, n_id: Tensor, aggregate: Tensor, history: History
+    ) -> Tensor:
         """Takes the paper's step for some nodes; in training, they are
         pushed to the history.
 
@@ -159,7 +161,7 @@ class LTGNN(Recommender):
                 "Expected a batch with rows of this model's history (got one of "
                 "another model, or of a copy); build a 'VRNeighborLoader' over this one"
             )
-        z = history_step(self.inputs.rows(n_id), aggregate, self.alpha)
+        z = history_step(x, aggregate, self.alpha)
         if self.training and torch.is_grad_enabled():
             self.history.push(n_id, z.detach())
         return z

@@ -224,13 +224,20 @@ class Recommender(Module):
 
         *Cost:* That of :meth:`encode` and, for its pairs, of the objective.
         """
-        return self._decayed(self.objective(batch.rows(self), batch), batch)
+        # Looked up once, as a sparse gradient costs more than the rows.
+        x = self.inputs.rows(batch.seeds) if self.weight_decay > 0.0 else None
+        return self._decayed(self.objective(batch.rows(self, x), batch), batch, x)
 
-    def _decayed(self, loss: Tensor, batch: PairBatch) -> Tensor:
-        """A loss with the :math:`L_2` term of the batch, if there is one."""
+    def _decayed(
+        self, loss: Tensor, batch: PairBatch, x: Tensor | None = None
+    ) -> Tensor:
+        """A loss with the :math:`L_2` term of the batch, if there is one; its seeds'
+        rows of :math:`X` may be at hand.
+        """
         if self.weight_decay == 0.0:
             return loss
-        return loss + self.decay(self.inputs.rows(batch.seeds), batch)
+        x = self.inputs.rows(batch.seeds) if x is None else x
+        return loss + self.decay(x, batch)
 
     def rows(self, graph: Graph, n_id: Tensor) -> Tensor:
         r"""Returns the rows that a round trains, of :meth:`encode`.
@@ -244,8 +251,10 @@ class Recommender(Module):
         """
         return self.encode(graph).index_select(0, n_id)
 
-    def history_rows(self, n_id: Tensor, aggregate: Tensor, history: History) -> Tensor:
-        """Returns rows that are a step from a history.
+    def history_rows(
+        self, x: Tensor, n_id: Tensor, aggregate: Tensor, history: History
+    ) -> Tensor:
+        """Returns rows that are a step from a history, of their rows of :math:`X`.
 
         Raises:
             ValueError: If the model has no history.
