@@ -105,7 +105,7 @@ def test_what_it_cannot_do_is_a_sentence(name, tmp_path):
         ):
             assert answer.status_code == 404
             text = answer.json()["error"]
-            assert text.startswith("Expected a model of vectors (got a")
+            assert text.startswith("Expected a model of vectors (got '")
             assert "\n" not in text
         assert client.get("/api/recommend/u3?lambda=1").status_code == 200
         assert client.get("/api/recommend/nobody?lambda=0.5").status_code == 200
