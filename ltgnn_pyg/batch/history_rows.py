@@ -24,5 +24,5 @@ class HistoryRows(PairBatch):
 
     def rows(self, model: Trainable, x: Tensor | None = None) -> Tensor:
         """Returns the rows of the seeds, a step from the history."""
-        x = model.inputs.rows(self.seeds) if x is None else x
+        x = self.input_rows(model, x)
         return model.history_rows(x, self.seeds, self.aggregate, self.history)

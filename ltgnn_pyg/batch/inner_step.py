@@ -39,5 +39,6 @@ class InnerStep(PairBatch):
                 "'coefficients'); load rounds with 'inner_steps=False'"
             )
         if len(c) == 1:  # No other row has a say.
-            return c[0] * (model.inputs.rows(self.seeds) if x is None else x)
-        return self.steps.step(model.inputs, self.seeds, c, self.is_last)
+            return c[0] * self.input_rows(model, x)
+        x = None if self.is_last else self.input_rows(model, x)
+        return self.steps.step(model.inputs, self.seeds, c, x)

@@ -54,7 +54,7 @@ class InnerSteps:
         inputs: Inputs,
         index: Tensor,
         coefficients: Sequence[float],
-        is_last: bool,
+        x: Tensor | None,
     ) -> Tensor:
         """Returns rows of :math:`Z`, as a micro-batch sees them.
 
@@ -62,7 +62,8 @@ class InnerSteps:
             inputs (Inputs): :math:`X`.
             index (torch.Tensor): The numbers of the rows.
             coefficients (list of float): :math:`c_0, \\ldots, c_K`.
-            is_last (bool): True for the last micro-batch of the round.
+            x (torch.Tensor, optional): The rows of :math:`X`; :obj:`None` for the last
+                micro-batch of the round, whose gradient is of the table.
         """
         if self.tables is None:
             table = inputs.table().detach()
@@ -70,7 +71,8 @@ class InnerSteps:
             rest, _, spare = self.tables
             lacking = [0.0, *coefficients[1:]]
             horner(table, self.graph.operator, lacking, rest, spare)
-        x = inputs.table() if is_last else inputs.rows(index)
+        is_last = x is None
+        x = inputs.table() if x is None else x
         return _Step.apply(x, self, index, coefficients, is_last)
 
     def deliver(self, coefficients: Sequence[float]) -> Tensor:

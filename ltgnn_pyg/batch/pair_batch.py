@@ -85,6 +85,12 @@ class PairBatch(Data):
         """The number of pairs."""
         return self.src_index.numel()
 
+    def input_rows(self, model: Trainable, x: Tensor | None) -> Tensor:
+        """The seeds' rows of a model's inputs: :obj:`x` where they are at hand, looked
+        up otherwise.
+        """
+        return model.inputs.rows(self.seeds) if x is None else x
+
     @abstractmethod
     def rows(self, model: Trainable, x: Tensor | None = None) -> Tensor:
         """Returns the rows of the seeds that the objective is of, with gradient.

@@ -37,7 +37,7 @@ class Round(PairBatch):
         """
         c = model.coefficients
         if c is not None and len(c) == 1:  # No other row has a say.
-            return c[0] * (model.inputs.rows(self.seeds) if x is None else x)
+            return c[0] * self.input_rows(model, x)
         return model.rows(self.graph, self.seeds)
 
     def mean(

@@ -48,8 +48,9 @@ def test_a_batch_with_decay_looks_its_inputs_up_once(form, monkeypatch):
         model = LTGNN(*SIZE, 8, K=None, weight_decay=0.1)
         loader = VRNeighborLoader(GRAPH, model, 2, batch_size=32)
     else:
-        model = MatrixFactorization(*SIZE, 8, weight_decay=0.1)
-        loader = PairLoader(GRAPH, inner_steps=form == "inner steps")
+        make = LTGNN if form == "inner steps" else MatrixFactorization
+        model = make(*SIZE, 8, weight_decay=0.1)
+        loader = PairLoader(GRAPH, batch_size=32, inner_steps=form == "inner steps")
     looked_up, rows = [], Embeddings.rows
     monkeypatch.setattr(
         Embeddings, "rows", lambda *args: looked_up.append(args) or rows(*args)
